@@ -1,0 +1,42 @@
+# The verbs of the project. Each sets up what it needs; `make` alone lists them.
+.DEFAULT_GOAL := help
+.PHONY: help setup demo check format test test-slow bench lock clean
+
+PYTHON := .venv/bin/python
+
+help: ## list the verbs
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-10s %s\n", $$1, $$2}'
+
+setup: .venv/complete ## make .venv with everything the project needs
+
+.venv/complete: requirements/lock.txt requirements/install.sh setup.py
+	@requirements/install.sh
+
+demo: setup ## run the pipeline on Chicago-taxi data: validate a model, push it with its warmup
+	@$(PYTHON) pipeline/run_local.py
+
+check: setup ## linters, formatter, types, import contracts
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m mypy
+	.venv/bin/lint-imports
+
+format: setup ## format and fix what can be fixed by itself
+	$(PYTHON) -m ruff format .
+	$(PYTHON) -m ruff check --fix .
+
+test: setup ## run the tests
+	$(PYTHON) -m pytest -m "not slow"
+
+test-slow: setup ## run the tests that take minutes
+	$(PYTHON) -m pytest -m slow
+
+bench: setup ## measure speed against peers in the same run
+	$(PYTHON) tests/benchmarks/run.py
+
+lock: setup ## resolve requirements/lock.in anew
+	.venv/bin/uv pip compile requirements/lock.in --output-file requirements/lock.txt --python-version 3.10 \
+		--generate-hashes --custom-compile-command "make lock" --upgrade --quiet
+
+clean: ## remove what make has made
+	rm -rf .venv build demo components/*.egg-info

@@ -1,0 +1,42 @@
+"""A TFX component that proves a SavedModel loads, answers and is warm in a real model server.
+
+The public names. `WarmupInfraValidator` needs tfx, `validate` and `Job` need TensorFlow; each is imported when it is
+first asked for, so that importing infraval costs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from infraval.spec import ExistingWarmup, ProcessSpec, RequestSpec, ServingSpec, ValidationSpec, WarmupSpec
+
+if TYPE_CHECKING:
+    from infraval.component import WarmupInfraValidator
+    from infraval.validation import Job, validate
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "ExistingWarmup",
+    "Job",
+    "ProcessSpec",
+    "RequestSpec",
+    "ServingSpec",
+    "ValidationSpec",
+    "WarmupInfraValidator",
+    "WarmupSpec",
+    "validate",
+]
+
+_LAZY = {
+    "Job": "infraval.validation",
+    "WarmupInfraValidator": "infraval.component",
+    "validate": "infraval.validation",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_LAZY[name]), name)

@@ -1,0 +1,1 @@
+"""Stage 5: a verdict in, published outputs out."""

@@ -1,0 +1,55 @@
+"""Verdict -> report.json."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from infraval import verdict
+
+REPORT = "report.json"
+
+
+def to_dict(judged: verdict.Verdict) -> dict[str, Any]:
+    """The verdict as JSON values; the keys are documented in the README and only ever added to."""
+    return {
+        "verdict": "BLESSED" if judged.blessed else "NOT_BLESSED",
+        "reasons": [{"gate": reason.gate.value, "message": reason.message} for reason in judged.reasons],
+        "server": {
+            "name": judged.server.name,
+            "version": judged.server.version,
+            "platform": judged.server.platform.value,
+        },
+        "model_digest": f"sha256:{judged.digest}",
+        "tries": judged.tries,
+        "load_time_s": judged.load_time_s,
+        "warmup": {
+            "records": judged.warmup.records,
+            "records_replayed": judged.warmup.records_replayed,
+            "records_from_model": judged.warmup.from_model,
+            "records_dropped": judged.warmup.dropped,
+        },
+        "examples": None
+        if judged.examples is None
+        else {"records_read": judged.examples.records_read, "dead_letters": judged.examples.dead_letters},
+        "requests": [
+            {
+                "signature": outcome.cell.signature,
+                "method": outcome.cell.method.value,
+                "batch_size": outcome.cell.batch_size,
+                "code": outcome.code,
+                "message": outcome.message,
+                "latency_ms": round(outcome.latency_s * 1000, 3),
+            }
+            for outcome in judged.outcomes
+        ],
+    }
+
+
+def write(judged: verdict.Verdict, output: Path) -> None:
+    """Writes `report.json` whole or not at all."""
+    output.mkdir(parents=True, exist_ok=True)
+    unfinished = output / f".{REPORT}.unfinished"
+    unfinished.write_text(json.dumps(to_dict(judged), indent=2) + "\n", encoding="utf-8")
+    unfinished.replace(output / REPORT)

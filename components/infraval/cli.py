@@ -1,0 +1,248 @@
+"""The same core from a shell: `infraval validate | inspect | serve`.
+
+Exit codes of `validate`: 0 blessed, 1 not blessed, 2 could not judge, 128 + N ended by signal N. Nothing heavy is
+imported before a command needs it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import click
+
+import infraval
+from infraval import errors, signals, spec
+
+_BLESSED, _NOT_BLESSED, _COULD_NOT_JUDGE = 0, 1, 2
+
+_Result = TypeVar("_Result")
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    commands(prog_name="infraval")
+
+
+@click.group()
+@click.version_option(infraval.__version__)
+def commands() -> None:
+    """Proves that a SavedModel loads, answers and is warm in a real TensorFlow model server."""
+
+
+@commands.command()
+@click.option("--model", required=True, type=click.Path(path_type=Path), help="SavedModel directory.")
+@click.option(
+    "--examples",
+    multiple=True,
+    metavar="GLOB",
+    help="TFRecord files of serialized examples (.gz: gzip) to build requests of. Without any, the model is only loaded.",
+)
+@click.option("--signature", "signatures", multiple=True, metavar="NAME", help="Signature to call  [serving_default]")
+@click.option(
+    "--batch-size",
+    "batch_sizes",
+    multiple=True,
+    type=click.IntRange(min=1),
+    help="Examples per request  [every allowed_batch_sizes of the batching parameters file, else 1]",
+)
+@click.option(
+    "--num-examples",
+    type=click.IntRange(min=1),
+    default=spec.RequestSpec.num_examples,
+    show_default=True,
+    help="Distinct examples to send per signature and batch size.",
+)
+@click.option("--seed", type=click.IntRange(min=0), default=spec.WarmupSpec.seed, show_default=True, help="Of the sample.")
+@click.option(
+    "--batching-parameters-file",
+    type=click.Path(path_type=Path),
+    help="TF Serving's BatchingParameters text proto; the server boots with it.",
+)
+@click.option(
+    "--existing-warmup",
+    type=click.Choice([choice.value for choice in spec.ExistingWarmup]),
+    default=spec.WarmupSpec.existing.value,
+    show_default=True,
+    help="What to do with a warmup file that came with the model.",
+)
+@click.option(
+    "--max-warmup-records",
+    type=click.IntRange(1, spec.MAX_WARMUP_RECORDS),
+    default=spec.WarmupSpec.max_records,
+    show_default=True,
+    help="The warmup file never holds more.",
+)
+@click.option("--no-warmup", is_flag=True, help="Only validate; the model gets no new warmup records.")
+@click.option(
+    "--platform",
+    type=click.Choice([platform.value for platform in spec.Platform]),
+    default=spec.ServingSpec.platform.value,
+    show_default=True,
+    help="Where the server under test runs.",
+)
+@click.option("--model-name", default=spec.ServingSpec.model_name, show_default=True, help="Name to serve the model under.")
+@click.option(
+    "--server",
+    default=spec.ProcessSpec.server,
+    show_default=True,
+    help="auto (tensorflow_model_server from PATH, else embedded), embedded, or the path of a tensorflow_model_server.",
+)
+@click.option("--import-ops", multiple=True, metavar="MODULE", help="Module whose custom ops the embedded server registers.")
+@click.option(
+    "--max-loading-time",
+    type=click.FloatRange(min=0, min_open=True),
+    default=spec.ValidationSpec.max_loading_time_s,
+    show_default=True,
+    help="Seconds until the model has to be AVAILABLE.",
+)
+@click.option(
+    "--num-tries",
+    type=click.IntRange(min=1),
+    default=spec.ValidationSpec.num_tries,
+    show_default=True,
+    help="Boots at most; a definite refusal is not tried again.",
+)
+@click.option(
+    "--request-timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    default=spec.ValidationSpec.request_timeout_s,
+    show_default=True,
+    help="Seconds that one request may take.",
+)
+@click.option(
+    "--concurrency",
+    type=click.IntRange(min=1),
+    default=spec.ValidationSpec.concurrency,
+    show_default=True,
+    help="Requests under way at once.",
+)
+@click.option("--output", type=click.Path(path_type=Path), help="New or empty directory for the results.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
+def validate(
+    *,
+    model: Path,
+    examples: tuple[str, ...],
+    signatures: tuple[str, ...],
+    batch_sizes: tuple[int, ...],
+    num_examples: int,
+    seed: int,
+    batching_parameters_file: Path | None,
+    existing_warmup: str,
+    max_warmup_records: int,
+    no_warmup: bool,
+    platform: str,
+    model_name: str,
+    server: str,
+    import_ops: tuple[str, ...],
+    max_loading_time: float,
+    num_tries: int,
+    request_timeout: float,
+    concurrency: int,
+    output: Path | None,
+    as_json: bool,
+) -> None:
+    """Judge a model by really serving it with its warmup file.
+
+    Exit code: 0 blessed, 1 not blessed, 2 could not judge.
+    """
+
+    def run() -> int:
+        for option, value in (("--signature", signatures), ("--batch-size", batch_sizes)):
+            if value and not examples:
+                raise errors.OptionError(f"{option} says which requests to build, and there are no --examples for it.")
+        requests = spec.RequestSpec(signatures or (spec.DEFAULT_SIGNATURE,), num_examples)
+        warmup = spec.WarmupSpec(
+            batch_sizes=batch_sizes,
+            batching_parameters_file=str(batching_parameters_file or ""),
+            seed=seed,
+            existing=spec.ExistingWarmup(existing_warmup),
+            max_records=max_warmup_records,
+        )
+        serving = spec.ServingSpec(spec.Platform(platform), model_name, spec.ProcessSpec(server, import_ops))
+        limits = spec.ValidationSpec(max_loading_time, num_tries, request_timeout, concurrency)
+        from infraval import console, validation  # noqa: PLC0415 - takes seconds
+
+        job = validation.Job(
+            model, examples, requests, not no_warmup, warmup, serving=serving, validation=limits, output=output
+        )
+        with console.progress() as progress:
+            judged = validation.validate(job, progress=progress)
+        if as_json:
+            click.echo(json.dumps(console.to_dict(judged)))
+        else:
+            console.show_verdict(judged, model, output)
+        return _BLESSED if judged.blessed else _NOT_BLESSED
+
+    sys.exit(_guarded(run, as_json=as_json))
+
+
+@commands.command()
+@click.argument("directory", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
+def inspect(*, directory: Path, as_json: bool) -> None:
+    """List the signatures of a SavedModel and what its warmup file covers."""
+
+    def run() -> int:
+        from infraval import console, inspection  # noqa: PLC0415 - takes seconds
+
+        found = inspection.inspect(directory)
+        if as_json:
+            click.echo(json.dumps(found))
+        else:
+            console.show_inspection(found)
+        return 0
+
+    sys.exit(_guarded(run, as_json=as_json))
+
+
+@commands.command(context_settings={"ignore_unknown_options": True}, add_help_option=False)
+@click.argument("flags", nargs=-1, type=click.UNPROCESSED)
+def serve(*, flags: tuple[str, ...]) -> None:
+    """Serve a model with the embedded server; takes tensorflow_model_server's flags."""
+    from infraval import server  # noqa: PLC0415 - only this command needs it
+
+    sys.exit(server.main(list(flags)))
+
+
+def _guarded(run: Callable[[], int], *, as_json: bool) -> int:
+    """Runs a command with TensorFlow quiet; whatever keeps it from an answer is exit code 2, never 1."""
+    _quiet_tensorflow()
+    try:
+        with signals.abort_on_signal():
+            return run()
+    except signals.SignalledError as error:
+        _complain(error, as_json=as_json)
+        return 128 + error.signal
+    except errors.InfravalError as error:
+        _complain(error, as_json=as_json)
+        return _COULD_NOT_JUDGE
+    except Exception as error:  # noqa: BLE001 - a bug must not pass for exit code 1, which is a verdict
+        # The text of an error that nobody foresaw may hold request data; where it came from does not.
+        sys.stderr.writelines(traceback.format_tb(error.__traceback__))
+        bug = errors.InfravalError(f"infraval failed with {type(error).__name__}; please report this with the lines above.")
+        _complain(bug, as_json=as_json)
+        return _COULD_NOT_JUDGE
+
+
+def _complain(error: errors.InfravalError, *, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps({"verdict": None, "error": {"kind": type(error).__name__, "message": str(error)}}))
+    else:
+        click.echo(f"infraval: {error}", err=True)
+
+
+def _quiet_tensorflow() -> None:
+    """Keeps TensorFlow's start-up noise off the terminal; to be called before it is imported."""
+    import logging  # noqa: PLC0415 - costs a help text its quick start
+    import warnings  # noqa: PLC0415 - likewise
+
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    warnings.simplefilter("ignore")

@@ -1,0 +1,86 @@
+"""TFX's face of infraval: spec and component."""
+
+from __future__ import annotations
+
+from tfx import types
+from tfx.dsl.components.base import base_beam_component, executor_spec
+from tfx.orchestration import data_types
+from tfx.proto import infra_validator_pb2
+from tfx.types import component_spec, standard_artifacts
+
+from infraval import executor, spec
+
+_Parameter = data_types.RuntimeParameter
+
+
+class WarmupInfraValidatorSpec(component_spec.ComponentSpec):
+    """InfraValidator's channels and parameters, and infraval's own behind them.
+
+    Not a subclass of TFX's InfraValidatorSpec: the Kubeflow Pipelines v2 compiler rejects that family.
+    """
+
+    PARAMETERS = {  # noqa: RUF012 - TFX reads it as a plain class attribute
+        "serving_spec": component_spec.ExecutionParameter(type=infra_validator_pb2.ServingSpec, optional=True),
+        "validation_spec": component_spec.ExecutionParameter(type=infra_validator_pb2.ValidationSpec, optional=True),
+        "request_spec": component_spec.ExecutionParameter(type=infra_validator_pb2.RequestSpec, optional=True),
+        "warmup_spec": component_spec.ExecutionParameter(type=str, optional=True),
+        "process_spec": component_spec.ExecutionParameter(type=str, optional=True),
+    }
+    INPUTS = {  # noqa: RUF012 - likewise
+        "model": component_spec.ChannelParameter(type=standard_artifacts.Model),
+        "examples": component_spec.ChannelParameter(type=standard_artifacts.Examples, optional=True),
+    }
+    OUTPUTS = {  # noqa: RUF012 - likewise
+        "blessing": component_spec.ChannelParameter(type=standard_artifacts.InfraBlessing),
+    }
+
+
+class WarmupInfraValidator(base_beam_component.BaseBeamComponent):
+    """Validates a model in a real model server and hands on a copy that starts warm.
+
+    Takes InfraValidator's place between Trainer and Pusher: the same arguments, the same blessing. To push the copy
+    that holds the warmup file, give Pusher the blessing and no `model`.
+
+    The output `blessing` (InfraBlessing) carries the int custom properties `blessed` and `has_model` that Pusher
+    reads, and holds `stamped_model`, `report.json` and a marker file.
+    """
+
+    SPEC_CLASS = WarmupInfraValidatorSpec
+    EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(executor.Executor)
+
+    def __init__(
+        self,
+        model: types.BaseChannel,
+        serving_spec: infra_validator_pb2.ServingSpec | _Parameter | None = None,
+        examples: types.BaseChannel | None = None,
+        request_spec: infra_validator_pb2.RequestSpec | _Parameter | None = None,
+        validation_spec: infra_validator_pb2.ValidationSpec | _Parameter | None = None,
+        *,
+        warmup_spec: spec.WarmupSpec | _Parameter | None = None,
+        process_spec: spec.ProcessSpec | _Parameter | None = None,
+    ) -> None:
+        """Makes the component; a RuntimeParameter carries a proto or a spec as its JSON.
+
+        Args:
+          model: channel of the `Model` to validate.
+          serving_spec: what serves the model and where; without a platform, the process sandbox.
+          examples: channel of the `Examples` to build requests of; without it the model is only loaded.
+          request_spec: which requests to build, taken literally: unless it sets `make_warmup`, the model gets no
+            warmup file. Without it, examples give one request to serving_default and its warmup file.
+          validation_spec: time to load, and number of tries.
+          warmup_spec: batch sizes to cover, batching parameters, seed, and what to do with a warmup file that came
+            with the model.
+          process_spec: options of the process sandbox.
+        """
+        super().__init__(
+            WarmupInfraValidatorSpec(
+                model=model,
+                examples=examples,
+                serving_spec=serving_spec,
+                validation_spec=validation_spec,
+                request_spec=request_spec,
+                warmup_spec=warmup_spec.to_json() if isinstance(warmup_spec, spec.WarmupSpec) else warmup_spec,
+                process_spec=process_spec.to_json() if isinstance(process_spec, spec.ProcessSpec) else process_spec,
+                blessing=types.Channel(type=standard_artifacts.InfraBlessing),
+            )
+        )

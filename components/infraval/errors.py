@@ -1,0 +1,76 @@
+"""Every error infraval raises on purpose.
+
+An exception always means "could not judge": a model that was judged and failed is a `Verdict`, never an
+exception. The command line turns each of these into exit code 2, the component lets them fail its execution.
+
+    InfravalError
+     ├── InputError             what was asked for cannot be done with what was given
+     │    ├── OptionError         an option, spec or combination of them
+     │    ├── ModelError          the SavedModel
+     │    ├── ExamplesError       the examples
+     │    └── OutputError         the place for the results
+     ├── SandboxError           the sandbox, not the model, is at fault
+     │    ├── ServerStartError    the server did not start for a reason of its own
+     │    └── ServerLostError     the server ended under way and the model is not known to be the cause
+     ├── UnregisteredOpError    the embedded server lacks an op that production may have
+     ├── PlatformNotBuiltError  a serving platform infraval knows but does not run yet
+     ├── WarmupFileError        infraval wrote a warmup file that the server rejects: a bug of infraval's
+     └── AbortedError           a signal asked the process to end
+
+Messages say what happened, where, and what to do next. They never hold request payloads: text that comes from a
+server passes `infraval.redaction` first.
+"""
+
+from __future__ import annotations
+
+
+class InfravalError(Exception):
+    """Base of every error raised on purpose; means that no verdict was reached."""
+
+
+class InputError(InfravalError):
+    """What was asked for cannot be done with what was given."""
+
+
+class OptionError(InputError):
+    """An option, a spec or a combination of them makes no sense."""
+
+
+class ModelError(InputError):
+    """The model directory is not a SavedModel that can be asked what was requested."""
+
+
+class ExamplesError(InputError):
+    """The examples are missing, unreadable, or cannot feed the requested signatures."""
+
+
+class OutputError(InputError):
+    """The results cannot be written where they were asked for."""
+
+
+class SandboxError(InfravalError):
+    """The sandbox, not the model, is at fault."""
+
+
+class ServerStartError(SandboxError):
+    """The model server did not start, for a reason that is not the model's."""
+
+
+class ServerLostError(SandboxError):
+    """The model server ended under way and the model is not known to be the cause."""
+
+
+class UnregisteredOpError(InfravalError):
+    """The embedded server lacks an op that the model needs and a production server may well have."""
+
+
+class PlatformNotBuiltError(InfravalError):
+    """A serving platform that infraval knows but does not run yet."""
+
+
+class WarmupFileError(InfravalError):
+    """The server rejects a warmup file that infraval wrote although it answers the same requests."""
+
+
+class AbortedError(InfravalError):
+    """A signal asked the process to end; everything that was started has been cleaned up."""

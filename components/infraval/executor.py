@@ -1,0 +1,188 @@
+"""TFX's artifacts and protos -> validation -> blessing.
+
+Everything below this module runs without tfx and sees local files only: protos become `spec` dataclasses here, and
+what a remote URI names is copied in and out through TFX's file system.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from google.protobuf import json_format, message
+from tfx import types
+from tfx.components.util import examples_utils
+from tfx.dsl.components.base import base_beam_executor
+from tfx.proto import infra_validator_pb2
+from tfx.types import artifact_utils
+from tfx.utils import io_utils, path_utils
+
+from infraval import errors, signals, spec, validation, verdict
+from infraval.bless import report
+
+_log = logging.getLogger(__name__)
+
+_TFRECORDS_GZIP = "tfrecords_gzip"
+
+
+class Executor(base_beam_executor.BaseBeamExecutor):
+    """Validates one model."""
+
+    def Do(  # noqa: N802 - TFX's name
+        self,
+        input_dict: dict[str, list[types.Artifact]],
+        output_dict: dict[str, list[types.Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        """Runs the validation.
+
+        Args:
+          input_dict: `model`, one Model; `examples`, any number of Examples or none.
+          output_dict: `blessing`, one InfraBlessing. Gets the int custom properties `blessed` and, if it holds a
+            model, `has_model` (what Pusher reads), and `verdict`, `reasons` and `server` for people.
+          exec_properties: see `component.WarmupInfraValidatorSpec`; each a JSON string or absent.
+
+        Raises:
+          InfravalError: the model could not be judged; the blessing then holds nothing.
+        """
+        self._log_startup(input_dict, output_dict, exec_properties)
+        model = artifact_utils.get_single_instance(input_dict["model"])
+        blessing = artifact_utils.get_single_instance(output_dict["blessing"])
+        examples = input_dict.get("examples") or []
+        given = _parse(exec_properties.get("request_spec"), infra_validator_pb2.RequestSpec)
+        requests, make_warmup = _request_spec(given)
+        _log_plan(examples, make_warmup=make_warmup, requested=given is not None)
+        with signals.abort_on_signal(), ExitStack() as stack:
+            job = validation.Job(
+                model=Path(stack.enter_context(_local_copy(_model_uri(model)))),
+                examples=tuple(
+                    os.path.join(stack.enter_context(_local_copy(uri)), "*")  # noqa: PTH118 - a glob, not a path
+                    for uri in _split_uris(examples, given.split_name if given else "")
+                ),
+                requests=requests,
+                make_warmup=make_warmup,
+                warmup=spec.WarmupSpec.from_json(exec_properties.get("warmup_spec") or "{}"),
+                serving=_serving_spec(exec_properties),
+                validation=_validation_spec(exec_properties),
+                output=Path(stack.enter_context(_local_target(blessing.uri))),
+            )
+            judged = validation.validate(job, self._make_beam_pipeline)
+        _set_properties(blessing, judged)
+        for reason in judged.reasons:
+            _log.error("Not blessed (%s): %s", reason.gate.value, reason.message)
+
+
+def _parse(text: str | None, proto_class: type[message.Message]) -> Any:
+    """The proto in an exec property, None if it is not set."""
+    if not text:
+        return None
+    try:
+        return json_format.Parse(text, proto_class(), ignore_unknown_fields=True)
+    except json_format.ParseError as error:
+        raise errors.OptionError(f"{proto_class.DESCRIPTOR.name} is not what its proto says: {error}") from None
+
+
+def _request_spec(given: infra_validator_pb2.RequestSpec | None) -> tuple[spec.RequestSpec, bool]:
+    if given is None:
+        return spec.RequestSpec(), True
+    default = spec.RequestSpec()
+    requests = spec.RequestSpec(
+        signatures=tuple(given.tensorflow_serving.signature_names) or default.signatures,
+        num_examples=given.num_examples or default.num_examples,
+        tag_set=tuple(given.tensorflow_serving.tag_set) or default.tag_set,
+    )
+    return requests, given.make_warmup
+
+
+def _serving_spec(exec_properties: dict[str, Any]) -> spec.ServingSpec:
+    given = _parse(exec_properties.get("serving_spec"), infra_validator_pb2.ServingSpec)
+    process = spec.ProcessSpec.from_json(exec_properties.get("process_spec") or "{}")
+    if given is None:
+        return spec.ServingSpec(process=process)
+    platforms = {"local_docker": spec.Platform.DOCKER, "kubernetes": spec.Platform.KUBERNETES}
+    platform = platforms.get(given.WhichOneof("serving_platform"), spec.Platform.PROCESS)
+    if platform is spec.Platform.PROCESS and given.HasField("tensorflow_serving"):
+        _log.warning("ServingSpec names an image and no platform; the process sandbox runs no image and ignores it.")
+    return spec.ServingSpec(platform, given.model_name or spec.DEFAULT_MODEL_NAME, process)
+
+
+def _validation_spec(exec_properties: dict[str, Any]) -> spec.ValidationSpec:
+    given = _parse(exec_properties.get("validation_spec"), infra_validator_pb2.ValidationSpec)
+    if given is None:
+        return spec.ValidationSpec()
+    default = spec.ValidationSpec()
+    return spec.ValidationSpec(
+        max_loading_time_s=given.max_loading_time_seconds or default.max_loading_time_s,
+        num_tries=given.num_tries or default.num_tries,
+    )
+
+
+def _log_plan(examples: Sequence[types.Artifact], *, make_warmup: bool, requested: bool) -> None:
+    if not examples:
+        note = " (request_spec is of no use without examples)" if requested else ""
+        _log.info("No examples: the model is only loaded%s.", note)
+    if not (examples and make_warmup):
+        _log.warning(
+            "The blessed model will be cold: it gets no new warmup records. Give examples, and set make_warmup in "
+            "request_spec or leave request_spec out."
+        )
+
+
+def _model_uri(model: types.Artifact) -> str:
+    uri: str = path_utils.serving_model_path(model.uri, path_utils.is_old_model_artifact(model))
+    return uri
+
+
+def _split_uris(examples: Sequence[types.Artifact], split: str) -> list[str]:
+    """Directories of the shards: one split of every artifact, the first one if none is named."""
+    uris = []
+    for artifact in examples:
+        splits = artifact_utils.decode_split_names(artifact.split_names)
+        if not splits or (split and split not in splits):
+            raise errors.ExamplesError(
+                f"The Examples in {artifact.uri} have no split {split or 'at all'}; they have {', '.join(splits) or 'none'}."
+            )
+        file_format = examples_utils.get_file_format(artifact)
+        if file_format != _TFRECORDS_GZIP:
+            raise errors.ExamplesError(
+                f"The Examples in {artifact.uri} are in the format {file_format}; infraval reads {_TFRECORDS_GZIP}."
+            )
+        uris += artifact_utils.get_split_uris([artifact], split or splits[0])
+    return uris
+
+
+@contextmanager
+def _local_copy(uri: str) -> Iterator[str]:
+    """The directory itself if it is local, else a copy for as long as the block runs."""
+    if "://" not in uri:
+        yield uri
+        return
+    with tempfile.TemporaryDirectory(prefix="infraval-") as directory:
+        io_utils.copy_dir(uri, directory)
+        yield directory
+
+
+@contextmanager
+def _local_target(uri: str) -> Iterator[str]:
+    """The directory itself if it is local, else one that is copied there when the block ends well."""
+    if "://" not in uri:
+        yield uri
+        return
+    with tempfile.TemporaryDirectory(prefix="infraval-") as directory:
+        yield directory
+        io_utils.copy_dir(directory, uri)
+
+
+def _set_properties(blessing: types.Artifact, judged: verdict.Verdict) -> None:
+    """Pusher acts on these, so they are set last, once everything is in place."""
+    blessing.set_string_custom_property("verdict", report.to_dict(judged)["verdict"])
+    blessing.set_string_custom_property("reasons", "\n".join(reason.message for reason in judged.reasons))
+    blessing.set_string_custom_property("server", f"{judged.server.name} {judged.server.version}")
+    if judged.blessed:
+        blessing.set_int_custom_property("has_model", 1)
+    blessing.set_int_custom_property("blessed", int(judged.blessed))

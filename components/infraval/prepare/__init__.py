@@ -1,0 +1,1 @@
+"""Stage 1: a SavedModel and examples in, PredictionLogs out."""

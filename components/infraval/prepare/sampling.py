@@ -1,0 +1,64 @@
+"""A uniform sample of distinct records that comes out the same for any sharding, order or runner.
+
+Every record has a rank, a seeded hash of its content; the sample is the records of the lowest ranks. Samples of
+parts merge into the sample of the whole, in any order and grouping.
+"""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Iterable
+
+import xxhash
+
+_MAX_RANK = 2**64 - 1
+
+
+class Sample:
+    """The `size` distinct records of the lowest rank among those added so far.
+
+    Memory is bounded by `size` records, whatever is added.
+    """
+
+    def __init__(self, size: int, seed: int) -> None:
+        self._size = size
+        self._seed = seed
+        self._ranked: list[tuple[int, bytes]] = []  # ascending; equal ranks are ordered by content
+
+    @property
+    def records(self) -> list[bytes]:
+        """The sampled records, lowest rank first."""
+        return [record for _, record in self._ranked]
+
+    def add(self, records: Iterable[bytes]) -> int:
+        """Adds records one by one.
+
+        Returns:
+          How many there were.
+        """
+        rank_of, seed = xxhash.xxh3_64_intdigest, self._seed
+        highest = self._highest_rank()
+        count = 0
+        for record in records:
+            count += 1
+            rank = rank_of(record, seed)
+            if rank <= highest:
+                self._insert(rank, record)
+                highest = self._highest_rank()
+        return count
+
+    def merge(self, other: Sample) -> None:
+        """Adds all that another sample of the same size and seed has seen."""
+        for rank, record in other._ranked:  # noqa: SLF001 - another instance of this class
+            self._insert(rank, record)
+
+    def _insert(self, rank: int, record: bytes) -> None:
+        entry = (rank, record)
+        position = bisect.bisect_left(self._ranked, entry)
+        if position < len(self._ranked) and self._ranked[position] == entry:
+            return
+        self._ranked.insert(position, entry)
+        del self._ranked[self._size :]
+
+    def _highest_rank(self) -> int:
+        return self._ranked[-1][0] if len(self._ranked) == self._size else _MAX_RANK

@@ -1,0 +1,50 @@
+"""Sends PredictionLogs concurrently, times each, collects what became of them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from concurrent import futures
+
+from tensorflow_serving.apis import prediction_log_pb2
+
+from infraval import prediction_logs, redaction, spec, verdict
+from infraval.replay import client
+
+
+def replay(
+    logs: Iterable[prediction_log_pb2.PredictionLog],
+    connection: client.Client,
+    redactor: redaction.Redactor,
+    validation: spec.ValidationSpec,
+    stopped: Callable[[], bool],
+    clock: Callable[[], float] = time.perf_counter,
+) -> tuple[verdict.Outcome, ...]:
+    """Sends every request once.
+
+    Args:
+      logs: the requests; kinds that TF Serving's warmup does not replay are passed over.
+      connection: to the served model.
+      redactor: every error text passes it.
+      validation: how many requests at once, and how long each may take.
+      stopped: whether the server has ended; the requests not yet sent then stay unsent.
+      clock: seconds, for the latencies.
+
+    Returns:
+      The outcomes in the order of the logs; fewer than logs if the server ended.
+    """
+
+    def send(log: prediction_log_pb2.PredictionLog) -> verdict.Outcome | None:
+        cell = prediction_logs.cell(log)
+        if cell is None or stopped():
+            return None
+        started = clock()
+        code, message = connection.send(log, validation.request_timeout_s)
+        return verdict.Outcome(cell, code, redactor.message(message), clock() - started)
+
+    pool = futures.ThreadPoolExecutor(validation.concurrency, thread_name_prefix="replay")
+    try:
+        return tuple(outcome for outcome in pool.map(send, logs) if outcome is not None)
+    finally:
+        # Not waited for: after an exception the requests under way end with the connection, not before.
+        pool.shutdown(wait=False, cancel_futures=True)

@@ -1,0 +1,137 @@
+"""What every sandbox is: a context manager that boots a model server and leaves nothing behind.
+
+A sandbox knows nothing of models or requests, and a client nothing of sandboxes: they meet at `Endpoint`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol
+
+Clock = Callable[[], float]
+"""Seconds on a monotonic clock; `time.monotonic` outside tests."""
+
+POLL_INTERVAL_S = 0.02
+
+
+@dataclasses.dataclass(frozen=True)
+class Endpoint:
+    """Where the server answers gRPC.
+
+    Attributes:
+      target: a gRPC target, `unix:<path>` or `127.0.0.1:<port>`.
+    """
+
+    target: str
+
+
+@dataclasses.dataclass(frozen=True)
+class ServerIdentity:
+    """Which server judged the model; goes on record with the verdict.
+
+    Attributes:
+      name: `tensorflow_model_server` or `infraval embedded server`.
+      version: what the server says its version is.
+      embedded: whether it is infraval's own stand-in.
+    """
+
+    name: str
+    version: str
+    embedded: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class ServerExit:
+    """How a server ended.
+
+    Attributes:
+      code: exit code; None if a signal ended it.
+      signal: number of that signal; None if it exited by itself.
+    """
+
+    code: int | None
+    signal: int | None
+
+
+@dataclasses.dataclass(frozen=True)
+class ServerOptions:
+    """What to boot, in the terms of `tensorflow_model_server`'s flags.
+
+    Attributes:
+      model_name: `--model_name`.
+      model_base_path: `--model_base_path`, absolute; holds numbered version directories.
+      batching_parameters_file: `--batching_parameters_file`, also sets `--enable_batching`; None for neither.
+      grpc_max_threads: `--grpc_max_threads`.
+    """
+
+    model_name: str
+    model_base_path: Path
+    batching_parameters_file: Path | None = None
+    grpc_max_threads: int = 64
+
+
+class Sandbox(Protocol):
+    """A server under test; entering boots it, leaving removes every trace of it.
+
+    Entering returns once the server is started, not once it serves. Raises `SandboxError` if it cannot start.
+    """
+
+    def __enter__(self) -> Sandbox: ...
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None: ...
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Where the server answers, once it does."""
+
+    @property
+    def identity(self) -> ServerIdentity:
+        """Which server this is."""
+
+    def poll(self) -> ServerExit | None:
+        """How the server ended, or None while it runs."""
+
+    def log(self) -> str:
+        """What the server wrote so far, unredacted; still there after the sandbox was left."""
+
+
+def wait_until(
+    ready: Callable[[], bool],
+    sandbox: Sandbox,
+    deadline_s: float,
+    clock: Clock = time.monotonic,
+    pause: Callable[[float], None] = time.sleep,
+) -> ServerExit | None:
+    """Polls until `ready`, the server's end or the deadline.
+
+    Args:
+      ready: whether what is waited for has come; called at least once, also when the deadline has passed.
+      sandbox: the server that it comes from.
+      deadline_s: the latest time on `clock`, in seconds.
+      clock: the clock.
+      pause: waits for the seconds given.
+
+    Returns:
+      None once ready, else how the server ended.
+
+    Raises:
+      TimeoutError: the deadline passed with the server running and not ready.
+    """
+    while True:
+        if ready():
+            return None
+        ended = sandbox.poll()
+        if ended is not None:
+            return ended
+        if clock() >= deadline_s:
+            raise TimeoutError
+        pause(POLL_INTERVAL_S)

@@ -1,0 +1,136 @@
+"""A private temporary directory that never outlives its use for long.
+
+It is owned by a lock (`flock`) on the directory itself. The kernel frees the lock with the last process that holds
+it, however that ends, so a free lock means a dead owner: no pid is compared, which keeps this right across pid
+namespaces that share a temporary directory, and after a pid was used again. A process forked without exec shares
+the lock: the directory is not reaped before that process ends too, and leaving in the forked one removes nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import logging
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from infraval import errors
+
+_LOGGER = logging.getLogger(__name__)
+
+_REMOVAL_TRIES = 10
+_REMOVAL_PAUSE_S = 0.02
+
+
+@contextlib.contextmanager
+def workspace(parent: Path | None = None) -> Iterator[Path]:
+    """Makes a directory that only this user can enter, and removes it on leaving.
+
+    Entering also removes the directories that dead processes of this user have left behind.
+
+    Args:
+      parent: where to make it; None for the system's temporary directory (TMPDIR).
+
+    Yields:
+      The directory's absolute path; kept short, because a unix socket's path has to fit 107 bytes.
+
+    Raises:
+      SandboxError: no such directory can be made and locked there.
+    """
+    try:
+        folder = Path(tempfile.gettempdir()) if parent is None else parent.absolute()
+        _reap(folder)
+        path, lock = _create(folder)
+    except OSError as error:
+        raise errors.SandboxError(
+            f"No private temporary directory can be made ({error}); set TMPDIR to a writable folder on a local disk."
+        ) from error
+    owner = os.getpid()
+    try:
+        yield path
+    finally:
+        if os.getpid() == owner:
+            _remove(path)
+        os.close(lock)
+
+
+def _prefix() -> str:
+    return f"infraval-{os.geteuid()}-"
+
+
+def _create(folder: Path) -> tuple[Path, int]:
+    while True:
+        path = Path(tempfile.mkdtemp(prefix=_prefix(), dir=folder))
+        try:
+            lock = _lock(path)
+        except OSError:
+            path.rmdir()
+            raise
+        # Without the lock, another process' reaper came in between and removes the directory: make another.
+        if lock is not None:
+            return path, lock
+
+
+def _lock(path: Path) -> int | None:
+    """Locks a directory of this user.
+
+    Returns:
+      The descriptor that holds the lock, not inherited by programs that are started; None if another process holds
+      it or the directory is gone.
+
+    Raises:
+      OSError: it is a symlink, no directory, another user's, or on a file system without locks.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return None
+    with contextlib.ExitStack() as unless_locked:
+        unless_locked.callback(os.close, descriptor)
+        status = os.fstat(descriptor)
+        if status.st_uid != os.geteuid():
+            raise PermissionError(f"{path} belongs to another user")
+        with contextlib.suppress(BlockingIOError, FileNotFoundError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.samestat(status, path.stat(follow_symlinks=False)):
+                unless_locked.pop_all()
+                return descriptor
+    return None
+
+
+def _reap(folder: Path) -> None:
+    for path in folder.glob(_prefix() + "*"):
+        try:
+            lock = _lock(path)
+        except OSError:
+            continue
+        if lock is not None:
+            _remove(path)
+            os.close(lock)
+
+
+def _remove(path: Path) -> None:
+    """Removes a directory that is locked, whatever the permissions inside; says so if it cannot."""
+    for _ in range(_REMOVAL_TRIES):
+        _make_writable(path)
+        shutil.rmtree(path, ignore_errors=True)
+        if not path.exists():
+            return
+        # The supervisor of a client that was just killed may be removing its part at the same time.
+        time.sleep(_REMOVAL_PAUSE_S)
+    _LOGGER.warning("%s could not be removed; the next start tries again.", path)
+
+
+def _make_writable(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        path.chmod(0o700)
+    for folder, names, _ in os.walk(path):
+        for name in names:
+            inner = Path(folder, name)
+            with contextlib.suppress(OSError):
+                if not inner.is_symlink():
+                    inner.chmod(0o700)
