@@ -27,9 +27,9 @@ def make_pipeline(
         artifact_type=tfx.types.standard_artifacts.Examples,
         properties={"split_names": '["train", "eval"]'},
     ).with_id("Examples")
-    imported_model = tfx.dsl.Importer(
-        source_uri=str(model), artifact_type=tfx.types.standard_artifacts.Model
-    ).with_id("Model")
+    imported_model = tfx.dsl.Importer(source_uri=str(model), artifact_type=tfx.types.standard_artifacts.Model).with_id(
+        "Model"
+    )
     validator = infraval.WarmupInfraValidator(
         model=imported_model.outputs["result"],
         examples=imported_examples.outputs["result"],

@@ -49,7 +49,7 @@ def main() -> int:
     if not pushed:
         print("The model was not blessed, so Pusher pushed nothing.", file=sys.stderr)
         return 1
-    print(f"Pushed {pushed[-1].relative_to(Path.cwd(), walk_up=True) if False else pushed[-1]}")
+    print(f"Pushed {pushed[-1]}")
     console.show_inspection(inspection.inspect(pushed[-1]))
     return 0
 

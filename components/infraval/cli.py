@@ -12,7 +12,6 @@ import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
 
 import click
 
@@ -20,8 +19,6 @@ import infraval
 from infraval import errors, signals, spec
 
 _BLESSED, _NOT_BLESSED, _COULD_NOT_JUDGE = 0, 1, 2
-
-_Result = TypeVar("_Result")
 
 
 def main() -> None:
@@ -41,7 +38,7 @@ def commands() -> None:
     "--examples",
     multiple=True,
     metavar="GLOB",
-    help="TFRecord files of serialized examples (.gz: gzip) to build requests of. Without any, the model is only loaded.",
+    help="TFRecord files (.gz: gzip) of serialized examples to build requests of; without any, the model is only loaded.",
 )
 @click.option("--signature", "signatures", multiple=True, metavar="NAME", help="Signature to call  [serving_default]")
 @click.option(
@@ -58,7 +55,9 @@ def commands() -> None:
     show_default=True,
     help="Distinct examples to send per signature and batch size.",
 )
-@click.option("--seed", type=click.IntRange(min=0), default=spec.WarmupSpec.seed, show_default=True, help="Of the sample.")
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=spec.WarmupSpec.seed, show_default=True, help="Of the sample."
+)
 @click.option(
     "--batching-parameters-file",
     type=click.Path(path_type=Path),
@@ -86,14 +85,18 @@ def commands() -> None:
     show_default=True,
     help="Where the server under test runs.",
 )
-@click.option("--model-name", default=spec.ServingSpec.model_name, show_default=True, help="Name to serve the model under.")
+@click.option(
+    "--model-name", default=spec.ServingSpec.model_name, show_default=True, help="Name to serve the model under."
+)
 @click.option(
     "--server",
     default=spec.ProcessSpec.server,
     show_default=True,
     help="auto (tensorflow_model_server from PATH, else embedded), embedded, or the path of a tensorflow_model_server.",
 )
-@click.option("--import-ops", multiple=True, metavar="MODULE", help="Module whose custom ops the embedded server registers.")
+@click.option(
+    "--import-ops", multiple=True, metavar="MODULE", help="Module whose custom ops the embedded server registers."
+)
 @click.option(
     "--max-loading-time",
     type=click.FloatRange(min=0, min_open=True),
@@ -205,9 +208,7 @@ def inspect(*, directory: Path, as_json: bool) -> None:
 @click.argument("flags", nargs=-1, type=click.UNPROCESSED)
 def serve(*, flags: tuple[str, ...]) -> None:
     """Serve a model with the embedded server; takes tensorflow_model_server's flags."""
-    from infraval import server  # noqa: PLC0415 - only this command needs it
-
-    sys.exit(server.main(list(flags)))
+    os.execv(sys.executable, [sys.executable, "-m", "infraval.server", *flags])  # noqa: S606 - no shell is wanted
 
 
 def _guarded(run: Callable[[], int], *, as_json: bool) -> int:
@@ -225,7 +226,9 @@ def _guarded(run: Callable[[], int], *, as_json: bool) -> int:
     except Exception as error:  # noqa: BLE001 - a bug must not pass for exit code 1, which is a verdict
         # The text of an error that nobody foresaw may hold request data; where it came from does not.
         sys.stderr.writelines(traceback.format_tb(error.__traceback__))
-        bug = errors.InfravalError(f"infraval failed with {type(error).__name__}; please report this with the lines above.")
+        bug = errors.InfravalError(
+            f"infraval failed with {type(error).__name__}; please report this with the lines above."
+        )
         _complain(bug, as_json=as_json)
         return _COULD_NOT_JUDGE
 

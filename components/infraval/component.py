@@ -10,8 +10,6 @@ from tfx.types import component_spec, standard_artifacts
 
 from infraval import executor, spec
 
-_Parameter = data_types.RuntimeParameter
-
 
 class WarmupInfraValidatorSpec(component_spec.ComponentSpec):
     """InfraValidator's channels and parameters, and infraval's own behind them.
@@ -51,13 +49,13 @@ class WarmupInfraValidator(base_beam_component.BaseBeamComponent):
     def __init__(
         self,
         model: types.BaseChannel,
-        serving_spec: infra_validator_pb2.ServingSpec | _Parameter | None = None,
+        serving_spec: infra_validator_pb2.ServingSpec | data_types.RuntimeParameter | None = None,
         examples: types.BaseChannel | None = None,
-        request_spec: infra_validator_pb2.RequestSpec | _Parameter | None = None,
-        validation_spec: infra_validator_pb2.ValidationSpec | _Parameter | None = None,
+        request_spec: infra_validator_pb2.RequestSpec | data_types.RuntimeParameter | None = None,
+        validation_spec: infra_validator_pb2.ValidationSpec | data_types.RuntimeParameter | None = None,
         *,
-        warmup_spec: spec.WarmupSpec | _Parameter | None = None,
-        process_spec: spec.ProcessSpec | _Parameter | None = None,
+        warmup_spec: spec.WarmupSpec | data_types.RuntimeParameter | None = None,
+        process_spec: spec.ProcessSpec | data_types.RuntimeParameter | None = None,
     ) -> None:
         """Makes the component; a RuntimeParameter carries a proto or a spec as its JSON.
 

@@ -56,7 +56,10 @@ def show_inspection(found: dict[str, Any]) -> None:
     for column in ("signature", "method", "inputs", "outputs"):
         table.add_column(column)
     for key, signature in found["signatures"].items():
-        sides = ("\n".join(f"{alias}: {tensor}" for alias, tensor in signature[side].items()) for side in ("inputs", "outputs"))
+        sides = (
+            "\n".join(f"{alias}: {tensor}" for alias, tensor in signature[side].items())
+            for side in ("inputs", "outputs")
+        )
         table.add_row(*map(rich.markup.escape, (key, signature["method"] or "none", *sides)))
     console.print(table)
     warmup = found["warmup"]

@@ -145,7 +145,8 @@ def _split_uris(examples: Sequence[types.Artifact], split: str) -> list[str]:
         splits = artifact_utils.decode_split_names(artifact.split_names)
         if not splits or (split and split not in splits):
             raise errors.ExamplesError(
-                f"The Examples in {artifact.uri} have no split {split or 'at all'}; they have {', '.join(splits) or 'none'}."
+                f"The Examples in {artifact.uri} have no split {split or 'at all'}; they have "
+                f"{', '.join(splits) or 'none'}."
             )
         file_format = examples_utils.get_file_format(artifact)
         if file_format != _TFRECORDS_GZIP:

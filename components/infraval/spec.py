@@ -10,9 +10,12 @@ import dataclasses
 import enum
 import json
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from infraval import errors
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 DEFAULT_SIGNATURE = "serving_default"
 """TF Serving's meaning of an empty `signature_name` (tf.saved_model.DEFAULT_SERVING_SIGNATURE_DEF_KEY)."""
@@ -70,9 +73,6 @@ class Platform(str, enum.Enum):
     KUBERNETES = "kubernetes"
 
 
-_Self = TypeVar("_Self", bound="JsonSpec")
-
-
 class JsonSpec:
     """A frozen dataclass of strings, numbers, enums and tuples of strings or numbers, with a JSON form."""
 
@@ -86,7 +86,7 @@ class JsonSpec:
         return json.dumps(changed, sort_keys=True)
 
     @classmethod
-    def from_json(cls: type[_Self], text: str) -> _Self:
+    def from_json(cls, text: str) -> Self:
         """Parses what `to_json` wrote, or the same written by hand.
 
         Raises:

@@ -14,12 +14,10 @@ class Refused:
     Attributes:
       code: gRPC status code of the refusal.
       message: its text, redacted.
-      with_warmup: whether the model had a warmup file.
     """
 
     code: str
     message: str
-    with_warmup: bool
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,8 +49,7 @@ class Late:
 def judge(failure: Refused | Crashed | Late) -> tuple[verdict.Reason, ...]:
     """The reason that a failed load gives."""
     if isinstance(failure, Refused):
-        warmup = " with its warmup file" if failure.with_warmup else ""
-        message = f"The server refused to load the model{warmup}: {failure.code}: {failure.message}"
+        message = f"The server refused to load the model: {failure.code}: {failure.message}"
     elif isinstance(failure, Crashed):
         message = f"The server died of {failure.signal} while loading the model, on each of {failure.tries} tries."
     else:

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from infraval import spec
 
 
-def groups(cells: Sequence[spec.Cell], num_examples: int, records: Sequence[bytes]) -> Iterator[
-    tuple[spec.Cell, list[bytes]]
-]:
+def groups(
+    cells: Sequence[spec.Cell], num_examples: int, records: Sequence[bytes]
+) -> Iterator[tuple[spec.Cell, list[bytes]]]:
     """Deals records out to requests.
 
     Every cell gets as many requests as its share of `num_examples` fills, at least one; where there are too few

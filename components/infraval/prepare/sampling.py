@@ -49,7 +49,7 @@ class Sample:
 
     def merge(self, other: Sample) -> None:
         """Adds all that another sample of the same size and seed has seen."""
-        for rank, record in other._ranked:  # noqa: SLF001 - another instance of this class
+        for rank, record in other._ranked:
             self._insert(rank, record)
 
     def _insert(self, rank: int, record: bytes) -> None:

@@ -159,6 +159,7 @@ class PrepareRequests(beam.PTransform):
         self._path = path
 
     def expand(self, shards: beam.PCollection) -> beam.PCollection:
+        """Reads and samples in parallel, then writes in one place."""
         return (
             shards
             | "SpreadShards" >> beam.Reshuffle()
@@ -206,16 +207,16 @@ def prepare(plan: Plan, patterns: Sequence[str], path: Path, make_pipeline: Call
         raise errors.ExamplesError(f"The {len(paths)} files of {', '.join(patterns)} hold no record.")
     if not summary["count"]:
         causes = ", ".join(f"{count} {cause}" for cause, count in summary["dead_letters"].items())
-        raise errors.ExamplesError(f"No request could be built of any sampled record of {', '.join(patterns)}: {causes}.")
+        raise errors.ExamplesError(
+            f"No request could be built of any sampled record of {', '.join(patterns)}: {causes}."
+        )
     return Requests(path, summary["count"], summary["records_read"], summary["dead_letters"])
 
 
 def _records(path: str) -> Iterator[bytes]:
     kinds = tf.compat.v1.io.TFRecordCompressionType
     compression = kinds.GZIP if path.endswith(".gz") else kinds.NONE
-    records: Iterator[bytes] = tf.compat.v1.io.tf_record_iterator(
-        path, tf.compat.v1.io.TFRecordOptions(compression)
-    )
+    records: Iterator[bytes] = tf.compat.v1.io.tf_record_iterator(path, tf.compat.v1.io.TFRecordOptions(compression))
     return records
 
 

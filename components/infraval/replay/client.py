@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 import grpc
 from tensorflow_serving.apis import (
@@ -12,6 +13,9 @@ from tensorflow_serving.apis import (
     prediction_log_pb2,
     prediction_service_pb2_grpc,
 )
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 _STATUS_TIMEOUT_S = 5.0
 
@@ -44,7 +48,7 @@ class Client:
         self._prediction = prediction_service_pb2_grpc.PredictionServiceStub(self._channel)
         self._model = model_service_pb2_grpc.ModelServiceStub(self._channel)
 
-    def __enter__(self) -> Client:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -62,7 +66,7 @@ class Client:
         try:
             response = self._model.GetModelStatus(request, timeout=_STATUS_TIMEOUT_S)
         except grpc.RpcError:
-            # Not listening yet, or not knowing the model yet. Whether the server is alive at all is for the sandbox to say.
+            # Not listening yet, or not knowing the model yet; whether the server lives is for the sandbox to say.
             return False
         available = get_model_status_pb2.ModelVersionStatus.AVAILABLE
         return any(version.state == available for version in response.model_version_status)

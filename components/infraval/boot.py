@@ -1,0 +1,161 @@
+"""Boots a staged model, as often as it takes, and sends it the requests."""
+
+from __future__ import annotations
+
+import dataclasses
+import signal
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from tensorflow_serving.apis import prediction_log_pb2
+
+from infraval import errors, redaction, spec, verdict
+from infraval.judge import load
+from infraval.replay import client, replayer
+from infraval.sandbox import base, factory, serving_log
+
+
+@dataclasses.dataclass(frozen=True)
+class Boot:
+    """What came of booting the staged model.
+
+    Attributes:
+      server: which server it was.
+      failure: why the model was not served; None if it was.
+      load_time_s: seconds until it was AVAILABLE.
+      records_replayed: warmup records that the server says it replayed.
+      outcomes: of the requests.
+      death: how the server ended while it answered; None if it did not.
+    """
+
+    server: base.ServerIdentity
+    failure: load.Refused | load.Crashed | load.Late | None = None
+    load_time_s: float | None = None
+    records_replayed: int | None = None
+    outcomes: tuple[verdict.Outcome, ...] = ()
+    death: str | None = None
+
+    @property
+    def definite(self) -> bool:
+        """Whether another try would come to the same."""
+        return self.death is None and (self.failure is None or isinstance(self.failure, load.Refused))
+
+
+class Booter:
+    """Boots one staged model.
+
+    Args:
+      serving: the server under test.
+      validation: limits.
+      batching_parameters_file: the server batches by it; None for no batching.
+      models: the model base path.
+      directory: where the sandboxes have their own directories; private and short.
+      redactor: every text of the server passes it.
+      progress: is told what happens.
+    """
+
+    def __init__(
+        self,
+        serving: spec.ServingSpec,
+        validation: spec.ValidationSpec,
+        batching_parameters_file: Path | None,
+        models: Path,
+        directory: Path,
+        redactor: redaction.Redactor,
+        progress: Callable[[str], None],
+    ) -> None:
+        self._serving = serving
+        self._validation = validation
+        self._options = base.ServerOptions(
+            model_name=serving.model_name,
+            model_base_path=models,
+            batching_parameters_file=batching_parameters_file,
+            # A thread for every request under way, and some for the status calls.
+            grpc_max_threads=validation.concurrency + 4,
+        )
+        self._directory = directory
+        self._redactor = redactor
+        self._progress = progress
+        self._boots = 0
+
+    def boot_until_definite(self, logs: Sequence[prediction_log_pb2.PredictionLog]) -> tuple[Boot, int]:
+        """Boots the model and sends the requests, again if the server is lost, crashes or takes too long.
+
+        Returns:
+          The last boot, and the number of tries.
+
+        Raises:
+          SandboxError: the last try came to no result, for a reason that is not the model's.
+          UnregisteredOpError: the embedded server cannot judge this model.
+        """
+        most = self._validation.num_tries
+        for tries in range(1, most):
+            try:
+                boot = self._boot(logs, tries)
+            except errors.ServerLostError as error:
+                self._progress(f"Try {tries} of {most} came to no result. {error}")
+                continue
+            if boot.definite:
+                return boot, tries
+            self._progress(f"Try {tries} of {most} failed, trying again")
+        return self._boot(logs, most), most
+
+    def _boot(self, logs: Sequence[prediction_log_pb2.PredictionLog], tries: int) -> Boot:
+        self._boots += 1
+        started = time.monotonic()
+        with (
+            factory.create(self._serving, self._options, self._directory / f"boot{self._boots}") as sandbox,
+            client.Client(sandbox.endpoint.target, self._serving.model_name) as connection,
+        ):
+            server = sandbox.identity
+            self._progress(f"Booting {server.name} ({server.version})")
+            limit_s = self._validation.max_loading_time_s
+            try:
+                ended = base.wait_until(connection.available, sandbox, started + limit_s)
+            except TimeoutError:
+                return Boot(server, failure=load.Late(limit_s, tries))
+            if ended is not None:
+                return Boot(server, failure=self._load_failure(sandbox, ended, tries))
+            load_time_s = time.monotonic() - started
+            replayed = serving_log.warmup_records_read(sandbox.log())
+            self._progress(f"AVAILABLE after {load_time_s:.1f} s, warmup records replayed: {replayed or 0}")
+            if logs:
+                self._progress(f"Sending requests: {len(logs)}")
+            outcomes = replayer.replay(
+                logs, connection, self._redactor, self._validation, stopped=lambda: sandbox.poll() is not None
+            )
+            ended = sandbox.poll()
+            death = None if ended is None else _death(ended, server)
+            return Boot(server, None, load_time_s, replayed, outcomes, death)
+
+    def _load_failure(self, sandbox: base.Sandbox, ended: base.ServerExit, tries: int) -> load.Refused | load.Crashed:
+        """What a server that ended while loading says about the model; raises if it says nothing about it."""
+        log, server = sandbox.log(), sandbox.identity
+        op = serving_log.unregistered_op(log)
+        if op is not None and server.embedded:
+            raise errors.UnregisteredOpError(
+                f"The model uses the op {op}, which the embedded server does not have. Name the Python module that "
+                "registers it with --import-ops MODULE (ProcessSpec.import_ops), or validate with a "
+                "tensorflow_model_server that has it."
+            )
+        refusal = serving_log.refusal(log)
+        if refusal is not None:
+            return load.Refused(refusal.code, self._redactor.message(refusal.message))
+        if ended.signal is not None:
+            return load.Crashed(_death(ended, server), tries)
+        raise errors.ServerStartError(
+            f"{server.name} ended with exit code {ended.code} before it loaded the model, for a reason of its own. "
+            f"Its last words:\n{self._redactor.log(log)}"
+        )
+
+
+def _death(ended: base.ServerExit, server: base.ServerIdentity) -> str:
+    if ended.signal is None:
+        return f"exit code {ended.code}"
+    if ended.signal == signal.SIGKILL:
+        raise errors.ServerLostError(
+            f"{server.name} was killed from outside (SIGKILL); most often the machine ran out of memory. Free some, or "
+            "validate on a larger machine."
+        )
+    return signal.Signals(ended.signal).name
