@@ -15,6 +15,8 @@ from infraval.judge import load
 from infraval.replay import client, replayer
 from infraval.sandbox import base, factory, serving_log
 
+_END_TIMEOUT_S = 5.0
+
 
 @dataclasses.dataclass(frozen=True)
 class Boot:
@@ -125,7 +127,7 @@ class Booter:
             outcomes = replayer.replay(
                 logs, connection, self._redactor, self._validation, stopped=lambda: sandbox.poll() is not None
             )
-            ended = sandbox.poll()
+            ended = _end_of(sandbox, outcomes)
             death = None if ended is None else _death(ended, server)
             return Boot(server, None, load_time_s, replayed, outcomes, death)
 
@@ -148,6 +150,19 @@ class Booter:
             f"{server.name} ended with exit code {ended.code} before it loaded the model, for a reason of its own. "
             f"Its last words:\n{self._redactor.log(log)}"
         )
+
+
+def _end_of(sandbox: base.Sandbox, outcomes: Sequence[verdict.Outcome]) -> base.ServerExit | None:
+    """How the server ended while it answered, None if it did not.
+
+    A server's end reaches its connections before it reaches the process table, so an UNAVAILABLE is followed up.
+    """
+    if all(outcome.code != "UNAVAILABLE" for outcome in outcomes):
+        return sandbox.poll()
+    try:
+        return base.wait_until(lambda: False, sandbox, time.monotonic() + _END_TIMEOUT_S)
+    except TimeoutError:
+        return None
 
 
 def _death(ended: base.ServerExit, server: base.ServerIdentity) -> str:

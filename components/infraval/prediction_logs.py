@@ -56,7 +56,7 @@ def read(path: Path) -> Iterator[prediction_log_pb2.PredictionLog]:
     """Reads a file log by log.
 
     Raises:
-      ModelError: it is no uncompressed TFRecord, or a record is no PredictionLog.
+      ModelError: it cannot be read, is no uncompressed TFRecord, or a record is no PredictionLog.
     """
     position = 0
     try:
@@ -68,6 +68,8 @@ def read(path: Path) -> Iterator[prediction_log_pb2.PredictionLog]:
             f"{path} is corrupt behind record {position}, or no uncompressed TFRecord; TF Serving will not load a "
             "model with it. Replace it, or take it out of the model."
         ) from None
+    except tf.errors.OpError as error:
+        raise errors.ModelError(f"{path} cannot be read ({type(error).__name__}).") from None
     except message.DecodeError:
         raise errors.ModelError(
             f"Record {position} of {path} is no PredictionLog; TF Serving will not load a model with it. Replace the "

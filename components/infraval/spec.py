@@ -160,6 +160,11 @@ class WarmupSpec(JsonSpec):
     max_records: int = MAX_WARMUP_RECORDS
 
     def __post_init__(self) -> None:
+        _require(isinstance(self.batch_sizes, tuple), f"batch_sizes has to be a list, not {self.batch_sizes!r}.")
+        _require(
+            isinstance(self.batching_parameters_file, str),
+            f"batching_parameters_file has to be a path, not {self.batching_parameters_file!r}.",
+        )
         for size in self.batch_sizes:
             _require(_whole(size, 1), f"A batch size has to be a whole number of 1 or more, not {size!r}.")
         _require(
@@ -194,7 +199,14 @@ class ProcessSpec(JsonSpec):
     import_ops: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        _require(bool(self.server), "The server has to be auto, embedded or the path of a tensorflow_model_server.")
+        _require(
+            isinstance(self.server, str) and bool(self.server),
+            f"The server has to be auto, embedded or the path of a tensorflow_model_server, not {self.server!r}.",
+        )
+        _require(
+            isinstance(self.import_ops, tuple) and all(isinstance(name, str) and name for name in self.import_ops),
+            f"import_ops has to be a list of module names, not {self.import_ops!r}.",
+        )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,0 +1,244 @@
+"""`infraval.validate` with a real embedded server and real Beam; the order of boots, and who is to blame."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import tensorflow as tf
+from tensorflow_serving.apis import prediction_log_pb2
+
+import infraval
+from infraval import errors, spec, verdict
+
+SaveModel = Callable[..., Path]
+EMBEDDED = spec.ServingSpec(process=spec.ProcessSpec(server="embedded"))
+
+
+def _records(model: Path) -> list[prediction_log_pb2.PredictionLog]:
+    path = model / spec.WARMUP_FILE
+    return [
+        prediction_log_pb2.PredictionLog.FromString(record) for record in tf.compat.v1.io.tf_record_iterator(str(path))
+    ]
+
+
+def _validate(model: Path, examples: Path | None, output: Path | None = None, **options: object) -> verdict.Verdict:
+    patterns = (str(examples),) if examples else ()
+    return infraval.validate(
+        infraval.Job(model, patterns, **{"serving": EMBEDDED, "output": output, **options})  # type: ignore[arg-type]
+    )
+
+
+def test_every_allowed_batch_size_is_covered_and_the_server_boots_with_the_file(
+    upper_model: Path, secret_examples: Path, tmp_path: Path
+) -> None:
+    """A batching parameters file alone says which batch sizes a warmup has to touch."""
+    parameters = tmp_path / "batching.txt"
+    parameters.write_text(
+        "max_batch_size { value: 8 } batch_timeout_micros { value: 0 } "
+        "allowed_batch_sizes: 1 allowed_batch_sizes: 4 allowed_batch_sizes: 8"
+    )
+
+    judged = _validate(
+        upper_model, secret_examples, warmup=spec.WarmupSpec(batching_parameters_file=str(parameters))
+    )
+
+    assert judged.blessed, judged.reasons
+    assert [outcome.cell.batch_size for outcome in judged.outcomes] == [1, 4, 8]
+    assert judged.warmup.records_replayed == 3
+
+
+def test_a_warmup_file_that_came_with_the_model_is_merged_kept_or_replaced(
+    upper_model: Path, secret_examples: Path, tmp_path: Path
+) -> None:
+    """By default nothing is lost, and a second run adds nothing; what is replaced is counted."""
+    first, second = tmp_path / "first", tmp_path / "second"
+    _validate(upper_model, secret_examples, first)
+    warm = first / "stamped_model"
+    pairs = (2,)
+
+    merged = _validate(warm, secret_examples, second, warmup=spec.WarmupSpec(pairs))
+    again = _validate(warm, secret_examples)
+    kept = _validate(warm, secret_examples, warmup=spec.WarmupSpec(pairs, existing=spec.ExistingWarmup.KEEP))
+    replaced = _validate(warm, secret_examples, warmup=spec.WarmupSpec(pairs, existing=spec.ExistingWarmup.REPLACE))
+
+    assert merged.warmup == verdict.Warmup(records=2, records_replayed=2, from_model=1)
+    assert _records(second / "stamped_model")[:1] == _records(warm)
+    assert again.warmup == verdict.Warmup(records=1, records_replayed=1, from_model=1)
+    assert kept.warmup == verdict.Warmup(records=1, records_replayed=1, from_model=1)
+    assert replaced.warmup == verdict.Warmup(records=1, records_replayed=1, dropped=1)
+
+
+def test_a_bad_record_of_the_models_own_is_the_models_fault(
+    upper_model: Path, secret_examples: Path, tmp_path: Path
+) -> None:
+    """The server refuses the model with its file and answers without: a verdict that says whose records they are."""
+    _validate(upper_model, secret_examples, tmp_path / "results")
+    model = tmp_path / "results" / "stamped_model"
+    bad = prediction_log_pb2.PredictionLog()
+    bad.predict_log.request.model_spec.signature_name = "of another model"
+    with tf.io.TFRecordWriter(str(model / spec.WARMUP_FILE)) as writer:
+        writer.write(bad.SerializeToString())
+
+    judged = _validate(model, secret_examples)
+
+    (reason,) = judged.reasons
+    assert reason.gate is verdict.Gate.WARMUP
+    assert "1 records came with the model" in reason.message
+
+
+def test_a_warmup_file_that_is_none_is_a_verdict_when_the_model_is_only_loaded(
+    upper_model: Path, secret_examples: Path, tmp_path: Path
+) -> None:
+    """TF Serving would not load this model either, and InfraValidator would not bless it."""
+    _validate(upper_model, secret_examples, tmp_path / "results")
+    model = tmp_path / "results" / "stamped_model"
+    (model / spec.WARMUP_FILE).write_text("this is no TFRecord file")
+
+    judged = _validate(model, None)
+
+    assert not judged.blessed
+    assert "DATA_LOSS" in judged.reasons[0].message
+
+
+def test_a_model_that_writes_to_its_own_files_is_not_blessed(
+    save_model: SaveModel, secret_examples: Path, tmp_path: Path
+) -> None:
+    """What was judged would not be what ships."""
+    path = tmp_path / "vocabulary.txt"
+    path.write_text("word\n")
+    asset = tf.saved_model.Asset(str(path))
+
+    def write(name: tf.Tensor) -> tf.Tensor:
+        with tf.control_dependencies([tf.io.write_file(asset.asset_path, tf.strings.reduce_join(name))]):
+            return tf.strings.upper(name)
+
+    judged = _validate(save_model(write, assets=(asset,)), secret_examples, tmp_path / "results")
+
+    assert [reason.gate for reason in judged.reasons] == [verdict.Gate.UNCHANGED]
+    assert sorted(path.name for path in (tmp_path / "results").iterdir()) == ["INFRA_NOT_BLESSED", "report.json"]
+
+
+@pytest.fixture
+def misbehaving_server(tmp_path: Path) -> Callable[[str], spec.ServingSpec]:
+    """A `tensorflow_model_server` of tests/fakes.py that misbehaves as named."""
+
+    def serving(behaviour: str) -> spec.ServingSpec:
+        binary = tmp_path / "tensorflow_model_server"
+        fakes = Path(__file__).parents[1] / "fakes.py"
+        binary.write_text(f'#!/bin/sh\nexec {sys.executable} {fakes} {behaviour} {tmp_path}/boots "$@"\n')
+        binary.chmod(0o755)
+        return spec.ServingSpec(process=spec.ProcessSpec(server=str(binary)))
+
+    return serving
+
+
+ServerFor = Callable[[str], spec.ServingSpec]
+TWICE = spec.ValidationSpec(max_loading_time_s=20, num_tries=2, request_timeout_s=1)
+
+
+def test_a_server_that_dies_while_loading_is_tried_again_and_then_a_verdict(
+    misbehaving_server: ServerFor, upper_model: Path, secret_examples: Path
+) -> None:
+    """A crash may pass; one on every try is the model's."""
+    judged = _validate(upper_model, secret_examples, serving=misbehaving_server("abort-at-load"), validation=TWICE)
+
+    assert judged.tries == 2
+    assert judged.reasons[0].gate is verdict.Gate.LOAD
+    assert "SIGABRT" in judged.reasons[0].message
+
+
+def test_a_server_that_dies_once_is_forgiven(
+    misbehaving_server: ServerFor, upper_model: Path, secret_examples: Path
+) -> None:
+    """An aborted boot is tried again, and the next one counts."""
+    judged = _validate(upper_model, secret_examples, serving=misbehaving_server("abort-once"), validation=TWICE)
+
+    assert judged.tries == 2
+    assert judged.blessed, judged.reasons
+
+
+def test_a_server_that_is_killed_is_no_verdict(
+    misbehaving_server: ServerFor, upper_model: Path, secret_examples: Path, tmp_path: Path
+) -> None:
+    """Out of memory is the machine's, not the model's: could not judge, and the output holds nothing."""
+    output = tmp_path / "results"
+
+    with pytest.raises(errors.ServerLostError, match="SIGKILL"):
+        _validate(upper_model, secret_examples, output, serving=misbehaving_server("kill-at-load"), validation=TWICE)
+
+    assert not output.exists()
+
+
+def test_a_server_that_never_gets_ready_is_a_verdict(
+    misbehaving_server: ServerFor, upper_model: Path, secret_examples: Path
+) -> None:
+    """The time to load is a gate."""
+    limits = spec.ValidationSpec(max_loading_time_s=1, num_tries=1)
+
+    judged = _validate(upper_model, secret_examples, serving=misbehaving_server("hang-at-load"), validation=limits)
+
+    assert judged.reasons[0].gate is verdict.Gate.LOAD
+    assert "not AVAILABLE within 1 s" in judged.reasons[0].message
+
+
+def test_a_server_that_dies_of_a_request_is_a_verdict(
+    misbehaving_server: ServerFor, upper_model: Path, secret_examples: Path
+) -> None:
+    """A request that takes the server down on every try is the model's."""
+    judged = _validate(upper_model, secret_examples, serving=misbehaving_server("abort-in-request"), validation=TWICE)
+
+    assert judged.tries == 2
+    assert judged.reasons == (
+        verdict.Reason(verdict.Gate.RESPONSES, "The server died of SIGABRT with 0 of 1 requests answered."),
+    )
+
+
+def test_a_request_that_hangs_is_a_verdict_at_its_deadline(
+    misbehaving_server: ServerFor, upper_model: Path, secret_examples: Path
+) -> None:
+    """No request is waited for longer than it may take."""
+    judged = _validate(upper_model, secret_examples, serving=misbehaving_server("hang-in-request"), validation=TWICE)
+
+    assert [outcome.code for outcome in judged.outcomes] == ["DEADLINE_EXCEEDED"]
+    assert judged.reasons[0].gate is verdict.Gate.RESPONSES
+
+
+def test_a_warmup_that_was_not_replayed_is_no_blessing(
+    misbehaving_server: ServerFor, upper_model: Path, secret_examples: Path
+) -> None:
+    """A server that serves without having read the warmup file has proven nothing about it."""
+    judged = _validate(upper_model, secret_examples, serving=misbehaving_server("cold"), validation=TWICE)
+
+    assert [reason.gate for reason in judged.reasons] == [verdict.Gate.WARMUP]
+
+
+def test_a_server_that_refuses_only_the_file_of_ours_raises(
+    misbehaving_server: ServerFor, upper_model: Path, secret_examples: Path
+) -> None:
+    """If all requests are answered and only our file is refused, the fault is infraval's, not the model's."""
+    with pytest.raises(errors.WarmupFileError, match="bug of infraval"):
+        _validate(upper_model, secret_examples, serving=misbehaving_server("refuse-warmup"), validation=TWICE)
+
+
+def test_a_server_that_fails_for_a_reason_of_its_own_is_no_verdict(
+    misbehaving_server: ServerFor, upper_model: Path, secret_examples: Path
+) -> None:
+    """Not tried again: a flag that the server does not take stays so."""
+    with pytest.raises(errors.ServerStartError, match="exit code 255"):
+        _validate(upper_model, secret_examples, serving=misbehaving_server("bad-flag"), validation=TWICE)
+
+
+def test_the_report_on_disk_is_the_verdict(upper_model: Path, secret_examples: Path, tmp_path: Path) -> None:
+    """`report.json` says which server judged, and holds an entry for every request."""
+    judged = _validate(upper_model, secret_examples, tmp_path, requests=spec.RequestSpec(num_examples=3))
+
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["server"]["name"] == "infraval embedded server"
+    assert tf.version.VERSION in report["server"]["version"]
+    assert [request["code"] for request in report["requests"]] == ["OK"] * 3
+    assert report["model_digest"] == f"sha256:{judged.digest}"
+    assert report["examples"] == {"records_read": 3, "dead_letters": {}}
