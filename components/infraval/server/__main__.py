@@ -1,0 +1,10 @@
+"""`python -m infraval.server`."""
+
+from __future__ import annotations
+
+import sys
+
+from infraval.server.process import main
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,102 @@
+"""TensorProto to numpy array and back, with TensorFlow Serving's choice of fields (source: framework/tensor.cc)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+from tensorflow.core.framework import tensor_pb2, types_pb2
+
+Array = npt.NDArray[Any]
+
+_VALUE_FIELDS = {
+    types_pb2.DT_FLOAT: "float_val",
+    types_pb2.DT_DOUBLE: "double_val",
+    types_pb2.DT_INT8: "int_val",
+    types_pb2.DT_INT16: "int_val",
+    types_pb2.DT_INT32: "int_val",
+    types_pb2.DT_UINT8: "int_val",
+    types_pb2.DT_UINT16: "int_val",
+    types_pb2.DT_INT64: "int64_val",
+    types_pb2.DT_UINT32: "uint32_val",
+    types_pb2.DT_UINT64: "uint64_val",
+    types_pb2.DT_BOOL: "bool_val",
+    types_pb2.DT_STRING: "string_val",
+}
+
+_SHORT_NAMES = {"float32": "float", "float64": "double", "float16": "half"}
+
+
+def from_proto(proto: Any) -> Array | None:
+    """The tensor's values.
+
+    Args:
+      proto: a TensorProto of any encoding.
+
+    Returns:
+      An array of the proto's shape; None if the proto is not a valid tensor.
+    """
+    if any(dimension.size < 0 for dimension in proto.tensor_shape.dim):
+        return None
+    try:
+        return tf.make_ndarray(proto)  # type: ignore[no-any-return]  # TensorFlow is untyped
+    except (ValueError, TypeError, KeyError):
+        return _parse(proto)
+
+
+def _parse(proto: Any) -> Array | None:
+    # TensorFlow's own parser knows encodings that make_ndarray does not, such as strings in tensor_content.
+    try:
+        return tf.io.parse_tensor(proto.SerializeToString(), proto.dtype).numpy()  # type: ignore[no-any-return]
+    except (tf.errors.OpError, ValueError, TypeError):
+        return None
+
+
+def to_proto(array: Array) -> Any:
+    """A TensorProto with the values in the typed field of their dtype, as TensorFlow Serving sends them."""
+    dtype = tf.as_dtype(array.dtype).as_datatype_enum
+    field = _VALUE_FIELDS.get(dtype)
+    if field is None:
+        return _to_proto_of_rare_dtype(array, dtype)
+    proto = _empty(array, dtype)
+    getattr(proto, field).extend(array.ravel().tolist())
+    return proto
+
+
+def _to_proto_of_rare_dtype(array: Array, dtype: int) -> Any:
+    proto = _empty(array, dtype)
+    if dtype in (types_pb2.DT_HALF, types_pb2.DT_BFLOAT16):
+        proto.half_val.extend(array.ravel().view(np.uint16).tolist())
+    elif dtype == types_pb2.DT_COMPLEX64:
+        proto.scomplex_val.extend(array.ravel().view(np.float32).tolist())
+    elif dtype == types_pb2.DT_COMPLEX128:
+        proto.dcomplex_val.extend(array.ravel().view(np.float64).tolist())
+    else:
+        return tf.make_tensor_proto(array)
+    return proto
+
+
+def _empty(array: Array, dtype: int) -> Any:
+    proto = tensor_pb2.TensorProto(dtype=dtype)
+    proto.tensor_shape.SetInParent()
+    for size in array.shape:
+        proto.tensor_shape.dim.add(size=size)
+    return proto
+
+
+def dtype_name(dtype: Any) -> str:
+    """A dtype as TensorFlow's C++ messages name it: `float`, `int32`, `string`, …."""
+    name = str(tf.as_dtype(dtype).name)
+    return _SHORT_NAMES.get(name, name)
+
+
+def dtype_enum_name(array: Array) -> str:
+    """An array's dtype as protos name it: `DT_FLOAT`, …."""
+    return str(types_pb2.DataType.Name(tf.as_dtype(array.dtype).as_datatype_enum))
+
+
+def shape_text(array: Array) -> str:
+    """An array's shape as TensorFlow's C++ messages write it: `[2,3]`."""
+    return f"[{','.join(map(str, array.shape))}]"
