@@ -1,0 +1,38 @@
+"""From what was asked for to the sandbox that does it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from infraval import errors, spec
+from infraval.sandbox import base
+
+
+def check(serving: spec.ServingSpec) -> None:
+    """Sees that a sandbox can be made, before any work is put into what it is to serve.
+
+    Raises:
+      PlatformNotBuiltError: infraval does not run that platform yet.
+    """
+    if serving.platform is not spec.Platform.PROCESS:
+        raise errors.PlatformNotBuiltError(
+            f"The serving platform {serving.platform.value} is not built yet; leave the platform unset to serve in a "
+            "process of this machine."
+        )
+
+
+def create(serving: spec.ServingSpec, options: base.ServerOptions, run_directory: Path) -> base.Sandbox:
+    """The sandbox of a serving platform, not entered yet.
+
+    Args:
+      serving: which platform, and its options.
+      options: what to boot.
+      run_directory: the sandbox's own directory, absolute and short; the sandbox makes it and removes it.
+
+    Raises:
+      PlatformNotBuiltError: infraval does not run that platform yet.
+    """
+    check(serving)
+    from infraval.sandbox import process  # noqa: PLC0415 - a backend loads only when it is used
+
+    return process.ProcessSandbox(options, serving.process, run_directory)

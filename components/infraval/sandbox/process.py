@@ -1,0 +1,207 @@
+"""A model server as a process of this machine.
+
+It is tied to this process, has a scrubbed environment and listens on a unix socket in a private directory. It is no
+security boundary: a served graph can read and write whatever this user can.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import os
+import re
+import shutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+import infraval
+from infraval import errors, spec
+from infraval.sandbox import base, supervised
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+TF_SERVING = "tensorflow_model_server"
+
+MAX_SOCKET_PATH_BYTES = 107 if sys.platform == "linux" else 103
+"""sockaddr_un.sun_path without its final zero byte; gRPC refuses a longer path."""
+
+VERSION_TIMEOUT_S = 20.0
+"""How long `--version` may take."""
+
+_KEPT_VARIABLES = frozenset({"PATH", "LANG", "LANGUAGE", "TZ", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH"})
+_KEPT_PREFIXES = ("LC_", "CUDA_", "NVIDIA_", "TF_", "XLA_", "OMP_", "KMP_", "MKL_", "ONEDNN_")
+_DROPPED_PREFIXES = (
+    "TF_CPP_",  # log levels: the log is read for what was loaded, and verbose logging costs 80 ms a request
+    "TF_VAR_",  # Terraform's, and often secret
+)
+_SECRET_WORDS = ("TOKEN", "SECRET", "PASSWORD", "CREDENTIAL", "KEY")
+
+_TENSORFLOW_DISTRIBUTIONS = ("tensorflow", "tensorflow-cpu", "tensorflow-rocm", "tensorflow-macos", "tf-nightly")
+
+
+class ProcessSandbox:
+    """The `Sandbox` of a server that runs as a process.
+
+    Args:
+      options: what to boot.
+      process: which server to boot.
+      run_directory: absolute and short, in a directory that is this user's alone. It is made on entering, mode 0700,
+        and removed on leaving.
+    """
+
+    def __init__(self, options: base.ServerOptions, process: spec.ProcessSpec, run_directory: Path) -> None:
+        self._options = options
+        self._process = process
+        self._run_directory = run_directory
+        self._socket = run_directory / "s"
+        self._server: supervised.SupervisedCommand
+        self._identity: base.ServerIdentity
+        self._on_leaving = contextlib.ExitStack()
+
+    def __enter__(self) -> Self:
+        """Starts the server.
+
+        Raises:
+          ServerStartError: there is no such server, it cannot be executed, or it is something else.
+        """
+        self._check_socket_path()
+        environment = scrubbed_environment(os.environ)
+        binary = _binary(self._process.server)
+        if binary is None:
+            self._identity = _embedded_identity()
+            command = [sys.executable, "-m", "infraval.server"]
+            flags = [*self._flags(), *(f"--import-ops={module}" for module in self._process.import_ops)]
+            environment |= _python_environment()
+        else:
+            command = [binary]
+            flags = self._flags()
+        with contextlib.ExitStack() as on_failure:
+            self._server = on_failure.enter_context(
+                supervised.SupervisedCommand([*command, *flags], self._run_directory, environment)
+            )
+            if binary is not None:
+                # Asked while the server boots, so that it costs no time.
+                directory = self._run_directory.with_name(f"{self._run_directory.name}-version")
+                self._identity = _tf_serving_identity(binary, directory, environment)
+            self._on_leaving = on_failure.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._on_leaving.close()
+
+    @property
+    def endpoint(self) -> base.Endpoint:
+        """The unix socket that the server listens on, once it does."""
+        return base.Endpoint(target=f"unix:{self._socket}")
+
+    @property
+    def identity(self) -> base.ServerIdentity:
+        """Which server this is."""
+        return self._identity
+
+    def poll(self) -> base.ServerExit | None:
+        """How the server ended, or None while it runs."""
+        return self._server.poll()
+
+    def log(self) -> str:
+        """The end of what the server wrote, at most `supervised.LOG_TAIL_BYTES`; still there after leaving."""
+        return self._server.log()
+
+    def _check_socket_path(self) -> None:
+        length = len(os.fsencode(self._socket))
+        if length > MAX_SOCKET_PATH_BYTES:
+            raise errors.ServerStartError(
+                f"The path of the server's socket, {self._socket}, has {length} bytes and may have "
+                f"{MAX_SOCKET_PATH_BYTES}; set TMPDIR to a folder with a shorter path, such as /tmp."
+            )
+
+    def _flags(self) -> list[str]:
+        options = self._options
+        flags = [
+            "--port=0",  # no TCP; tensorflow_model_server listens on every address otherwise
+            f"--grpc_socket_path={self._socket}",
+            f"--model_name={options.model_name}",
+            f"--model_base_path={options.model_base_path}",
+            "--max_num_load_retries=0",
+            f"--grpc_max_threads={options.grpc_max_threads}",
+        ]
+        if options.batching_parameters_file is not None:
+            flags += ["--enable_batching", f"--batching_parameters_file={options.batching_parameters_file}"]
+        return flags
+
+
+def scrubbed_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """The variables that a server under test may see: those that its libraries read, and no secrets."""
+    return {
+        name: value
+        for name, value in environment.items()
+        if name in _KEPT_VARIABLES
+        or (
+            name.startswith(_KEPT_PREFIXES)
+            and not name.startswith(_DROPPED_PREFIXES)
+            and not any(word in name.upper() for word in _SECRET_WORDS)
+        )
+    }
+
+
+def _binary(server: str) -> str | None:
+    """The absolute path of the `tensorflow_model_server` to run, or None for the embedded server."""
+    if server == "embedded":
+        return None
+    found = shutil.which(TF_SERVING if server == "auto" else server)
+    if found is None and server != "auto":
+        raise errors.ServerStartError(
+            f"{server} is not an executable file; give the path of a {TF_SERVING} binary, or `embedded` for the "
+            "embedded server."
+        )
+    return None if found is None else str(Path(found).absolute())
+
+
+def _python_environment() -> dict[str, str]:
+    """What makes another interpreter find the modules that this one finds, and write its log at once."""
+    return {
+        "PYTHONPATH": os.pathsep.join(str(Path(entry).absolute()) for entry in sys.path),
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+def _embedded_identity() -> base.ServerIdentity:
+    for distribution in _TENSORFLOW_DISTRIBUTIONS:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            tensorflow = importlib.metadata.version(distribution)
+            return base.ServerIdentity(
+                name="infraval embedded server",
+                version=f"infraval {infraval.__version__}, TensorFlow {tensorflow}",
+                embedded=True,
+            )
+    raise errors.ServerStartError(
+        f"The embedded server needs TensorFlow, which is not installed: install it, or put {TF_SERVING} on PATH."
+    )
+
+
+def _tf_serving_identity(binary: str, directory: Path, environment: Mapping[str, str]) -> base.ServerIdentity:
+    with supervised.SupervisedCommand([binary, "--version"], directory, environment) as command:
+        try:
+            command.wait(VERSION_TIMEOUT_S)
+        except TimeoutError:
+            raise errors.ServerStartError(
+                f"`{binary} --version` did not end within {VERSION_TIMEOUT_S:.0f} s; is it a {TF_SERVING}?"
+            ) from None
+    # What main.cc of tensorflow_serving/model_servers prints.
+    version = re.search(r"^TensorFlow ModelServer: (\S+)$", command.log(), re.MULTILINE)
+    library = re.search(r"^TensorFlow Library: (\S+)$", command.log(), re.MULTILINE)
+    if version is None:
+        raise errors.ServerStartError(
+            f"`{binary} --version` does not answer as a {TF_SERVING} does; give the path of one."
+        )
+    text = version[1] if library is None else f"{version[1]}, TensorFlow {library[1]}"
+    return base.ServerIdentity(name=TF_SERVING, version=text, embedded=False)

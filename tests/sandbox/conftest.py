@@ -1,0 +1,122 @@
+"""What the tests of the sandbox share: a stand-in server on PATH, and eyes on real processes (Linux's /proc)."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import sys
+import time
+from collections.abc import Callable, Collection, Iterator
+from pathlib import Path
+
+import pytest
+
+from infraval import spec, workspace
+from infraval.sandbox import base, process
+
+HERE = Path(__file__).parent
+
+LISTENING = "0A"
+"""TCP_LISTEN in the `st` column of /proc/net/tcp (include/net/tcp_states.h)."""
+
+
+@pytest.fixture
+def private_directory() -> Iterator[Path]:
+    """A directory with a path short enough for a socket, unlike `tmp_path`."""
+    with workspace.workspace() as directory:
+        yield directory
+
+
+@pytest.fixture
+def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The stand-in server, first on PATH as `tensorflow_model_server`."""
+    binary = tmp_path / "bin" / process.TF_SERVING
+    binary.parent.mkdir()
+    binary.write_text(f"#!{sys.executable} -IS\n{(HERE / 'model_server_stand_in.py').read_text()}")
+    binary.chmod(0o755)
+    monkeypatch.setenv("PATH", str(binary.parent), prepend=":")
+    return binary
+
+
+@pytest.fixture
+def no_tf_serving(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No `tensorflow_model_server` on PATH."""
+    monkeypatch.setenv("PATH", "/nonexistent")
+    assert shutil.which(process.TF_SERVING) is None
+
+
+@pytest.fixture
+def make_sandbox(private_directory: Path, stand_in: Path) -> Callable[..., process.ProcessSandbox]:
+    """Makes a sandbox whose stand-in server behaves as the name says, in the named run directory."""
+
+    def make(behaviour: str, server: str = str(stand_in), name: str = "r") -> process.ProcessSandbox:
+        options = base.ServerOptions(model_name=behaviour, model_base_path=private_directory)
+        return process.ProcessSandbox(options, spec.ProcessSpec(server=server), private_directory / name)
+
+    return make
+
+
+@pytest.fixture
+def eventually() -> Callable[..., bool]:
+    """Polls a condition until it holds; False if it does not within the time, ample unless time is the matter."""
+
+    def poll(condition: Callable[[], object], within_s: float = 20.0) -> bool:
+        deadline_s = time.monotonic() + within_s
+        while not condition():
+            if time.monotonic() >= deadline_s:
+                return False
+            time.sleep(0.01)
+        return True
+
+    return poll
+
+
+@pytest.fixture
+def processes_of() -> Callable[[Path], set[int]]:
+    """Pids of the living processes that have a run directory in their arguments or environment."""
+
+    def find(run_directory: Path) -> set[int]:
+        found = set()
+        for folder in Path("/proc").glob("[0-9]*"):
+            try:
+                text = (folder / "cmdline").read_bytes() + (folder / "environ").read_bytes()
+            except (FileNotFoundError, ProcessLookupError, PermissionError):
+                continue
+            if str(run_directory).encode() in text:
+                found.add(int(folder.name))
+        return found
+
+    return find
+
+
+@pytest.fixture
+def listening_tcp_sockets() -> Callable[[Collection[int]], list[str]]:
+    """Local addresses, as in /proc/net/tcp, of the TCP sockets that processes listen on."""
+
+    def find(pids: Collection[int]) -> list[str]:
+        found = []
+        for folder in (Path("/proc", str(pid)) for pid in pids):
+            descriptors = {str(link.readlink()) for link in (folder / "fd").iterdir()}
+            for table in ("tcp", "tcp6"):
+                for line in (folder / "net" / table).read_text().splitlines()[1:]:
+                    columns = line.split()
+                    if columns[3] == LISTENING and f"socket:[{columns[9]}]" in descriptors:
+                        found.append(columns[1])
+        return found
+
+    return find
+
+
+@pytest.fixture
+def answers() -> Callable[[base.Endpoint], bool]:
+    """Whether the stand-in server answers on its unix socket."""
+
+    def ask(endpoint: base.Endpoint) -> bool:
+        with socket.socket(socket.AF_UNIX) as client:
+            try:
+                client.connect(endpoint.target.removeprefix("unix:"))
+            except (FileNotFoundError, ConnectionRefusedError):
+                return False
+            return client.recv(16) == b"serving"
+
+    return ask
