@@ -3,6 +3,7 @@
 .PHONY: help setup demo check format test test-slow bench lock clean
 
 PYTHON := .venv/bin/python
+# The tests start `pytest`, not `python -m pytest`: that would put this folder on the import path.
 
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-10s %s\n", $$1, $$2}'
@@ -26,10 +27,10 @@ format: setup ## format and fix what can be fixed by itself
 	$(PYTHON) -m ruff check --fix .
 
 test: setup ## run the tests
-	$(PYTHON) -m pytest -m "not slow"
+	.venv/bin/pytest -m "not slow"
 
 test-slow: setup ## run the tests that take minutes
-	$(PYTHON) -m pytest -m slow
+	.venv/bin/pytest -m slow
 
 bench: setup ## measure speed against peers in the same run
 	$(PYTHON) tests/benchmarks/run.py

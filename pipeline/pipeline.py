@@ -6,30 +6,25 @@ from pathlib import Path
 
 from tfx import v1 as tfx
 
+import config
 import infraval
 
 
-def make_pipeline(
-    *, name: str, root: Path, metadata: Path, examples: Path, model: Path, serving_model: Path
-) -> tfx.dsl.Pipeline:
+def make_pipeline(locations: config.Locations, testdata: Path) -> tfx.dsl.Pipeline:
     """Puts the pipeline together.
 
     Args:
-      name: of the pipeline.
-      root: directory for the artifacts.
-      metadata: SQLite file for ML Metadata.
-      examples: directory of an Examples artifact with the splits train and eval.
-      model: directory of a Model artifact.
-      serving_model: model base path that Pusher adds a version to.
+      locations: where its results go.
+      testdata: the tfx wheel's folder with the taxi Examples and Model.
     """
     imported_examples = tfx.dsl.Importer(
-        source_uri=str(examples),
+        source_uri=str(testdata / "csv_example_gen"),
         artifact_type=tfx.types.standard_artifacts.Examples,
         properties={"split_names": '["train", "eval"]'},
     ).with_id("Examples")
-    imported_model = tfx.dsl.Importer(source_uri=str(model), artifact_type=tfx.types.standard_artifacts.Model).with_id(
-        "Model"
-    )
+    imported_model = tfx.dsl.Importer(
+        source_uri=str(testdata / "trainer" / "current"), artifact_type=tfx.types.standard_artifacts.Model
+    ).with_id("Model")
     validator = infraval.WarmupInfraValidator(
         model=imported_model.outputs["result"],
         examples=imported_examples.outputs["result"],
@@ -46,12 +41,14 @@ def make_pipeline(
     pusher = tfx.components.Pusher(
         infra_blessing=validator.outputs["blessing"],
         push_destination=tfx.proto.PushDestination(
-            filesystem=tfx.proto.PushDestination.Filesystem(base_directory=str(serving_model))
+            filesystem=tfx.proto.PushDestination.Filesystem(base_directory=str(locations.serving_model))
         ),
     )
     return tfx.dsl.Pipeline(
-        pipeline_name=name,
-        pipeline_root=str(root),
+        pipeline_name=config.NAME,
+        pipeline_root=str(locations.pipeline_root),
         components=[imported_examples, imported_model, validator, pusher],
-        metadata_connection_config=tfx.orchestration.metadata.sqlite_metadata_connection_config(str(metadata)),
+        metadata_connection_config=tfx.orchestration.metadata.sqlite_metadata_connection_config(
+            str(locations.metadata)
+        ),
     )

@@ -3,54 +3,52 @@
 from __future__ import annotations
 
 import argparse
+import json
+import logging
 import os
 import shutil
 import sys
 import warnings
 from pathlib import Path
 
+import config
+
 
 def main() -> int:
     """Runs the pipeline from a clean slate and says what was pushed."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--results", type=Path, default=config.RESULTS, help="where everything goes; emptied first")
     parser.add_argument("--verbose", action="store_true", help="show what TFX and TensorFlow log")
-    quiet = not parser.parse_args().verbose
-    if quiet:
+    options = parser.parse_args()
+    if not options.verbose:
         # TensorFlow's C++ part reads it once, when it is first imported.
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
         warnings.simplefilter("ignore")
+        logging.disable(logging.WARNING)
     print("Importing TFX takes a while …", flush=True)
 
-    from absl import logging  # noqa: PLC0415 - whatever imports TensorFlow has to wait for the lines above
     from tfx import v1 as tfx  # noqa: PLC0415
 
+    import pipeline  # noqa: PLC0415 - imports TensorFlow, which has to wait for the lines above
     from infraval import console, inspection  # noqa: PLC0415
 
-    sys.path.insert(0, str(Path(__file__).parent))
-    import config  # noqa: PLC0415
-    import pipeline  # noqa: PLC0415
-
-    logging.set_verbosity(logging.ERROR if quiet else logging.INFO)
-    shutil.rmtree(config.RESULTS, ignore_errors=True)
-    config.RESULTS.mkdir()
-    testdata = config.tfx_testdata()
+    locations = config.Locations(options.results)
+    shutil.rmtree(options.results, ignore_errors=True)
+    options.results.mkdir(parents=True)
     print("Examples, Model → WarmupInfraValidator → Pusher …", flush=True)
-    tfx.orchestration.LocalDagRunner().run(
-        pipeline.make_pipeline(
-            name=config.PIPELINE_NAME,
-            root=config.PIPELINE_ROOT,
-            metadata=config.METADATA,
-            examples=testdata / "csv_example_gen",
-            model=testdata / "trainer" / "current",
-            serving_model=config.SERVING_MODEL,
-        )
-    )
-    pushed = sorted(config.SERVING_MODEL.glob("*"))
+    tfx.orchestration.LocalDagRunner().run(pipeline.make_pipeline(locations, config.tfx_testdata()))
+
+    (report,) = locations.pipeline_root.glob("WarmupInfraValidator/blessing/*/report.json")
+    console.show_report(json.loads(report.read_text()))
+    pushed = sorted(locations.serving_model.glob("*"))
     if not pushed:
-        print("The model was not blessed, so Pusher pushed nothing.", file=sys.stderr)
+        print("Pusher pushed nothing.")
         return 1
-    print(f"Pushed {pushed[-1]}")
+    print(f"Pushed to {pushed[-1]}")
     console.show_inspection(inspection.inspect(pushed[-1]))
+    print(
+        f"Serve it: infraval serve --port=8500 --model_name={config.NAME} --model_base_path={locations.serving_model}"
+    )
     return 0
 
 

@@ -38,7 +38,7 @@ def commands() -> None:
     "--examples",
     multiple=True,
     metavar="GLOB",
-    help="TFRecord files (.gz: gzip) of serialized examples to build requests of; without any, the model is only loaded.",
+    help="TFRecord files (.gz: gzip) of serialized examples to build requests of; with none the model is only loaded.",
 )
 @click.option("--signature", "signatures", multiple=True, metavar="NAME", help="Signature to call  [serving_default]")
 @click.option(
@@ -170,6 +170,7 @@ def validate(
         serving = spec.ServingSpec(spec.Platform(platform), model_name, spec.ProcessSpec(server, import_ops))
         limits = spec.ValidationSpec(max_loading_time, num_tries, request_timeout, concurrency)
         from infraval import console, validation  # noqa: PLC0415 - takes seconds
+        from infraval.bless import report, staging  # noqa: PLC0415 - likewise
 
         job = validation.Job(
             model, examples, requests, not no_warmup, warmup, serving=serving, validation=limits, output=output
@@ -177,9 +178,11 @@ def validate(
         with console.progress() as progress:
             judged = validation.validate(job, progress=progress)
         if as_json:
-            click.echo(json.dumps(console.to_dict(judged)))
+            click.echo(json.dumps(report.to_dict(judged)))
         else:
-            console.show_verdict(judged, model, output)
+            console.show_report(report.to_dict(judged))
+            if output is not None:
+                click.echo(f"written {output / (staging.STAMPED_MODEL if judged.blessed else report.REPORT)}")
         return _BLESSED if judged.blessed else _NOT_BLESSED
 
     sys.exit(_guarded(run, as_json=as_json))

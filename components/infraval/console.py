@@ -5,18 +5,12 @@ from __future__ import annotations
 import contextlib
 import statistics
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import rich.box
 import rich.console
 import rich.markup
 import rich.table
-
-from infraval import spec, verdict
-from infraval.bless import report, staging
-
-to_dict = report.to_dict
 
 
 @contextlib.contextmanager
@@ -30,31 +24,27 @@ def progress() -> Iterator[Callable[[str], None]]:
         yield lambda text: status.update(rich.markup.escape(text))
 
 
-def show_verdict(judged: verdict.Verdict, model: Path, output: Path | None) -> None:
-    """Prints a verdict with its reasons and the latencies by cell."""
+def show_report(found: dict[str, Any]) -> None:
+    """Prints what `bless.report.to_dict` made of a verdict: reasons, server, latencies by cell."""
     console = rich.console.Console(highlight=False, soft_wrap=True)
-    colour, word = ("green", "BLESSED") if judged.blessed else ("red", "NOT BLESSED")
-    console.print(f"[bold {colour}]{word}[/]  {rich.markup.escape(str(model))}")
-    for reason in judged.reasons:
-        console.print(f"  {reason.gate.value}: {reason.message}", markup=False)
-    server = judged.server
-    console.print(f"server: {server.name} {server.version} ({server.platform.value} sandbox)", markup=False)
-    if judged.load_time_s is not None:
-        warm = f"{judged.warmup.records} warmup records" if judged.warmup.records else "cold, it has no warmup records"
-        console.print(f"load:   {judged.load_time_s:.1f} s, {warm}")
-    if judged.outcomes:
-        console.print(_cells(judged.outcomes))
-    if output is not None:
-        written = output / staging.STAMPED_MODEL if judged.blessed else output / report.REPORT
-        console.print(f"written: {written}", markup=False)
+    colour = "green" if found["verdict"] == "BLESSED" else "red"
+    console.print(f"[bold {colour}]{found['verdict']}[/]")
+    for reason in found["reasons"]:
+        console.print(f"  {reason['gate']}: {reason['message']}", markup=False)
+    server = found["server"]
+    console.print(f"server  {server['name']} ({server['version']}), {server['platform']} sandbox", markup=False)
+    if found["load_time_s"] is not None:
+        records = found["warmup"]["records_replayed"]
+        warm = f"warmup records replayed: {records}" if records else "no warmup records: it starts cold"
+        console.print(f"load    {found['load_time_s']:.1f} s, {warm}")
+    if found["requests"]:
+        console.print(_cells(found["requests"]))
 
 
 def show_inspection(found: dict[str, Any]) -> None:
     """Prints what `inspection.inspect` found."""
     console = rich.console.Console(highlight=False, soft_wrap=True)
-    table = rich.table.Table(box=rich.box.SIMPLE_HEAD)
-    for column in ("signature", "method", "inputs", "outputs"):
-        table.add_column(column)
+    table = rich.table.Table("signature", "method", "inputs", "outputs", box=rich.box.SIMPLE_HEAD)
     for key, signature in found["signatures"].items():
         sides = (
             "\n".join(f"{alias}: {tensor}" for alias, tensor in signature[side].items())
@@ -67,35 +57,25 @@ def show_inspection(found: dict[str, Any]) -> None:
         console.print("No warmup file: the model starts cold.")
         return
     console.print(f"Warmup file: {warmup['records']} records")
-    table = rich.table.Table(box=rich.box.SIMPLE_HEAD)
-    for column in ("signature", "method", "batch size", "records"):
-        table.add_column(column)
+    table = rich.table.Table("signature", "method", "batch size", "records", box=rich.box.SIMPLE_HEAD)
     for cell in warmup["cells"]:
         table.add_row(*(rich.markup.escape(str(cell[key])) for key in ("signature", "method", "batch_size", "records")))
     console.print(table)
 
 
-def _cells(outcomes: tuple[verdict.Outcome, ...]) -> rich.table.Table:
-    by_cell: dict[spec.Cell, list[verdict.Outcome]] = {}
-    for outcome in outcomes:
-        by_cell.setdefault(outcome.cell, []).append(outcome)
-    table = rich.table.Table(box=rich.box.SIMPLE_HEAD)
-    for column, side in (
-        ("signature", "left"),
-        ("method", "left"),
-        ("batch size", "right"),
-        ("answered", "right"),
-        ("first ms", "right"),
-        ("median ms", "right"),
-    ):
-        table.add_column(column, justify="right" if side == "right" else "left")
+def _cells(requests: list[dict[str, Any]]) -> rich.table.Table:
+    by_cell: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
+    for request in requests:
+        by_cell.setdefault((request["signature"], request["method"], str(request["batch_size"])), []).append(request)
+    table = rich.table.Table("signature", "method", box=rich.box.SIMPLE_HEAD)
+    for column in ("batch size", "answered", "first ms", "median ms"):
+        table.add_column(column, justify="right")
     for cell, results in by_cell.items():
-        latencies = [1000 * outcome.latency_s for outcome in results]
+        latencies = [result["latency_ms"] for result in results]
+        answered = sum(result["code"] == "OK" for result in results)
         table.add_row(
-            rich.markup.escape(cell.signature),
-            cell.method.value,
-            str(cell.batch_size),
-            f"{sum(outcome.ok for outcome in results)}/{len(results)}",
+            *map(rich.markup.escape, cell),
+            f"{answered}/{len(results)}",
             f"{latencies[0]:.1f}",
             f"{statistics.median(latencies):.1f}",
         )

@@ -59,7 +59,7 @@ def validate(
 
     Args:
       job: what to validate.
-      make_pipeline: makes the Beam pipeline that prepares the requests; by default one on the DirectRunner.
+      make_pipeline: makes the Beam pipeline that prepares the requests; by default one in this process.
       progress: is told what happens, a sentence each.
 
     Returns:
@@ -168,12 +168,10 @@ def _prepare(
     path: Path,
     make_pipeline: Callable[[], beam.Pipeline] | None,
 ) -> tuple[list[prediction_log_pb2.PredictionLog], verdict.Examples]:
-    import apache_beam as beam  # noqa: PLC0415 - takes seconds, and a model can be loaded without it
-
-    from infraval.prepare import transform  # noqa: PLC0415 - likewise
+    from infraval.prepare import transform  # noqa: PLC0415 - Beam takes seconds, and a model can be loaded without
 
     plan = transform.Plan(targets, batch_sizes, job.requests.num_examples, job.warmup.seed, job.serving.model_name)
-    prepared = transform.prepare(plan, job.examples, path, make_pipeline or beam.Pipeline)
+    prepared = transform.prepare(plan, job.examples, path, make_pipeline or transform.in_memory_pipeline)
     return list(prediction_logs.read(prepared.path)), verdict.Examples(prepared.records_read, prepared.dead_letters)
 
 

@@ -57,7 +57,9 @@ def test_a_model_of_other_data_is_not_blessed_and_the_reason_names_the_feature(
     """The wheel's penguin model with taxi Examples: exit 1, a short output, no example content, nothing published."""
     output = tmp_path / "results"
 
-    finished = run("validate", "--model", penguin_model, "--examples", taxi_examples / "Split-eval" / "*", "--output", output)
+    finished = run(
+        "validate", "--model", penguin_model, "--examples", taxi_examples / "Split-eval" / "*", "--output", output
+    )
 
     printed = finished.stdout + finished.stderr
     assert finished.returncode == 1, printed

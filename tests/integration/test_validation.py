@@ -42,9 +42,7 @@ def test_every_allowed_batch_size_is_covered_and_the_server_boots_with_the_file(
         "allowed_batch_sizes: 1 allowed_batch_sizes: 4 allowed_batch_sizes: 8"
     )
 
-    judged = _validate(
-        upper_model, secret_examples, warmup=spec.WarmupSpec(batching_parameters_file=str(parameters))
-    )
+    judged = _validate(upper_model, secret_examples, warmup=spec.WarmupSpec(batching_parameters_file=str(parameters)))
 
     assert judged.blessed, judged.reasons
     assert [outcome.cell.batch_size for outcome in judged.outcomes] == [1, 4, 8]

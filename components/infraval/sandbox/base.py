@@ -10,7 +10,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 Clock = Callable[[], float]
 """Seconds on a monotonic clock; `time.monotonic` outside tests."""
@@ -80,7 +83,7 @@ class Sandbox(Protocol):
     Entering returns once the server is started, not once it serves. Raises `SandboxError` if it cannot start.
     """
 
-    def __enter__(self) -> Sandbox: ...
+    def __enter__(self) -> Self: ...
 
     def __exit__(
         self,

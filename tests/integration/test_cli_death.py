@@ -1,0 +1,106 @@
+"""Killing `infraval validate` leaves nothing: no process and no socket, and no temp folder at the next start."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+Start = Callable[[str], subprocess.Popen[str]]
+
+
+@pytest.fixture
+def temporary_directory() -> Iterator[Path]:
+    """A TMPDIR of its own, short enough for a socket below it."""
+    path = Path("/tmp", f"infraval-test-{os.getpid()}-{time.monotonic_ns() % 10**9}")  # noqa: S108 - short
+    path.mkdir(mode=0o700)
+    yield path
+    for each in sorted(path.rglob("*"), reverse=True):
+        each.unlink() if not each.is_dir() else each.rmdir()
+    path.rmdir()
+
+
+@pytest.fixture
+def start(
+    infraval_command: Path, upper_model: Path, secret_examples: Path, tmp_path: Path, temporary_directory: Path
+) -> Iterator[Start]:
+    """Starts a validation with a server that behaves as named."""
+    running = []
+
+    def begin(behaviour: str) -> subprocess.Popen[str]:
+        binary = tmp_path / "tensorflow_model_server"
+        fakes = Path(__file__).parents[1] / "fakes.py"
+        binary.write_text(f'#!/bin/sh\nexec {sys.executable} {fakes} {behaviour} {tmp_path}/boots "$@"\n')
+        binary.chmod(0o755)
+        arguments = ["--model", upper_model, "--examples", secret_examples, "--server", binary]
+        process = subprocess.Popen(
+            [infraval_command, "validate", *arguments, "--output", tmp_path / "results"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"TMPDIR": str(temporary_directory)},
+        )
+        running.append(process)
+        return process
+
+    yield begin
+    for process in running:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        process.communicate()
+
+
+def _eventually(condition: Callable[[], object], within_s: float) -> bool:
+    deadline_s = time.monotonic() + within_s
+    while not condition():
+        if time.monotonic() >= deadline_s:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def _processes(directory: Path) -> list[str]:
+    """Command lines of the living processes that name a directory below the given one."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            text = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            if f"{directory}/infraval-" in text:
+                found.append(text)
+    return found
+
+
+PHASES = {"boot": ("hang-at-load", "Booting"), "replay": ("hang-in-request", "Sending")}
+
+
+@pytest.mark.parametrize("phase", PHASES)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_nothing_is_left_a_second_later(
+    start: Start, phase: str, number: signal.Signals, temporary_directory: Path, tmp_path: Path
+) -> None:
+    """Whatever ends the client takes the server and its socket along at once, and the temp folder at the next start."""
+    behaviour, said = PHASES[phase]
+    process = start(behaviour)
+    assert process.stderr is not None
+    for line in process.stderr:
+        if said in line:
+            break
+    assert _eventually(lambda: _processes(temporary_directory), 10)
+
+    process.send_signal(number)
+
+    assert _eventually(lambda: not _processes(temporary_directory), 1)
+    assert not [path for path in temporary_directory.rglob("*") if path.is_socket()]
+    process.communicate(timeout=20)
+    assert process.returncode == (-number if number == signal.SIGKILL else 128 + number)
+    assert not (tmp_path / "results").exists()
+    if number == signal.SIGKILL:
+        start("cold").communicate(timeout=120)
+    assert not list(temporary_directory.iterdir())

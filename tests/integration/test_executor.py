@@ -1,0 +1,190 @@
+"""The real TFX executor on real artifacts, without a pipeline around it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from google.protobuf import json_format, message
+from tfx.components.pusher import executor as pusher_executor
+from tfx.dsl.components.base import base_beam_executor
+from tfx.proto import infra_validator_pb2, pusher_pb2
+from tfx.types import standard_artifacts
+
+from infraval import errors, spec
+from infraval.executor import Executor
+
+Run = Callable[..., standard_artifacts.InfraBlessing]
+
+PROCESS = spec.ProcessSpec(server="embedded").to_json()
+
+
+@pytest.fixture(scope="module")
+def model(taxi_model: Path) -> standard_artifacts.Model:
+    """The taxi model as Trainer left it."""
+    artifact = standard_artifacts.Model()
+    artifact.uri = str(taxi_model.parents[3])
+    return artifact
+
+
+@pytest.fixture(scope="module")
+def examples(taxi_examples: Path) -> standard_artifacts.Examples:
+    """The taxi Examples as ExampleGen left them."""
+    artifact = standard_artifacts.Examples()
+    artifact.uri = str(taxi_examples)
+    artifact.split_names = '["train", "eval"]'
+    return artifact
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """Runs the executor as TFX's launcher does."""
+
+    def do(
+        model: standard_artifacts.Model,
+        examples: list[standard_artifacts.Examples],
+        **exec_properties: str | message.Message,
+    ) -> standard_artifacts.InfraBlessing:
+        blessing = standard_artifacts.InfraBlessing()
+        blessing.uri = str(tmp_path / "blessing")
+        context = base_beam_executor.BaseBeamExecutor.Context(tmp_dir=str(tmp_path / "tmp"), unique_id="1")
+        properties = {"process_spec": PROCESS} | {
+            name: value if isinstance(value, str) else json_format.MessageToJson(value)
+            for name, value in exec_properties.items()
+        }
+        Executor(context).Do({"model": [model], "examples": examples}, {"blessing": [blessing]}, properties)
+        return blessing
+
+    return do
+
+
+def _report(blessing: standard_artifacts.InfraBlessing) -> dict[str, Any]:
+    report: dict[str, Any] = json.loads((Path(blessing.uri) / "report.json").read_text())
+    return report
+
+
+def test_examples_alone_mean_default_requests_with_a_warmup(
+    run: Run, model: standard_artifacts.Model, examples: standard_artifacts.Examples, tmp_path: Path
+) -> None:
+    """Without request_spec the model gets a warmup file, and TFX's own Pusher pushes that very copy."""
+    blessing = run(model, [examples])
+
+    assert blessing.get_int_custom_property("blessed") == 1
+    assert blessing.get_int_custom_property("has_model") == 1
+    assert blessing.get_string_custom_property("verdict") == "BLESSED"
+    assert _report(blessing)["warmup"]["records_replayed"] == 1
+
+    pushed = standard_artifacts.PushedModel()
+    pushed.uri = str(tmp_path / "pushed")
+    destination = pusher_pb2.PushDestination(
+        filesystem=pusher_pb2.PushDestination.Filesystem(base_directory=str(tmp_path / "serving"))
+    )
+    pusher_executor.Executor().Do(
+        {"infra_blessing": [blessing]},
+        {"pushed_model": [pushed]},
+        {"push_destination": json_format.MessageToJson(destination)},
+    )
+    (version,) = (tmp_path / "serving").iterdir()
+    assert (version / spec.WARMUP_FILE).read_bytes() == (
+        Path(blessing.uri) / "stamped_model" / spec.WARMUP_FILE
+    ).read_bytes()
+
+
+def test_a_request_spec_is_taken_literally(
+    run: Run,
+    model: standard_artifacts.Model,
+    examples: standard_artifacts.Examples,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """make_warmup unset means none, as in InfraValidator; the log says that the model will be cold."""
+    request_spec = infra_validator_pb2.RequestSpec(
+        tensorflow_serving=infra_validator_pb2.TensorFlowServingRequestSpec(signature_names=["predict", "regression"]),
+        split_name="eval",
+        num_examples=3,
+    )
+
+    blessing = run(model, [examples], request_spec=request_spec)
+
+    report = _report(blessing)
+    assert blessing.get_int_custom_property("blessed") == 1
+    assert report["warmup"]["records"] == 0
+    assert [each["signature"] for each in report["requests"]] == ["predict", "regression"] * 3
+    assert report["examples"]["records_read"] == 5091
+    assert "will be cold" in caplog.text
+
+
+def test_a_model_is_only_loaded_without_examples(run: Run, model: standard_artifacts.Model) -> None:
+    """Load-only, as in InfraValidator."""
+    blessing = run(model, [])
+
+    assert blessing.get_int_custom_property("blessed") == 1
+    assert _report(blessing)["requests"] == []
+
+
+def test_a_failing_model_is_not_blessed_and_the_artifact_says_why(
+    run: Run, penguin_model: Path, examples: standard_artifacts.Examples
+) -> None:
+    """Pusher sees blessed = 0, and a person sees the reason."""
+    model = standard_artifacts.Model()
+    model.uri = str(penguin_model.parent)
+
+    blessing = run(model, [examples])
+
+    assert blessing.get_int_custom_property("blessed") == 0
+    assert not blessing.has_custom_property("has_model")
+    assert "body_mass_g" in blessing.get_string_custom_property("reasons")
+    assert sorted(path.name for path in Path(blessing.uri).iterdir()) == ["INFRA_NOT_BLESSED", "report.json"]
+
+
+@pytest.mark.parametrize(
+    ("properties", "error", "match"),
+    [
+        (
+            {"serving_spec": infra_validator_pb2.ServingSpec(local_docker=infra_validator_pb2.LocalDockerConfig())},
+            errors.PlatformNotBuiltError,
+            "docker is not built yet",
+        ),
+        (
+            {"serving_spec": infra_validator_pb2.ServingSpec(kubernetes=infra_validator_pb2.KubernetesConfig())},
+            errors.PlatformNotBuiltError,
+            "kubernetes is not built yet",
+        ),
+        ({"request_spec": infra_validator_pb2.RequestSpec(split_name="test")}, errors.ExamplesError, "no split test"),
+        ({"request_spec": "{"}, errors.OptionError, "RequestSpec"),
+        ({"warmup_spec": '{"batch_size": 3}'}, errors.OptionError, "no field batch_size"),
+        ({"process_spec": "[]"}, errors.OptionError, "JSON object"),
+    ],
+)
+def test_what_cannot_be_judged_raises_and_leaves_nothing(
+    run: Run,
+    model: standard_artifacts.Model,
+    examples: standard_artifacts.Examples,
+    properties: dict[str, Any],
+    error: type[errors.InfravalError],
+    match: str,
+    tmp_path: Path,
+) -> None:
+    """A bad spec fails the component; it is no verdict about the model."""
+    with pytest.raises(error, match=match):
+        run(model, [examples], **properties)
+
+    assert not (tmp_path / "blessing").exists()
+
+
+def test_specs_reach_the_server_and_the_sample(
+    run: Run, model: standard_artifacts.Model, examples: standard_artifacts.Examples
+) -> None:
+    """Batch sizes, model name and limits arrive where they act."""
+    blessing = run(
+        model,
+        [examples],
+        warmup_spec=spec.WarmupSpec(batch_sizes=(1, 3), seed=7).to_json(),
+        serving_spec=infra_validator_pb2.ServingSpec(model_name="taxi"),
+        validation_spec=infra_validator_pb2.ValidationSpec(max_loading_time_seconds=60, num_tries=1),
+    )
+
+    assert [each["batch_size"] for each in _report(blessing)["requests"]] == [1, 3]
+    assert b"taxi" in (Path(blessing.uri) / "stamped_model" / spec.WARMUP_FILE).read_bytes()
