@@ -14,7 +14,7 @@ import tensorflow as tf
 from google.protobuf import message
 from tensorflow_serving.apis import input_pb2, prediction_log_pb2
 
-from infraval import errors, spec
+from infraval import errors, protos, spec
 
 _METHODS = {
     "predict_log": spec.Method.PREDICT,
@@ -62,7 +62,9 @@ def read(path: Path) -> Iterator[prediction_log_pb2.PredictionLog]:
     try:
         for record in tf.compat.v1.io.tf_record_iterator(os.fspath(path)):
             position += 1
-            yield prediction_log_pb2.PredictionLog.FromString(record)
+            log = prediction_log_pb2.PredictionLog()
+            protos.parse(record, log)
+            yield log
     except tf.errors.DataLossError:
         raise errors.ModelError(
             f"{path} is corrupt behind record {position}, or no uncompressed TFRecord; TF Serving will not load a "

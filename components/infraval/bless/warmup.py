@@ -22,16 +22,19 @@ def write(path: Path, requests: list[prediction_log_pb2.PredictionLog], warmup: 
       What the file holds now.
 
     Raises:
-      ModelError: the records that came with the model cannot be read.
+      ModelError: the records that came with the model cannot be read, and were to be kept beside the new ones.
       OptionError: more cells than records, or no room for new records beside those that came with the model.
     """
-    if warmup.existing is spec.ExistingWarmup.KEEP and path.exists():
+    policy = warmup.existing if path.exists() else None
+    if policy is spec.ExistingWarmup.KEEP:
         return keep(path)
-    existing = list(prediction_logs.read(path)) if path.exists() else []
-    kept = existing if warmup.existing is spec.ExistingWarmup.MERGE else []
+    dropped = keep(path).records if policy is spec.ExistingWarmup.REPLACE else 0
+    kept = list(prediction_logs.read(path)) if policy is spec.ExistingWarmup.MERGE else []
     known = {prediction_logs.serialize(log) for log in kept}
+    covered = {prediction_logs.cell(log) for log in kept}
     new = [log for log in requests if prediction_logs.serialize(log) not in known]
-    cells = len({prediction_logs.cell(log) for log in new} - {prediction_logs.cell(log) for log in kept})
+    new.sort(key=lambda log: prediction_logs.cell(log) in covered)  # a cut at max_records leaves no cell out
+    cells = len({prediction_logs.cell(log) for log in new} - covered)
     if len(kept) + cells > warmup.max_records:
         beside = f" beside the {len(kept)} records that came with the model" if kept else ""
         raise errors.OptionError(
@@ -40,7 +43,7 @@ def write(path: Path, requests: list[prediction_log_pb2.PredictionLog], warmup: 
             + (", or replace the model's own warmup file." if kept else ".")
         )
     records = prediction_logs.write(path, [*kept, *new][: warmup.max_records])
-    return verdict.Warmup(records=records, from_model=len(kept), dropped=len(existing) - len(kept))
+    return verdict.Warmup(records=records, from_model=len(kept), dropped=dropped)
 
 
 def keep(path: Path) -> verdict.Warmup:

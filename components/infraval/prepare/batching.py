@@ -35,7 +35,9 @@ def batch_sizes(warmup: spec.WarmupSpec) -> tuple[int, ...]:
                 f"Batch size {size} is over the maximum of {largest} in {warmup.batching_parameters_file}. "
                 "Ask for a smaller one, or raise max_batch_size."
             )
-    return warmup.batch_sizes or tuple(sorted(set(allowed))) or (1,)
+    # The server checks the last entry only; no request can have the size of one below 1 or over the maximum.
+    possible = {size for size in allowed if 1 <= size <= largest}
+    return warmup.batch_sizes or tuple(sorted(possible)) or (1,)
 
 
 def _read(path: Path) -> tuple[list[int], int]:

@@ -9,7 +9,7 @@ from tensorflow.core.example import example_pb2
 from tensorflow.core.framework import tensor_pb2, types_pb2
 from tensorflow_serving.apis import input_pb2, model_pb2, prediction_log_pb2
 
-from infraval import errors, spec
+from infraval import errors, protos, spec
 from infraval.prepare import signatures
 
 
@@ -38,7 +38,7 @@ def takes_only_examples(method: spec.Method) -> bool:
 def is_example(record: bytes) -> bool:
     """Whether a record parses as a tf.Example."""
     try:
-        example_pb2.Example.FromString(record)
+        protos.parse(record, example_pb2.Example())
     except message.DecodeError:
         return False
     return True

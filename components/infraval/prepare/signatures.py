@@ -10,7 +10,7 @@ from google.protobuf import message, text_format
 from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
-from infraval import errors, spec
+from infraval import errors, protos, spec
 
 _METHODS = {
     "tensorflow/serving/predict": spec.Method.PREDICT,
@@ -97,7 +97,7 @@ def _read_proto(model: Path) -> saved_model_pb2.SavedModel:
     binary, text = model / "saved_model.pb", model / "saved_model.pbtxt"
     try:
         if binary.is_file():
-            saved_model.ParseFromString(binary.read_bytes())
+            protos.parse(binary.read_bytes(), saved_model)
         elif text.is_file():
             text_format.Parse(text.read_text(encoding="utf-8"), saved_model)
         else:
@@ -124,7 +124,9 @@ def _meta_graph(
 
 
 def _tensor_spec(info: meta_graph_pb2.TensorInfo) -> TensorSpec:
-    dtype = types_pb2.DataType.Name(info.dtype).removeprefix("DT_").lower()
+    known = info.dtype in types_pb2.DataType.values()
+    # A later TensorFlow may have types that this one does not know.
+    dtype = types_pb2.DataType.Name(info.dtype).removeprefix("DT_").lower() if known else f"type {info.dtype}"
     if info.tensor_shape.unknown_rank:
         return TensorSpec(dtype, None)
     return TensorSpec(dtype, tuple(None if dim.size < 0 else int(dim.size) for dim in info.tensor_shape.dim))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import glob
+import gzip
 import json
 import os
 from collections import Counter
@@ -16,6 +17,7 @@ from pathlib import Path
 
 import apache_beam as beam
 import tensorflow as tf
+from apache_beam.runners.portability import fn_api_runner
 from tensorflow_serving.apis import prediction_log_pb2
 
 from infraval import errors, prediction_logs, spec
@@ -88,6 +90,8 @@ class _ReadShard(beam.DoFn):
         try:
             buildable = harvest.sample.add(self._buildable(_records(path), harvest.dead_letters))
             harvest.records_read = buildable + harvest.dead_letters.total()
+            if _is_gzip(path) and not _has_its_end(path):
+                harvest.problems = (f"{path} is no whole gzip file",)
         except tf.errors.DataLossError:
             harvest.problems = (f"{path} is corrupt, or compressed in another way than its name says (.gz is gzip)",)
         except tf.errors.OpError as error:
@@ -184,6 +188,14 @@ def shards(patterns: Sequence[str]) -> list[str]:
     return sorted(found)
 
 
+def in_memory_pipeline() -> beam.Pipeline:
+    """A pipeline that runs in this process and leaves nothing behind.
+
+    Beam's DirectRunner is not used: it looks for a Prism binary first, by download, and leaves temporary folders.
+    """
+    return beam.Pipeline(runner=fn_api_runner.FnApiRunner())
+
+
 def prepare(plan: Plan, patterns: Sequence[str], path: Path, make_pipeline: Callable[[], beam.Pipeline]) -> Requests:
     """Runs the transform.
 
@@ -215,9 +227,24 @@ def prepare(plan: Plan, patterns: Sequence[str], path: Path, make_pipeline: Call
 
 def _records(path: str) -> Iterator[bytes]:
     kinds = tf.compat.v1.io.TFRecordCompressionType
-    compression = kinds.GZIP if path.endswith(".gz") else kinds.NONE
+    compression = kinds.GZIP if _is_gzip(path) else kinds.NONE
     records: Iterator[bytes] = tf.compat.v1.io.tf_record_iterator(path, tf.compat.v1.io.TFRecordOptions(compression))
     return records
+
+
+def _is_gzip(path: str) -> bool:
+    return path.endswith(".gz")
+
+
+def _has_its_end(path: str) -> bool:
+    """Whether a gzip file is whole: TensorFlow's reader says nothing if it was cut where a record ends."""
+    try:
+        with gzip.open(path) as file:
+            while file.read(1 << 20):
+                pass
+    except (EOFError, gzip.BadGzipFile):
+        return False
+    return True
 
 
 def _valid_examples(records: Iterator[bytes], dead_letters: Counter[str]) -> Iterator[bytes]:

@@ -1,0 +1,74 @@
+"""Real taxi Examples, split up again as a test needs them, and the way from shards to requests."""
+
+from __future__ import annotations
+
+import gzip
+import struct
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import apache_beam as beam
+import pytest
+import tensorflow as tf
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from infraval import spec
+from infraval.prepare import signatures, transform
+
+
+@pytest.fixture(scope="session")
+def taxi_records(taxi_examples: Path) -> list[bytes]:
+    """The 424 distinct serialized tf.Examples of one shard, read without TensorFlow."""
+    content = gzip.decompress((taxi_examples / "Split-eval" / "data_tfrecord-00000-of-00012.gz").read_bytes())
+    records, position = [], 0
+    while position < len(content):
+        (length,) = struct.unpack_from("<Q", content, position)
+        records.append(content[position + 12 : position + 12 + length])
+        position += length + 16
+    return records
+
+
+@pytest.fixture
+def write_shards(tmp_path: Path) -> Callable[..., str]:
+    """Deals records out to shards in a folder of their own; returns the glob of them."""
+
+    def write(records: Sequence[bytes], shards: int = 1, folder: str = "examples", suffix: str = ".gz") -> str:
+        (tmp_path / folder).mkdir()
+        options = tf.io.TFRecordOptions(compression_type="GZIP" if suffix == ".gz" else "")
+        for shard in range(shards):
+            name = f"data_tfrecord-{shard:05d}-of-{shards:05d}{suffix}"
+            with tf.io.TFRecordWriter(str(tmp_path / folder / name), options) as writer:
+                for record in records[shard::shards]:
+                    writer.write(record)
+        return str(tmp_path / folder / "data_tfrecord-*")
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def make_plan(taxi_model: Path) -> Callable[..., transform.Plan]:
+    """A plan to call signatures of the taxi model, `predict` by default."""
+    known = signatures.read(taxi_model)
+
+    def make(*keys: str, batch_sizes: tuple[int, ...] = (1,), num_examples: int = 1, seed: int = 0) -> transform.Plan:
+        selected = [known[key] for key in keys or ("predict",)]
+        targets = tuple((signature, signature.method or spec.Method.PREDICT) for signature in selected)
+        return transform.Plan(targets, batch_sizes, num_examples, seed, "taxi")
+
+    return make
+
+
+@pytest.fixture
+def prepare(tmp_path: Path, make_plan: Callable[..., transform.Plan]) -> Callable[..., transform.Requests]:
+    """Prepares requests from shards, on the in-memory DirectRunner unless pipeline options say otherwise."""
+
+    def run(pattern: str, *keys: str, options: Sequence[str] = (), name: str = "requests", **plan: Any) -> Any:
+        return transform.prepare(
+            make_plan(*keys, **plan),
+            [pattern],
+            tmp_path / name,
+            lambda: beam.Pipeline(options=PipelineOptions(list(options))),
+        )
+
+    return run

@@ -1,0 +1,145 @@
+"""From shards of real Examples to the file of requests, through Beam's DirectRunner."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tensorflow_serving.apis import prediction_log_pb2
+
+from infraval import errors, prediction_logs, spec
+from infraval.prepare import sampling, transform
+
+GARBAGE = [b"\xff\xffGrace.Hopper.1906", b"Grace.Hopper.1906\xff", b"the name is Grace.Hopper.1906"]
+"""No tf.Examples; the name stands for personal data in them."""
+
+STOPPED = "ignore:Unexpected end-group tag:RuntimeWarning"
+"""protobuf 3.20's way to say that it stopped in the middle, as of the last of these."""
+
+Prepare = Callable[..., transform.Requests]
+WriteShards = Callable[..., str]
+
+
+def records_of(log: prediction_log_pb2.PredictionLog) -> list[bytes]:
+    """The serialized Examples of a Predict request to the taxi model."""
+    return list(log.predict_log.request.inputs["examples"].string_val)
+
+
+def test_any_sharding_gives_the_same_file(
+    taxi_records: list[bytes], write_shards: WriteShards, prepare: Prepare
+) -> None:
+    """One shard or twelve, gzip or plain, in any order, with records that come twice: the same bytes."""
+    shuffled = random.Random(0).sample(taxi_records, len(taxi_records))
+    patterns = [
+        write_shards(taxi_records, 1, "one"),
+        write_shards(shuffled, 3, "three"),
+        write_shards(taxi_records[::-1], 12, "twelve_plain", suffix=""),
+        write_shards(shuffled + taxi_records[:50], 12, "twelve_with_duplicates"),
+    ]
+    keys = ("predict", "classification", "regression")
+    files = set()
+    for number, pattern in enumerate(patterns):
+        prepared = prepare(pattern, *keys, name=str(number), batch_sizes=(1, 8), num_examples=20)
+        assert prepared.count == len(list(prediction_logs.read(prepared.path))) == 3 * (20 + 3)
+        files.add(prepared.path.read_bytes())
+    assert len(files) == 1
+
+
+def test_threads_give_the_same_file(taxi_examples: Path, prepare: Prepare) -> None:
+    """All 15,000 Examples of both splits, in memory and on several threads."""
+    pattern = str(taxi_examples / "Split-*" / "*")
+    threads = ("--direct_running_mode=multi_threading", "--direct_num_workers=2")
+    one = prepare(pattern, "predict", "regression", name="one", batch_sizes=(1, 4), num_examples=5)
+    two = prepare(pattern, "predict", "regression", name="two", batch_sizes=(1, 4), num_examples=5, options=threads)
+    assert one.records_read == two.records_read == 15_000
+    assert one.path.read_bytes() == two.path.read_bytes()
+
+
+def test_the_seed_decides(taxi_records: list[bytes], write_shards: WriteShards, prepare: Prepare) -> None:
+    """Requests hold the sample of all records; another seed, other records."""
+    pattern = write_shards(taxi_records, 3)
+    for seed in (0, 2**64 - 1):
+        sample = sampling.Sample(5, seed)
+        sample.add(taxi_records)
+        prepared = prepare(pattern, name=str(seed), num_examples=5, seed=seed)
+        assert [records_of(log) for log in prediction_logs.read(prepared.path)] == [[r] for r in sample.records]
+
+
+def test_the_first_requests_touch_every_cell(
+    taxi_records: list[bytes], write_shards: WriteShards, prepare: Prepare
+) -> None:
+    """Each signature, by its own RPC, at each batch size."""
+    prepared = prepare(
+        write_shards(taxi_records), "regression", "predict", "serving_default", batch_sizes=(4, 1), num_examples=6
+    )
+    cells = [prediction_logs.cell(log) for log in prediction_logs.read(prepared.path)]
+    methods = {
+        "regression": spec.Method.REGRESS,
+        "predict": spec.Method.PREDICT,
+        "serving_default": spec.Method.CLASSIFY,
+    }
+    assert cells[:6] == [spec.Cell(key, methods[key], size) for key, size in itertools.product(methods, (4, 1))]
+    assert len(cells) == prepared.count == 3 * (2 + 6)
+
+
+def test_more_examples_asked_for_than_there_are(
+    taxi_records: list[bytes], write_shards: WriteShards, prepare: Prepare
+) -> None:
+    """All distinct ones are sent, each once; what was read is counted with its duplicates."""
+    prepared = prepare(write_shards(taxi_records[:3] * 4, 2), num_examples=100)
+    sent = [record for log in prediction_logs.read(prepared.path) for record in records_of(log)]
+    assert sorted(sent) == sorted(taxi_records[:3])
+    assert (prepared.count, prepared.records_read) == (3, 12)
+
+
+def test_fewer_distinct_records_than_the_batch_takes(
+    taxi_records: list[bytes], write_shards: WriteShards, prepare: Prepare
+) -> None:
+    """Batches are full all the same; the records start over."""
+    prepared = prepare(write_shards(taxi_records[:2]), batch_sizes=(5,))
+    (log,) = prediction_logs.read(prepared.path)
+    assert len(records_of(log)) == 5
+    assert set(records_of(log)) == set(taxi_records[:2])
+
+
+@pytest.mark.filterwarnings(STOPPED)
+def test_records_that_are_no_examples_are_counted_and_left_out(
+    taxi_records: list[bytes], write_shards: WriteShards, prepare: Prepare
+) -> None:
+    """Classify and Regress carry parsed Examples; the good records around the bad ones are all sent."""
+    good = taxi_records[:5]
+    pattern = write_shards([good[0], *GARBAGE, *good[1:]], 3)
+    for name in ("classification", "regression"):
+        prepared = prepare(pattern, name, name=name, num_examples=100)
+        assert (prepared.count, prepared.records_read) == (5, 8)
+        assert prepared.dead_letters == {"not a tf.Example": 3}
+        assert b"Grace" not in prepared.path.read_bytes()
+
+
+@pytest.mark.filterwarnings(STOPPED)
+def test_nothing_but_garbage_is_an_error_without_its_content(
+    write_shards: WriteShards, prepare: Prepare, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """The message counts by cause; no byte of a record is in it, nor in any output."""
+    with pytest.raises(errors.ExamplesError, match="3 not a tf.Example") as caught:
+        prepare(write_shards(GARBAGE), "classification")
+    out, err = capfd.readouterr()
+    assert "Hopper" not in f"{caught.value} {caught.value.__cause__} {out} {err} {caplog.text}"
+
+
+def test_predict_takes_any_bytes(write_shards: WriteShards, prepare: Prepare) -> None:
+    """A string input may hold images as well as Examples: what they are is for the model to say."""
+    prepared = prepare(write_shards(GARBAGE), num_examples=3)
+    assert prepared.dead_letters == {}
+    assert {record for log in prediction_logs.read(prepared.path) for record in records_of(log)} == set(GARBAGE)
+
+
+def test_shards_are_found_once_and_sorted(taxi_examples: Path) -> None:
+    """Patterns may overlap, and `**` goes down."""
+    both = transform.shards([str(taxi_examples / "Split-*" / "*"), str(taxi_examples / "Split-eval" / "*")])
+    assert both == sorted(both)
+    assert len(both) == len(set(both)) == 24
+    assert set(both) < set(transform.shards([str(taxi_examples / "**")]))
