@@ -5,7 +5,11 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+hypothesis.settings.register_profile("infraval", deadline=None)  # a busy machine is no failure of a law
+hypothesis.settings.load_profile("infraval")
 
 
 @pytest.fixture(scope="session")

@@ -61,14 +61,12 @@ def make_plan(taxi_model: Path) -> Callable[..., transform.Plan]:
 
 @pytest.fixture
 def prepare(tmp_path: Path, make_plan: Callable[..., transform.Plan]) -> Callable[..., transform.Requests]:
-    """Prepares requests from shards, on the in-memory DirectRunner unless pipeline options say otherwise."""
+    """Prepares requests from shards, in this process unless Beam pipeline options say otherwise."""
 
     def run(pattern: str, *keys: str, options: Sequence[str] = (), name: str = "requests", **plan: Any) -> Any:
-        return transform.prepare(
-            make_plan(*keys, **plan),
-            [pattern],
-            tmp_path / name,
-            lambda: beam.Pipeline(options=PipelineOptions(list(options))),
-        )
+        def make_pipeline() -> beam.Pipeline:
+            return beam.Pipeline(options=PipelineOptions(list(options))) if options else transform.in_memory_pipeline()
+
+        return transform.prepare(make_plan(*keys, **plan), [pattern], tmp_path / name, make_pipeline)
 
     return run

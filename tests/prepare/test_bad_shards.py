@@ -138,7 +138,7 @@ def test_no_file_at_all(tmp_path: Path, refused: Callable[..., str]) -> None:
 
 def test_each_pattern_has_to_match(whole: Callable[..., Path], tmp_path: Path) -> None:
     """A slip in the second of two patterns is no smaller one."""
-    with pytest.raises(errors.ExamplesError, match="No file matches .*missing"):
+    with pytest.raises(errors.ExamplesError, match=r"No file matches .*missing"):
         transform.shards([str(whole()), str(tmp_path / "missing")])
 
 
@@ -149,12 +149,12 @@ def test_a_file_that_cannot_be_opened(
 
     def gone() -> beam.Pipeline:
         path.unlink()
-        return beam.Pipeline()
+        return transform.in_memory_pipeline()
 
     def replaced() -> beam.Pipeline:
         path.unlink()
         path.mkdir()
-        return beam.Pipeline()
+        return transform.in_memory_pipeline()
 
     path = whole()
     content = path.read_bytes()

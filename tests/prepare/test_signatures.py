@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -47,7 +48,7 @@ def test_taxi(taxi_model: Path) -> None:
 
 
 def test_sink(sink_model: Path) -> None:
-    """A TF2 model: methods are Predict throughout, the initializer is no signature, shapes have names for the unknown."""
+    """A TF2 model: all methods are Predict, the initializer is no signature, and unknown sizes show."""
     read = signatures.read(sink_model)
     assert len(read) == 9
     assert {signature.method for signature in read.values()} == {spec.Method.PREDICT}
@@ -85,7 +86,7 @@ def test_selection_keeps_the_order_asked_for(taxi_model: Path) -> None:
 
 def test_an_unknown_signature_is_answered_with_the_known_ones(taxi_model: Path) -> None:
     """The message lets a reader correct a slip."""
-    with pytest.raises(errors.ModelError, match="no signature 'predcit'.*classification, predict, regression"):
+    with pytest.raises(errors.ModelError, match=r"no signature 'predcit'.*classification, predict, regression"):
         signatures.select(signatures.read(taxi_model), ("predict", "predcit"), taxi_model)
     with pytest.raises(errors.ModelError, match="none at all"):
         signatures.select({}, ("predict",), taxi_model)
@@ -169,18 +170,16 @@ def test_garbage_is_never_anything_but_a_model_error(content: bytes, tmp_path_fa
 
 
 @pytest.mark.filterwarnings(STOPPED)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(data=st.data())
 def test_a_damaged_model_is_never_anything_but_a_model_error(
     data: st.DataObject, sink_model: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """A real model with some bytes changed or its end cut off: read, or refused without a word of its content."""
+    """A real model with some bytes changed or its end cut off: read as far as it means anything, or refused."""
     content = bytearray((sink_model / "saved_model.pb").read_bytes())
     for _ in range(data.draw(st.integers(1, 4))):
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
     model = tmp_path_factory.mktemp("model")
     (model / "saved_model.pb").write_bytes(content[: data.draw(st.integers(0, len(content)))])
-    try:
+    with contextlib.suppress(errors.ModelError):
         signatures.read(model)
-    except errors.ModelError as error:
-        assert str(model) in str(error)

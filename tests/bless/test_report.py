@@ -1,0 +1,90 @@
+"""report.json: what readers and their scripts rely on."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+
+from infraval import spec, verdict
+from infraval.bless import report
+
+
+@pytest.fixture
+def judged() -> verdict.Verdict:
+    """A verdict in which no two values are alike."""
+    return verdict.Verdict(
+        reasons=(verdict.Reason(verdict.Gate.RESPONSES, "1 of 2 requests failed"),),
+        server=verdict.Server("tensorflow_model_server", "2.16.1", spec.Platform.PROCESS),
+        tries=3,
+        load_time_s=1.5,
+        warmup=verdict.Warmup(records=4, records_replayed=5, from_model=6, dropped=7),
+        examples=verdict.Examples(records_read=8, dead_letters={"not a tf.Example": 9}),
+        outcomes=(
+            verdict.Outcome(spec.Cell("predict", spec.Method.PREDICT, 10), "OK", "", 0.0123456),
+            verdict.Outcome(spec.Cell("classification", spec.Method.CLASSIFY, 11), "INTERNAL", "no\udcff", 12.0),
+        ),
+        digest="ab" * 32,
+    )
+
+
+def test_the_documented_keys(judged: verdict.Verdict, tmp_path: Path) -> None:
+    """Every key with its value; they are only ever added to."""
+    report.write(judged, tmp_path / "new" / "output")
+    written = json.loads((tmp_path / "new" / "output" / "report.json").read_text(encoding="utf-8"))
+    assert (
+        written
+        == report.to_dict(judged)
+        == {
+            "verdict": "NOT_BLESSED",
+            "reasons": [{"gate": "responses", "message": "1 of 2 requests failed"}],
+            "server": {"name": "tensorflow_model_server", "version": "2.16.1", "platform": "process"},
+            "model_digest": f"sha256:{'ab' * 32}",
+            "tries": 3,
+            "load_time_s": 1.5,
+            "warmup": {"records": 4, "records_replayed": 5, "records_from_model": 6, "records_dropped": 7},
+            "examples": {"records_read": 8, "dead_letters": {"not a tf.Example": 9}},
+            "requests": [
+                {
+                    "signature": "predict",
+                    "method": "predict",
+                    "batch_size": 10,
+                    "code": "OK",
+                    "message": "",
+                    "latency_ms": 12.346,
+                },
+                {
+                    "signature": "classification",
+                    "method": "classify",
+                    "batch_size": 11,
+                    "code": "INTERNAL",
+                    "message": "no\udcff",
+                    "latency_ms": 12000.0,
+                },
+            ],
+        }
+    )
+
+
+def test_what_was_not_measured_is_null(judged: verdict.Verdict) -> None:
+    """A model that never loaded, with no examples; the keys are there all the same."""
+    bare = dataclasses.replace(
+        judged, reasons=(), load_time_s=None, examples=None, warmup=verdict.Warmup(), outcomes=()
+    )
+    as_dict = report.to_dict(bare)
+    assert as_dict["verdict"] == "BLESSED"
+    assert set(as_dict) == set(report.to_dict(judged))
+    assert (as_dict["load_time_s"], as_dict["examples"], as_dict["warmup"]["records_replayed"]) == (None, None, None)
+    assert as_dict["reasons"] == as_dict["requests"] == []
+
+
+def test_it_is_written_whole(judged: verdict.Verdict, tmp_path: Path) -> None:
+    """One file and no other; who has the older one open reads it to its end."""
+    report.write(dataclasses.replace(judged, tries=1), tmp_path)
+    with (tmp_path / "report.json").open(encoding="utf-8") as older:
+        report.write(judged, tmp_path)
+        assert json.load(older)["tries"] == 1
+    assert json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))["tries"] == 3
+    assert [path.name for path in tmp_path.iterdir()] == ["report.json"]

@@ -1,0 +1,164 @@
+"""Specs travel as JSON and back, and take nothing that makes no sense."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from infraval import errors, spec
+
+WARMUP_SPECS = st.builds(
+    spec.WarmupSpec,
+    batch_sizes=st.lists(st.integers(1, 2**31), unique=True, max_size=5).map(tuple),
+    batching_parameters_file=st.text(),
+    seed=st.integers(0, 2**64 - 1),
+    existing=st.sampled_from(spec.ExistingWarmup),
+    max_records=st.integers(1, 1000),
+)
+PROCESS_SPECS = st.builds(
+    spec.ProcessSpec, server=st.text(min_size=1), import_ops=st.lists(st.text(min_size=1), max_size=4).map(tuple)
+)
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=4),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@given(WARMUP_SPECS | PROCESS_SPECS)
+def test_json_is_an_inverse(given_spec: spec.WarmupSpec | spec.ProcessSpec) -> None:
+    """What went through JSON is equal to what went in, and its JSON stays the same."""
+    text = given_spec.to_json()
+    parsed = type(given_spec).from_json(text)
+    assert parsed == given_spec
+    assert parsed.to_json() == text
+
+
+def test_json_holds_what_differs_from_the_default() -> None:
+    """A pipeline shows what was asked for, and no more."""
+    assert json.loads(spec.WarmupSpec().to_json()) == {}
+    changed = spec.WarmupSpec(batch_sizes=(1, 8), existing=spec.ExistingWarmup.KEEP)
+    assert json.loads(changed.to_json()) == {"batch_sizes": [1, 8], "existing": "keep"}
+
+
+def test_json_by_hand_reads_as_the_type_says() -> None:
+    """Names become enums and lists become tuples, so that a spec compares and hashes."""
+    parsed = spec.WarmupSpec.from_json('{"existing": "replace", "batch_sizes": [2]}')
+    assert parsed.existing is spec.ExistingWarmup.REPLACE
+    assert hash(parsed) == hash(spec.WarmupSpec(batch_sizes=(2,), existing=spec.ExistingWarmup.REPLACE))
+
+
+@pytest.mark.parametrize("kind", [spec.WarmupSpec, spec.ProcessSpec])
+@given(data=st.data())
+def test_no_json_raises_anything_but_an_option_error(kind: type[spec.JsonSpec], data: st.DataObject) -> None:
+    """Whatever values the fields have: either a spec that goes through JSON unchanged, or an OptionError."""
+    fields = data.draw(st.dictionaries(st.sampled_from(list(kind.__dataclass_fields__)), JSON_VALUES))  # type: ignore[attr-defined]  # both kinds are dataclasses
+    try:
+        parsed = kind.from_json(json.dumps(fields))
+    except errors.OptionError:
+        return
+    assert kind.from_json(parsed.to_json()) == parsed
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "3", "null", '"seed"', "seed=3", "{'seed': 3}"])
+def test_what_is_no_json_object_is_refused(text: str) -> None:
+    """The message names the spec."""
+    with pytest.raises(errors.OptionError, match="WarmupSpec"):
+        spec.WarmupSpec.from_json(text)
+
+
+def test_an_unknown_field_is_answered_with_the_known_ones() -> None:
+    """A slip is not passed over."""
+    with pytest.raises(errors.OptionError, match="ProcessSpec has no field sever; it has import_ops, server"):
+        spec.ProcessSpec.from_json('{"sever": "embedded"}')
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"seed": "x"},
+        {"seed": -1},
+        {"seed": 2**64},
+        {"seed": 1.0},
+        {"seed": True},
+        {"seed": None},
+        {"batch_sizes": 3},
+        {"batch_sizes": "12"},
+        {"batch_sizes": ["1"]},
+        {"batch_sizes": [0]},
+        {"batch_sizes": [True]},
+        {"batch_sizes": [[1]]},
+        {"batch_sizes": [4, 4]},
+        {"batch_sizes": {"1": 1}},
+        {"batch_sizes": None},
+        {"batching_parameters_file": 3},
+        {"batching_parameters_file": ["a"]},
+        {"existing": 5},
+        {"existing": "MERGE"},
+        {"existing": ["merge"]},
+        {"existing": {"merge": 1}},
+        {"max_records": 0},
+        {"max_records": 1001},
+        {"max_records": "9"},
+    ],
+    ids=json.dumps,
+)
+def test_a_warmup_spec_names_the_field_that_is_wrong(fields: dict[str, Any]) -> None:
+    """Wrong types and values beyond the limits are OptionErrors that say which field it is."""
+    (name,) = fields
+    with pytest.raises(errors.OptionError, match=rf"(?i){name.replace('_', '.').removesuffix('s')}"):
+        spec.WarmupSpec.from_json(json.dumps(fields))
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"server": ""},
+        {"server": 5},
+        {"server": None},
+        {"server": ["embedded"]},
+        {"import_ops": "m"},
+        {"import_ops": [1]},
+        {"import_ops": [""]},
+        {"import_ops": None},
+    ],
+    ids=json.dumps,
+)
+def test_a_process_spec_names_the_field_that_is_wrong(fields: dict[str, Any]) -> None:
+    """Likewise."""
+    (name,) = fields
+    with pytest.raises(errors.OptionError, match=name):
+        spec.ProcessSpec.from_json(json.dumps(fields))
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields"),
+    [
+        (spec.RequestSpec, {"signatures": ()}),
+        (spec.RequestSpec, {"signatures": ("a", "a")}),
+        (spec.RequestSpec, {"num_examples": 0}),
+        (spec.RequestSpec, {"num_examples": True}),
+        (spec.ValidationSpec, {"max_loading_time_s": 0.0}),
+        (spec.ValidationSpec, {"max_loading_time_s": float("nan")}),
+        (spec.ValidationSpec, {"num_tries": 0}),
+        (spec.ValidationSpec, {"num_tries": 1.5}),
+        (spec.ValidationSpec, {"request_timeout_s": -1.0}),
+        (spec.ValidationSpec, {"concurrency": 0}),
+    ],
+)
+def test_limits_of_the_other_specs(kind: type[Any], fields: dict[str, Any]) -> None:
+    """What TFX's protos could carry but makes no sense is refused where it comes in."""
+    with pytest.raises(errors.OptionError):
+        kind(**fields)
+
+
+def test_cells_are_ordered_and_hashable() -> None:
+    """By signature, method and batch size: reports and files come out the same."""
+    cells = [spec.Cell("b", spec.Method.PREDICT, 1), spec.Cell("a", spec.Method.REGRESS, 4)]
+    cells.append(spec.Cell("a", spec.Method.CLASSIFY, 10))
+    assert [(cell.signature, cell.batch_size) for cell in sorted(cells)] == [("a", 10), ("a", 4), ("b", 1)]
+    assert len({*cells, *cells}) == 3
