@@ -17,7 +17,12 @@ import config
 def main() -> int:
     """Runs the pipeline from a clean slate and says what was pushed."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--results", type=Path, default=config.RESULTS, help="where everything goes; emptied first")
+    parser.add_argument(
+        "--results",
+        type=lambda text: Path(text).resolve(),
+        default=config.RESULTS,
+        help="where everything goes; emptied first",
+    )
     parser.add_argument("--verbose", action="store_true", help="show what TFX and TensorFlow log")
     options = parser.parse_args()
     if not options.verbose:

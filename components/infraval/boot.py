@@ -15,7 +15,10 @@ from infraval.judge import load
 from infraval.replay import client, replayer
 from infraval.sandbox import base, factory, serving_log
 
-_END_TIMEOUT_S = 5.0
+_LOST = frozenset({"UNAVAILABLE", "CANCELLED", "INTERNAL", "UNKNOWN"})
+"""Codes that a request may end with when the server does."""
+
+_END_TIMEOUT_S = 2.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,19 +131,15 @@ class Booter:
                 logs, connection, self._redactor, self._validation, stopped=lambda: sandbox.poll() is not None
             )
             ended = _end_of(sandbox, outcomes)
+            if ended is not None:
+                _check_ops(sandbox.log(), server)
             death = None if ended is None else _death(ended, server)
             return Boot(server, None, load_time_s, replayed, outcomes, death)
 
     def _load_failure(self, sandbox: base.Sandbox, ended: base.ServerExit, tries: int) -> load.Refused | load.Crashed:
         """What a server that ended while loading says about the model; raises if it says nothing about it."""
         log, server = sandbox.log(), sandbox.identity
-        op = serving_log.unregistered_op(log)
-        if op is not None and server.embedded:
-            raise errors.UnregisteredOpError(
-                f"The model uses the op {op}, which the embedded server does not have. Name the Python module that "
-                "registers it with --import-ops MODULE (ProcessSpec.import_ops), or validate with a "
-                "tensorflow_model_server that has it."
-            )
+        _check_ops(log, server)
         refusal = serving_log.refusal(log)
         if refusal is not None:
             return load.Refused(refusal.code, self._redactor.message(refusal.message))
@@ -152,12 +151,23 @@ class Booter:
         )
 
 
+def _check_ops(log: str, server: base.ServerIdentity) -> None:
+    """Sees that it was not the stand-in's own limit which ended it."""
+    op = serving_log.unregistered_op(log)
+    if op is not None and server.embedded:
+        raise errors.UnregisteredOpError(
+            f"The model uses the op {op}, which the embedded server does not have. Name the Python module that "
+            "registers it with --import-ops MODULE (ProcessSpec.import_ops), or validate with a "
+            "tensorflow_model_server that has it."
+        )
+
+
 def _end_of(sandbox: base.Sandbox, outcomes: Sequence[verdict.Outcome]) -> base.ServerExit | None:
     """How the server ended while it answered, None if it did not.
 
-    A server's end reaches its connections before it reaches the process table, so an UNAVAILABLE is followed up.
+    A server's end reaches its connections before it reaches the process table, so such errors are followed up.
     """
-    if all(outcome.code != "UNAVAILABLE" for outcome in outcomes):
+    if all(outcome.code not in _LOST for outcome in outcomes):
         return sandbox.poll()
     try:
         return base.wait_until(lambda: False, sandbox, time.monotonic() + _END_TIMEOUT_S)

@@ -34,8 +34,10 @@ def show_report(found: dict[str, Any]) -> None:
     server = found["server"]
     console.print(f"server  {server['name']} ({server['version']}), {server['platform']} sandbox", markup=False)
     if found["load_time_s"] is not None:
-        records = found["warmup"]["records_replayed"]
-        warm = f"warmup records replayed: {records}" if records else "no warmup records: it starts cold"
+        records, replayed = found["warmup"]["records"], found["warmup"]["records_replayed"]
+        warm = f"warmup records replayed: {replayed}" if records else "no warmup records: it starts cold"
+        if records and replayed is None:
+            warm = "without its warmup file, with which the server refuses it"
         console.print(f"load    {found['load_time_s']:.1f} s, {warm}")
     if found["requests"]:
         console.print(_cells(found["requests"]))

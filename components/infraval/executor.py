@@ -71,10 +71,14 @@ class Executor(base_beam_executor.BaseBeamExecutor):
                 validation=_validation_spec(exec_properties),
                 output=Path(stack.enter_context(_local_target(blessing.uri))),
             )
-            judged = validation.validate(job, self._make_beam_pipeline)
+            judged = validation.validate(job, self._make_beam_pipeline if self._configures_beam() else None)
         _set_properties(blessing, judged)
         for reason in judged.reasons:
             _log.error("Not blessed (%s): %s", reason.gate.value, reason.message)
+
+    def _configures_beam(self) -> bool:
+        """Whether the pipeline says on what runner; TFX's default would be the DirectRunner, see ADR 13."""
+        return bool(self._beam_pipeline_args or self._make_beam_pipeline_fn)
 
 
 def _parse(text: str | None, proto_class: type[message.Message]) -> Any:

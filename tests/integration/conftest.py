@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -111,15 +112,13 @@ def echoing_model(save_model: SaveModel) -> Path:
 
 @pytest.fixture(scope="session")
 def unregistered_op_model(upper_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Needs an op that no TensorFlow has."""
+    """Needs an op that no TensorFlow has, inside a function: only a request gets there."""
     directory = tmp_path_factory.mktemp("model") / "exported"
-    directory.mkdir()
-    (directory / "variables").mkdir()
-    for path in (upper_model / "variables").iterdir():
-        (directory / "variables" / path.name).write_bytes(path.read_bytes())
+    shutil.copytree(upper_model, directory)
     saved_model = saved_model_pb2.SavedModel.FromString((upper_model / "saved_model.pb").read_bytes())
-    meta_graph = saved_model.meta_graphs[0]
-    meta_graph.graph_def.node.add(name="custom", op="HouseBlend")
+    for function in saved_model.meta_graphs[0].graph_def.library.function:
+        for node in function.node_def:
+            node.op = "HouseBlend" if node.op == "StringUpper" else node.op
     (directory / "saved_model.pb").write_bytes(saved_model.SerializeToString())
     return directory
 

@@ -96,11 +96,14 @@ def test_errors_that_echo_the_request_never_reach_any_output(
     assert "INVALID_ARGUMENT" in finished.stdout
 
 
+@pytest.mark.parametrize("phase", [[], ["--no-warmup"]], ids=["at load", "at a request"])
 def test_an_unregistered_op_is_not_a_verdict(
-    run: Run, report_of: Run, unregistered_op_model: Path, secret_examples: Path
+    run: Run, report_of: Run, unregistered_op_model: Path, secret_examples: Path, phase: list[str]
 ) -> None:
     """What only the stand-in lacks is no fault of the model: exit 2, naming the op and the option."""
-    finished = run("validate", "--model", unregistered_op_model, "--examples", secret_examples, "--json")
+    arguments = ["--model", unregistered_op_model, "--examples", secret_examples, "--json"]
+
+    finished = run("validate", *arguments, *phase)
 
     report = report_of(finished)
     assert finished.returncode == 2

@@ -82,7 +82,9 @@ def publish(staged: Path, output: Path) -> None:
     shutil.copytree(staged, target, ignore=_ignore_last_files(staged))
     for name in _LAST_FILES:
         if (staged / name).exists():
-            shutil.copy2(staged / name, target / name)
+            # A server that watches the directory must not see half a file.
+            shutil.copy2(staged / name, target / f".{name}.unfinished")
+            (target / f".{name}.unfinished").replace(target / name)
 
 
 @contextlib.contextmanager

@@ -19,7 +19,7 @@ from google.protobuf import text_format
 from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import config_pb2, meta_graph_pb2, saved_model_pb2
 
-from infraval.server import log, status, tensors
+from infraval.server import log, status, tensors, wire
 
 Run = Callable[[Mapping[str, tensors.Array], Sequence[str]], list[tensors.Array]]
 """Runs the graph: values by feed name, and the names to fetch, to the values fetched in that order."""
@@ -81,7 +81,7 @@ def _read(path: Path) -> Any:
     binary, text = path / "saved_model.pb", path / "saved_model.pbtxt"
     try:
         if binary.exists():
-            saved_model.ParseFromString(binary.read_bytes())
+            wire.parse(binary.read_bytes(), saved_model)
         elif text.exists():
             text_format.Parse(text.read_bytes(), saved_model)
         else:

@@ -11,7 +11,7 @@ import tensorflow as tf
 from google.protobuf.message import DecodeError
 from tensorflow_serving.apis import prediction_log_pb2
 
-from infraval.server import log, requests, status
+from infraval.server import log, requests, status, wire
 
 _FILE = Path("assets.extra", "tf_serving_warmup_requests")
 _MAX_RECORDS = 1000
@@ -74,7 +74,7 @@ def _records(path: Path) -> Iterator[bytes]:
 def _parse(record: bytes, path: Path) -> Any:
     prediction_log = prediction_log_pb2.PredictionLog()
     try:
-        prediction_log.ParseFromString(record)
+        wire.parse(record, prediction_log)
     except DecodeError:
         shown = record.decode(errors="surrogateescape")
         raise status.invalid_argument(f"Failed to parse warmup record: {shown} from {path}") from None
