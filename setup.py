@@ -37,7 +37,6 @@ setuptools.setup(
     },
     entry_points={"console_scripts": ["infraval=infraval.cli:main"]},
     classifiers=[
-        "License :: OSI Approved :: Apache Software License",
         "Programming Language :: Python :: 3.10",
         "Topic :: Scientific/Engineering :: Artificial Intelligence",
     ],
