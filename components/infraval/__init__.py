@@ -9,7 +9,15 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from infraval.spec import ExistingWarmup, ProcessSpec, RequestSpec, ServingSpec, ValidationSpec, WarmupSpec
+from infraval.spec import (
+    ExistingWarmup,
+    ProcessSpec,
+    RequestOptions,
+    RequestSpec,
+    ServingSpec,
+    ValidationSpec,
+    WarmupSpec,
+)
 
 if TYPE_CHECKING:
     from infraval.component import WarmupInfraValidator
@@ -21,6 +29,7 @@ __all__ = [
     "ExistingWarmup",
     "Job",
     "ProcessSpec",
+    "RequestOptions",
     "RequestSpec",
     "ServingSpec",
     "ValidationSpec",

@@ -53,8 +53,7 @@ class Booter:
     Args:
       serving: the server under test.
       validation: limits.
-      batching_parameters_file: the server batches by it; None for no batching.
-      models: the model base path.
+      options: what to boot.
       directory: where the sandboxes have their own directories; private and short.
       redactor: every text of the server passes it.
       progress: is told what happens.
@@ -64,21 +63,14 @@ class Booter:
         self,
         serving: spec.ServingSpec,
         validation: spec.ValidationSpec,
-        batching_parameters_file: Path | None,
-        models: Path,
+        options: base.ServerOptions,
         directory: Path,
         redactor: redaction.Redactor,
         progress: Callable[[str], None],
     ) -> None:
         self._serving = serving
         self._validation = validation
-        self._options = base.ServerOptions(
-            model_name=serving.model_name,
-            model_base_path=models,
-            batching_parameters_file=batching_parameters_file,
-            # A thread for every request under way, and some for the status calls.
-            grpc_max_threads=validation.concurrency + 4,
-        )
+        self._options = options
         self._directory = directory
         self._redactor = redactor
         self._progress = progress

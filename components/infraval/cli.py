@@ -40,7 +40,35 @@ def commands() -> None:
     metavar="GLOB",
     help="TFRecord files (.gz: gzip) of serialized examples to build requests of; with none the model is only loaded.",
 )
-@click.option("--signature", "signatures", multiple=True, metavar="NAME", help="Signature to call  [serving_default]")
+@click.option(
+    "--signature",
+    "signatures",
+    multiple=True,
+    metavar="NAME[:METHOD]",
+    help="Signature to call, by predict, classify or regress; all stands for every one that the examples can feed.  "
+    "[serving_default, by the method that it declares]",
+)
+@click.option(
+    "--multi-inference",
+    multiple=True,
+    metavar="NAME,NAME",
+    help="Pair of signatures to ask in one MultiInference.",
+)
+@click.option(
+    "--feature",
+    "features",
+    multiple=True,
+    metavar="NAME/INPUT=FEATURE",
+    help="Feature of the tf.Examples that feeds an input; nothing behind = is the whole record.  [of the same name]",
+)
+@click.option(
+    "--max-dead-letter-share",
+    type=click.FloatRange(0, 1),
+    default=spec.RequestSpec.max_dead_letter_share,
+    show_default=True,
+    help="Share of the records that may be unfit for what is to be called.",
+)
+@click.option("--tag-set", metavar="TAG,TAG", help="Tags of the MetaGraphDef to use  [those of the only one]")
 @click.option(
     "--batch-size",
     "batch_sizes",
@@ -132,6 +160,10 @@ def validate(
     model: Path,
     examples: tuple[str, ...],
     signatures: tuple[str, ...],
+    multi_inference: tuple[str, ...],
+    features: tuple[str, ...],
+    max_dead_letter_share: float,
+    tag_set: str | None,
     batch_sizes: tuple[int, ...],
     num_examples: int,
     seed: int,
@@ -156,10 +188,22 @@ def validate(
     """
 
     def run() -> int:
-        for option, value in (("--signature", signatures), ("--batch-size", batch_sizes)):
+        for option, value in (
+            ("--signature", signatures),
+            ("--multi-inference", multi_inference),
+            ("--feature", features),
+            ("--batch-size", batch_sizes),
+        ):
             if value and not examples:
                 raise errors.OptionError(f"{option} says which requests to build, and there are no --examples for it.")
-        requests = spec.RequestSpec(signatures or (spec.DEFAULT_SIGNATURE,), num_examples)
+        requests = spec.RequestSpec(
+            signatures=signatures or (() if multi_inference else (spec.DEFAULT_SIGNATURE,)),
+            num_examples=num_examples,
+            tag_set=tuple(tag_set.split(",")) if tag_set else (),
+            multi_inference=multi_inference,
+            features=features,
+            max_dead_letter_share=max_dead_letter_share,
+        )
         warmup = spec.WarmupSpec(
             batch_sizes=batch_sizes,
             batching_parameters_file=str(batching_parameters_file or ""),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tfx import types
 from tfx.dsl.components.base import base_beam_component, executor_spec
 from tfx.orchestration import data_types
@@ -21,6 +23,7 @@ class WarmupInfraValidatorSpec(component_spec.ComponentSpec):
         "serving_spec": component_spec.ExecutionParameter(type=infra_validator_pb2.ServingSpec, optional=True),
         "validation_spec": component_spec.ExecutionParameter(type=infra_validator_pb2.ValidationSpec, optional=True),
         "request_spec": component_spec.ExecutionParameter(type=infra_validator_pb2.RequestSpec, optional=True),
+        "request_options": component_spec.ExecutionParameter(type=str, optional=True),
         "warmup_spec": component_spec.ExecutionParameter(type=str, optional=True),
         "process_spec": component_spec.ExecutionParameter(type=str, optional=True),
     }
@@ -54,6 +57,7 @@ class WarmupInfraValidator(base_beam_component.BaseBeamComponent):
         request_spec: infra_validator_pb2.RequestSpec | data_types.RuntimeParameter | None = None,
         validation_spec: infra_validator_pb2.ValidationSpec | data_types.RuntimeParameter | None = None,
         *,
+        request_options: spec.RequestOptions | data_types.RuntimeParameter | None = None,
         warmup_spec: spec.WarmupSpec | data_types.RuntimeParameter | None = None,
         process_spec: spec.ProcessSpec | data_types.RuntimeParameter | None = None,
     ) -> None:
@@ -66,6 +70,7 @@ class WarmupInfraValidator(base_beam_component.BaseBeamComponent):
           request_spec: which requests to build, taken literally: unless it sets `make_warmup`, the model gets no
             warmup file. Without it, examples give one request to serving_default and its warmup file.
           validation_spec: time to load, and number of tries.
+          request_options: what request_spec has no fields for: methods, MultiInference, mapped features, splits.
           warmup_spec: batch sizes to cover, batching parameters, seed, and what to do with a warmup file that came
             with the model.
           process_spec: options of the process sandbox.
@@ -77,8 +82,13 @@ class WarmupInfraValidator(base_beam_component.BaseBeamComponent):
                 serving_spec=serving_spec,
                 validation_spec=validation_spec,
                 request_spec=request_spec,
-                warmup_spec=warmup_spec.to_json() if isinstance(warmup_spec, spec.WarmupSpec) else warmup_spec,
-                process_spec=process_spec.to_json() if isinstance(process_spec, spec.ProcessSpec) else process_spec,
+                request_options=_as_json(request_options),
+                warmup_spec=_as_json(warmup_spec),
+                process_spec=_as_json(process_spec),
                 blessing=types.Channel(type=standard_artifacts.InfraBlessing),
             )
         )
+
+
+def _as_json(given: spec.JsonSpec | data_types.RuntimeParameter | None) -> Any:
+    return given.to_json() if isinstance(given, spec.JsonSpec) else given

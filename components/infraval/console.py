@@ -69,7 +69,9 @@ def _cells(requests: list[dict[str, Any]]) -> rich.table.Table:
     by_cell: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
     for request in requests:
         by_cell.setdefault((request["signature"], request["method"], str(request["batch_size"])), []).append(request)
-    table = rich.table.Table("signature", "method", box=rich.box.SIMPLE_HEAD)
+    table = rich.table.Table(box=rich.box.SIMPLE_HEAD)
+    for column in ("signature", "method"):
+        table.add_column(column, overflow="fold")
     for column in ("batch size", "answered", "first ms", "median ms"):
         table.add_column(column, justify="right")
     for cell, results in by_cell.items():

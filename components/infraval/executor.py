@@ -55,14 +55,17 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         blessing = artifact_utils.get_single_instance(output_dict["blessing"])
         examples = input_dict.get("examples") or []
         given = _parse(exec_properties.get("request_spec"), infra_validator_pb2.RequestSpec)
-        requests, make_warmup = _request_spec(given)
+        options = spec.RequestOptions.from_json(exec_properties.get("request_options") or "{}")
+        requests, make_warmup = _request_spec(given, options)
         _log_plan(examples, make_warmup=make_warmup, requested=given is not None)
         with signals.abort_on_signal(), ExitStack() as stack:
             job = validation.Job(
                 model=Path(stack.enter_context(_local_copy(_model_uri(model)))),
                 examples=tuple(
                     os.path.join(stack.enter_context(_local_copy(uri)), "*")  # noqa: PTH118 - a glob, not a path
-                    for uri in _split_uris(examples, given.split_name if given else "")
+                    for uri in _split_uris(
+                        examples, options.splits or ((given.split_name,) if given and given.split_name else ())
+                    )
                 ),
                 requests=requests,
                 make_warmup=make_warmup,
@@ -91,16 +94,22 @@ def _parse(text: str | None, proto_class: type[message.Message]) -> Any:
         raise errors.OptionError(f"{proto_class.DESCRIPTOR.name} is not what its proto says: {error}") from None
 
 
-def _request_spec(given: infra_validator_pb2.RequestSpec | None) -> tuple[spec.RequestSpec, bool]:
-    if given is None:
-        return spec.RequestSpec(), True
-    default = spec.RequestSpec()
+def _request_spec(
+    given: infra_validator_pb2.RequestSpec | None, options: spec.RequestOptions
+) -> tuple[spec.RequestSpec, bool]:
+    make_warmup = True if given is None else given.make_warmup
+    given = given or infra_validator_pb2.RequestSpec()
+    named = options.signatures or tuple(given.tensorflow_serving.signature_names)
     requests = spec.RequestSpec(
-        signatures=tuple(given.tensorflow_serving.signature_names) or default.signatures,
-        num_examples=given.num_examples or default.num_examples,
-        tag_set=tuple(given.tensorflow_serving.tag_set) or default.tag_set,
+        signatures=named or (() if options.multi_inference else (spec.DEFAULT_SIGNATURE,)),
+        num_examples=given.num_examples or spec.RequestSpec.num_examples,
+        # InfraValidator's own default, whatever other MetaGraphDefs there are.
+        tag_set=tuple(given.tensorflow_serving.tag_set) or ("serve",),
+        multi_inference=options.multi_inference,
+        features=options.features,
+        max_dead_letter_share=options.max_dead_letter_share,
     )
-    return requests, given.make_warmup
+    return requests, make_warmup
 
 
 def _serving_spec(exec_properties: dict[str, Any]) -> spec.ServingSpec:
@@ -142,22 +151,24 @@ def _model_uri(model: types.Artifact) -> str:
     return uri
 
 
-def _split_uris(examples: Sequence[types.Artifact], split: str) -> list[str]:
-    """Directories of the shards: one split of every artifact, the first one if none is named."""
+def _split_uris(examples: Sequence[types.Artifact], splits: tuple[str, ...]) -> list[str]:
+    """Directories of the shards: these splits of every artifact, the first one if none is named."""
     uris = []
     for artifact in examples:
-        splits = artifact_utils.decode_split_names(artifact.split_names)
-        if not splits or (split and split not in splits):
+        available = artifact_utils.decode_split_names(artifact.split_names)
+        unknown = [split for split in splits if split not in available]
+        if unknown or not available:
             raise errors.ExamplesError(
-                f"The Examples in {artifact.uri} have no split {split or 'at all'}; they have "
-                f"{', '.join(splits) or 'none'}."
+                f"The Examples in {artifact.uri} have no split {', '.join(unknown) or 'at all'}; they have "
+                f"{', '.join(available) or 'none'}."
             )
         file_format = examples_utils.get_file_format(artifact)
         if file_format != _TFRECORDS_GZIP:
             raise errors.ExamplesError(
                 f"The Examples in {artifact.uri} are in the format {file_format}; infraval reads {_TFRECORDS_GZIP}."
             )
-        uris += artifact_utils.get_split_uris([artifact], split or splits[0])
+        for split in splits or available[:1]:
+            uris += artifact_utils.get_split_uris([artifact], split)
     return uris
 
 

@@ -118,25 +118,59 @@ def _whole(value: Any, least: int) -> bool:
 
 @dataclasses.dataclass(frozen=True)
 class RequestSpec:
-    """Which requests to build (mirrors TFX's RequestSpec proto).
+    """Which requests to build (mirrors TFX's RequestSpec proto, and adds `RequestOptions`).
 
     Attributes:
-      signatures: keys of the SignatureDefs to call.
+      signatures: keys of the SignatureDefs to call, each with or without `:METHOD` (predict, classify, regress)
+        behind it; `all` stands for every signature that the examples can feed.
       num_examples: distinct examples to send per signature and batch size; all there are if there are fewer.
-      tag_set: the exact tags of the MetaGraphDef to use.
+      tag_set: the exact tags of the MetaGraphDef to use; empty for the only one there is.
+      multi_inference: pairs of signatures, `SIGNATURE,SIGNATURE`, to ask in one MultiInference each.
+      features: `SIGNATURE/INPUT=FEATURE`: which feature of a tf.Example feeds which input. By default the one of the
+        same name. An empty FEATURE stands for the whole serialized record.
+      max_dead_letter_share: of all records, at most this share may be unfit for what is to be called.
     """
 
     signatures: tuple[str, ...] = (DEFAULT_SIGNATURE,)
     num_examples: int = 1
-    tag_set: tuple[str, ...] = ("serve",)
+    tag_set: tuple[str, ...] = ()
+    multi_inference: tuple[str, ...] = ()
+    features: tuple[str, ...] = ()
+    max_dead_letter_share: float = 0.1
 
     def __post_init__(self) -> None:
-        _require(bool(self.signatures), "No signature is named; leave the option out to use serving_default.")
+        _require(
+            bool(self.signatures or self.multi_inference),
+            "No signature is named; leave the option out to use serving_default.",
+        )
+        _require(
+            0 <= self.max_dead_letter_share <= 1,
+            f"max_dead_letter_share has to be within 0 and 1, not {self.max_dead_letter_share}.",
+        )
         _require(
             len(set(self.signatures)) == len(self.signatures),
             f"A signature is named twice in {', '.join(self.signatures)}; name each once.",
         )
         _require(_whole(self.num_examples, 1), f"num_examples has to be 1 or more, not {self.num_examples}.")
+
+
+@dataclasses.dataclass(frozen=True)
+class RequestOptions(JsonSpec):
+    """What TFX's RequestSpec proto has no fields for; see `RequestSpec` for the first four.
+
+    Attributes:
+      signatures: takes the place of the proto's `signature_names` unless empty.
+      multi_inference: pairs of signatures.
+      features: which feature feeds which input.
+      max_dead_letter_share: of all records, at most this share may be unfit for what is to be called.
+      splits: splits of the Examples to read; takes the place of the proto's `split_name` unless empty.
+    """
+
+    signatures: tuple[str, ...] = ()
+    multi_inference: tuple[str, ...] = ()
+    features: tuple[str, ...] = ()
+    max_dead_letter_share: float = RequestSpec.max_dead_letter_share
+    splits: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)

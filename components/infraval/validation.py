@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,8 +14,8 @@ from infraval import boot, errors, prediction_logs, redaction, spec, verdict, wo
 from infraval.bless import report, staging
 from infraval.bless import warmup as warmup_file
 from infraval.judge import load, responses, unchanged, warmup
-from infraval.prepare import batching, builders, signatures
-from infraval.sandbox import factory
+from infraval.prepare import batching, shards, signatures, targets
+from infraval.sandbox import base, factory
 
 if TYPE_CHECKING:
     import apache_beam as beam
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _VERSION = "1"
+
+_PEEKED = 100
+"""Records looked at beforehand to see which features there are."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,23 +73,29 @@ def validate(
       InfravalError: the model could not be judged; the output then holds nothing.
     """
     factory.check(job.serving)
-    targets = _targets(job)
+    available = signatures.read(job.model, job.requests.tag_set)
     batch_sizes = batching.batch_sizes(job.warmup)
     if job.output is not None:
         staging.check_output(job.output)
+    paths = shards.find(job.examples)
+    called, left_out = targets.resolve(job.requests, available, shards.peek(paths, _PEEKED)) if paths else ([], {})
+    _check_cells(job, called, batch_sizes)
     with workspace.workspace() as directory:
         logs: list[prediction_log_pb2.PredictionLog] = []
         examples = None
-        if targets:
-            progress(f"Building requests for {', '.join(job.requests.signatures)}")
-            logs, examples = _prepare(job, targets, batch_sizes, directory / "requests", make_pipeline)
+        if paths:
+            progress(f"Building requests for {', '.join(target.cell(1).signature for target in called)}")
+            for reason in left_out.values():
+                progress(f"Left out: {reason}")
+            logs, examples = _prepare(job, called, batch_sizes, paths, directory / "requests", make_pipeline)
+            examples = dataclasses.replace(examples, left_out=left_out)
         progress("Staging the model")
         models = directory / "models"
         models.mkdir()
         staged = models / _VERSION
         staging.stage(job.model, staged)
         written = _write_warmup(job, staging.warmup_file(staged), logs)
-        judged = _judge(job, _booter(job, models, directory, progress), staged, logs, written, examples)
+        judged = _judge(job, _booter(job, models, directory, available, progress), staged, logs, written, examples)
         if job.output is not None:
             progress(f"Writing the {'blessed model' if judged.blessed else 'report'} to {job.output}")
             _publish(judged, staged, job.output)
@@ -152,26 +161,34 @@ def _judge_without_warmup(
     return refused, warmup.judge_refusal(refusal.code, refusal.message, written)
 
 
-def _targets(job: Job) -> tuple[tuple[signatures.Signature, spec.Method], ...]:
-    """What to call; nothing without examples."""
-    available = signatures.read(job.model, job.requests.tag_set)
-    if not job.examples:
-        return ()
-    selected = signatures.select(available, job.requests.signatures, job.model)
-    return tuple((signature, builders.check(signature)) for signature in selected)
+def _check_cells(job: Job, called: Sequence[targets.Target], batch_sizes: Sequence[int]) -> None:
+    cells = len(called) * len(batch_sizes)
+    if job.make_warmup and cells > job.warmup.max_records:
+        raise errors.OptionError(
+            f"{len(called)} signatures at {len(batch_sizes)} batch sizes are {cells} cells, and each needs a "
+            f"warmup record; the file may hold {job.warmup.max_records}. Ask for fewer."
+        )
 
 
 def _prepare(
     job: Job,
-    targets: tuple[tuple[signatures.Signature, spec.Method], ...],
+    called: Sequence[targets.Target],
     batch_sizes: tuple[int, ...],
+    paths: Sequence[str],
     path: Path,
     make_pipeline: Callable[[], beam.Pipeline] | None,
 ) -> tuple[list[prediction_log_pb2.PredictionLog], verdict.Examples]:
     from infraval.prepare import transform  # noqa: PLC0415 - Beam takes seconds, and a model can be loaded without
 
-    plan = transform.Plan(targets, batch_sizes, job.requests.num_examples, job.warmup.seed, job.serving.model_name)
-    prepared = transform.prepare(plan, job.examples, path, make_pipeline or transform.in_memory_pipeline)
+    plan = transform.Plan(
+        targets=tuple(called),
+        batch_sizes=batch_sizes,
+        num_examples=job.requests.num_examples,
+        seed=job.warmup.seed,
+        model_name=job.serving.model_name,
+        max_dead_letter_share=job.requests.max_dead_letter_share,
+    )
+    prepared = transform.prepare(plan, paths, path, make_pipeline or transform.in_memory_pipeline)
     return list(prediction_logs.read(prepared.path)), verdict.Examples(prepared.records_read, prepared.dead_letters)
 
 
@@ -187,22 +204,27 @@ def _write_warmup(job: Job, path: Path, logs: list[prediction_log_pb2.Prediction
     return written
 
 
-def _booter(job: Job, models: Path, directory: Path, progress: Callable[[str], None]) -> boot.Booter:
+def _booter(
+    job: Job,
+    models: Path,
+    directory: Path,
+    available: Mapping[str, signatures.Signature],
+    progress: Callable[[str], None],
+) -> boot.Booter:
     parameters = job.warmup.batching_parameters_file
     saved_model = models / _VERSION / "saved_model.pb"
     redactor = redaction.Redactor(
-        saved_model.read_bytes() if saved_model.exists() else b"",
-        (job.serving.model_name, *job.requests.signatures, str(models)),
+        saved_model.read_bytes() if saved_model.exists() else b"", (job.serving.model_name, *available, str(models))
     )
-    return boot.Booter(
-        job.serving,
-        job.validation,
-        Path(parameters).absolute() if parameters else None,
-        models,
-        directory,
-        redactor,
-        progress,
+    options = base.ServerOptions(
+        model_name=job.serving.model_name,
+        model_base_path=models,
+        batching_parameters_file=Path(parameters).absolute() if parameters else None,
+        # A thread for every request under way, and some for the status calls.
+        grpc_max_threads=job.validation.concurrency + 4,
+        saved_model_tags=job.requests.tag_set,
     )
+    return boot.Booter(job.serving, job.validation, options, directory, redactor, progress)
 
 
 def _publish(judged: verdict.Verdict, staged: Path, output: Path) -> None:

@@ -91,10 +91,12 @@ class Examples:
     Attributes:
       records_read: records in the examples.
       dead_letters: records that no request could be built of, by cause.
+      left_out: signatures that `all` left out, and why.
     """
 
     records_read: int = 0
     dead_letters: dict[str, int] = dataclasses.field(default_factory=dict)
+    left_out: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)

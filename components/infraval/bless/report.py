@@ -32,7 +32,11 @@ def to_dict(judged: verdict.Verdict) -> dict[str, Any]:
         },
         "examples": None
         if judged.examples is None
-        else {"records_read": judged.examples.records_read, "dead_letters": judged.examples.dead_letters},
+        else {
+            "records_read": judged.examples.records_read,
+            "dead_letters": judged.examples.dead_letters,
+            "left_out": judged.examples.left_out,
+        },
         "requests": [
             {
                 "signature": outcome.cell.signature,

@@ -2,32 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import itertools
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from typing import TypeVar
 
-from infraval import spec
+_Cell = TypeVar("_Cell")
 
 
-def groups(
-    cells: Sequence[spec.Cell], num_examples: int, records: Sequence[bytes]
-) -> Iterator[tuple[spec.Cell, list[bytes]]]:
+def deal(
+    cells: Sequence[tuple[_Cell, int]],
+    num_examples: int,
+    records: Sequence[bytes],
+    shape_bucket: Callable[[_Cell, bytes], Hashable],
+) -> Iterator[tuple[_Cell, list[bytes]]]:
     """Deals records out to requests.
 
-    Every cell gets as many requests as its share of `num_examples` fills, at least one; where there are too few
-    records, they start over. The first request of every cell comes first, then the second of each, so that a
-    file that is cut anywhere behind the first round still touches every cell.
+    The first `num_examples` records go to every cell once, in as many requests as they fill in each shape bucket; a
+    request that they do not fill is filled up with other records of the bucket, or with the same ones again. The
+    first request of every cell comes first, then the second of each, so that a file that is cut anywhere behind
+    the first round still touches every cell.
 
     Args:
-      cells: what to touch.
+      cells: what to touch, each with its batch size.
       num_examples: distinct examples to send to each cell.
       records: at least one.
+      shape_bucket: what records must have in common to share a batch of a cell.
 
     Yields:
       A cell and the records of one request to it, as many as its batch size.
     """
-    usable = min(num_examples, len(records))
-    rounds = {cell: -(-usable // cell.batch_size) for cell in cells}
-    for turn in range(max(rounds.values(), default=0)):
-        for cell in cells:
-            if turn < rounds[cell]:
-                start = turn * cell.batch_size
-                yield cell, [records[(start + offset) % len(records)] for offset in range(cell.batch_size)]
+    queues = [_requests(cell, size, num_examples, records, shape_bucket) for cell, size in cells]
+    for turn in itertools.zip_longest(*queues):
+        yield from (request for request in turn if request is not None)
+
+
+def _requests(
+    cell: _Cell,
+    size: int,
+    num_examples: int,
+    records: Sequence[bytes],
+    shape_bucket: Callable[[_Cell, bytes], Hashable],
+) -> Iterator[tuple[_Cell, list[bytes]]]:
+    buckets: dict[Hashable, list[bytes]] = {}
+    sizes: dict[Hashable, int] = {}
+    for position, record in enumerate(records):
+        bucket = shape_bucket(cell, record)
+        buckets.setdefault(bucket, []).append(record)
+        if position < num_examples:
+            sizes[bucket] = len(buckets[bucket])
+    for bucket, count in sizes.items():
+        pool = buckets[bucket]
+        for start in range(0, count, size):
+            yield cell, [pool[(start + offset) % len(pool)] for offset in range(size)]

@@ -54,15 +54,15 @@ class Signature:
     outputs: Mapping[str, TensorSpec]
 
 
-def read(model: Path, tag_set: tuple[str, ...] = ("serve",)) -> dict[str, Signature]:
+def read(model: Path, tag_set: tuple[str, ...] = ()) -> dict[str, Signature]:
     """Reads the callable signatures of a SavedModel, sorted by key.
 
     Args:
       model: the SavedModel directory.
-      tag_set: the exact tags of the MetaGraphDef to read.
+      tag_set: the exact tags of the MetaGraphDef to read; empty for the only one there is.
 
     Raises:
-      ModelError: there is no readable SavedModel, or no MetaGraphDef with these tags.
+      ModelError: there is no readable SavedModel, no MetaGraphDef with these tags, or several and no tags.
     """
     meta_graph = _meta_graph(_read_proto(model), model, tag_set)
     return {
@@ -75,19 +75,6 @@ def read(model: Path, tag_set: tuple[str, ...] = ("serve",)) -> dict[str, Signat
         for key, definition in sorted(meta_graph.signature_def.items())
         if definition.method_name  # TF keeps the initializer among the signatures, without a method
     }
-
-
-def select(signatures: Mapping[str, Signature], keys: tuple[str, ...], model: Path) -> list[Signature]:
-    """The signatures of these keys, in this order.
-
-    Raises:
-      ModelError: the model has no signature of one of the keys.
-    """
-    for key in keys:
-        if key not in signatures:
-            known = ", ".join(signatures) or "none at all"
-            raise errors.ModelError(f"{model} has no signature {key!r}. It has {known}; name one of them.")
-    return [signatures[key] for key in keys]
 
 
 def _read_proto(model: Path) -> saved_model_pb2.SavedModel:
@@ -114,12 +101,21 @@ def _read_proto(model: Path) -> saved_model_pb2.SavedModel:
 def _meta_graph(
     saved_model: saved_model_pb2.SavedModel, model: Path, tag_set: tuple[str, ...]
 ) -> meta_graph_pb2.MetaGraphDef:
+    found = "; ".join(",".join(sorted(meta_graph.meta_info_def.tags)) for meta_graph in saved_model.meta_graphs)
+    if not tag_set:
+        if len(saved_model.meta_graphs) == 1:
+            return saved_model.meta_graphs[0]
+        raise errors.ModelError(
+            f"{model} has several MetaGraphDefs, with the tags {found}. Name one by its tags with --tag-set "
+            "(RequestSpec.tag_set)."
+            if found
+            else f"{model} has no MetaGraphDef. Export it anew."
+        )
     for meta_graph in saved_model.meta_graphs:
         if set(meta_graph.meta_info_def.tags) == set(tag_set):
             return meta_graph
-    found = "; ".join(",".join(sorted(meta_graph.meta_info_def.tags)) for meta_graph in saved_model.meta_graphs)
     raise errors.ModelError(
-        f"{model} has no MetaGraphDef with the tags {','.join(tag_set)}. It has {found or 'no MetaGraphDef'}."
+        f"{model} has no MetaGraphDef with the tags {','.join(tag_set)}. It has {found or 'none at all'}."
     )
 
 

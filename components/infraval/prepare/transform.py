@@ -7,21 +7,19 @@ comes back as a field of the result, not as an exception that a runner would wra
 from __future__ import annotations
 
 import dataclasses
-import glob
-import gzip
 import json
-import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import apache_beam as beam
-import tensorflow as tf
 from apache_beam.runners.portability import fn_api_runner
 from tensorflow_serving.apis import prediction_log_pb2
 
 from infraval import errors, prediction_logs, spec
-from infraval.prepare import builders, coverage, sampling, signatures
+from infraval.prepare import acceptance, builders, coverage, sampling, shards, targets
+
+_MOST_CAUSES = 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,18 +27,20 @@ class Plan:
     """What to build, in a form that travels to Beam workers.
 
     Attributes:
-      targets: each signature and how it is called.
+      targets: what to call.
       batch_sizes: examples per request; each is a cell with every target.
       num_examples: distinct examples to send to each cell.
       seed: of the sample.
       model_name: goes into the requests.
+      max_dead_letter_share: of all records, at most this share may be left out.
     """
 
-    targets: tuple[tuple[signatures.Signature, spec.Method], ...]
+    targets: tuple[targets.Target, ...]
     batch_sizes: tuple[int, ...]
     num_examples: int
     seed: int
     model_name: str
+    max_dead_letter_share: float = spec.RequestSpec.max_dead_letter_share
 
     @property
     def sample_size(self) -> int:
@@ -84,24 +84,17 @@ class _ReadShard(beam.DoFn):
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
+        self._acceptance = acceptance.Acceptance(plan.targets)
 
     def process(self, path: str) -> Iterator[_Harvest]:
         harvest = _Harvest(self._plan.empty_sample())
         try:
-            buildable = harvest.sample.add(self._buildable(_records(path), harvest.dead_letters))
-            harvest.records_read = buildable + harvest.dead_letters.total()
-            if _is_gzip(path) and not _has_its_end(path):
-                harvest.problems = (f"{path} is no whole gzip file",)
-        except tf.errors.DataLossError:
-            harvest.problems = (f"{path} is corrupt, or compressed in another way than its name says (.gz is gzip)",)
-        except tf.errors.OpError as error:
-            harvest.problems = (f"{path} cannot be read ({type(error).__name__})",)
+            for records in shards.read(path):
+                harvest.records_read += len(records)
+                harvest.sample.add(self._acceptance.accepted(records, harvest.dead_letters))
+        except errors.ExamplesError as error:
+            harvest.problems = (str(error),)
         yield harvest
-
-    def _buildable(self, records: Iterator[bytes], dead_letters: Counter[str]) -> Iterator[bytes]:
-        if not any(builders.takes_only_examples(method) for _, method in self._plan.targets):
-            return records
-        return _valid_examples(records, dead_letters)
 
 
 class _MergeHarvests(beam.CombineFn):
@@ -162,30 +155,15 @@ class PrepareRequests(beam.PTransform):
         self._plan = plan
         self._path = path
 
-    def expand(self, shards: beam.PCollection) -> beam.PCollection:
+    def expand(self, paths: beam.PCollection) -> beam.PCollection:
         """Reads and samples in parallel, then writes in one place."""
         return (
-            shards
+            paths
             | "SpreadShards" >> beam.Reshuffle()
             | "ReadShard" >> beam.ParDo(_ReadShard(self._plan))
             | "MergeHarvests" >> beam.CombineGlobally(_MergeHarvests(self._plan))
             | "WriteRequests" >> beam.ParDo(_WriteRequests(self._plan, self._path))
         )
-
-
-def shards(patterns: Sequence[str]) -> list[str]:
-    """The files that glob patterns match, each once, sorted.
-
-    Raises:
-      ExamplesError: a pattern matches no file.
-    """
-    found: set[str] = set()
-    for pattern in patterns:
-        matches = {path for path in glob.glob(pattern, recursive=True) if os.path.isfile(path)}  # noqa: PTH113, PTH207
-        if not matches:
-            raise errors.ExamplesError(f"No file matches {pattern}. Name TFRecord files of serialized examples.")
-        found |= matches
-    return sorted(found)
 
 
 def in_memory_pipeline() -> beam.Pipeline:
@@ -196,74 +174,47 @@ def in_memory_pipeline() -> beam.Pipeline:
     return beam.Pipeline(runner=fn_api_runner.FnApiRunner())
 
 
-def prepare(plan: Plan, patterns: Sequence[str], path: Path, make_pipeline: Callable[[], beam.Pipeline]) -> Requests:
+def prepare(plan: Plan, paths: Sequence[str], path: Path, make_pipeline: Callable[[], beam.Pipeline]) -> Requests:
     """Runs the transform.
 
     Args:
       plan: what to build.
-      patterns: globs of TFRecord shards; a name that ends with `.gz` means gzip.
+      paths: TFRecord shards.
       path: the file to write.
       make_pipeline: makes the Beam pipeline to run in.
 
     Raises:
-      ExamplesError: no file, an unreadable one, no record in any of them, or none that a request can be built of.
+      ExamplesError: a shard cannot be read, there is no record, or too many of them cannot feed the targets.
     """
-    paths = shards(patterns)
     with make_pipeline() as pipeline:
-        pipeline | "Shards" >> beam.Create(paths) | "PrepareRequests" >> PrepareRequests(plan, path)
+        pipeline | "Shards" >> beam.Create(list(paths)) | "PrepareRequests" >> PrepareRequests(plan, path)
     summary = json.loads(_summary_path(path).read_text(encoding="utf-8"))
-    if summary["problems"]:
-        more = f", and {len(summary['problems']) - 1} more files likewise" if len(summary["problems"]) > 1 else ""
-        raise errors.ExamplesError(f"{summary['problems'][0]}{more}. Write the examples anew, or leave the file out.")
-    if not summary["records_read"]:
-        raise errors.ExamplesError(f"The {len(paths)} files of {', '.join(patterns)} hold no record.")
-    if not summary["count"]:
-        causes = ", ".join(f"{count} {cause}" for cause, count in summary["dead_letters"].items())
+    problems, records_read, dead_letters = summary["problems"], summary["records_read"], summary["dead_letters"]
+    if problems:
+        more = f" ({len(problems) - 1} more files likewise.)" if len(problems) > 1 else ""
+        raise errors.ExamplesError(problems[0] + more)
+    if not records_read:
+        raise errors.ExamplesError(f"The {len(paths)} files of examples, {paths[0]} first, hold no record.")
+    left_out = sum(dead_letters.values())
+    if left_out > plan.max_dead_letter_share * records_read or left_out == records_read:
+        most = Counter(dead_letters).most_common(_MOST_CAUSES)
+        causes = "; ".join(f"{count} times {cause}" for cause, count in most)
         raise errors.ExamplesError(
-            f"No request could be built of any sampled record of {', '.join(patterns)}: {causes}."
+            f"{left_out} of {records_read} records cannot feed what is to be called, more than the share of "
+            f"{plan.max_dead_letter_share:g} that may be left out: {causes}. Mend the examples or the mapping, or "
+            "raise --max-dead-letter-share."
         )
-    return Requests(path, summary["count"], summary["records_read"], summary["dead_letters"])
-
-
-def _records(path: str) -> Iterator[bytes]:
-    kinds = tf.compat.v1.io.TFRecordCompressionType
-    compression = kinds.GZIP if _is_gzip(path) else kinds.NONE
-    records: Iterator[bytes] = tf.compat.v1.io.tf_record_iterator(path, tf.compat.v1.io.TFRecordOptions(compression))
-    return records
-
-
-def _is_gzip(path: str) -> bool:
-    return path.endswith(".gz")
-
-
-def _has_its_end(path: str) -> bool:
-    """Whether a gzip file is whole: TensorFlow's reader says nothing if it was cut where a record ends."""
-    try:
-        with gzip.open(path) as file:
-            while file.read(1 << 20):
-                pass
-    except (EOFError, gzip.BadGzipFile):
-        return False
-    return True
-
-
-def _valid_examples(records: Iterator[bytes], dead_letters: Counter[str]) -> Iterator[bytes]:
-    for record in records:
-        if builders.is_example(record):
-            yield record
-        else:
-            dead_letters["not a tf.Example"] += 1
+    return Requests(path, summary["count"], records_read, dead_letters)
 
 
 def _build(plan: Plan, records: Sequence[bytes]) -> Iterator[prediction_log_pb2.PredictionLog]:
-    by_cell = {
-        spec.Cell(signature.key, method, size): (signature, method)
-        for signature, method in plan.targets
-        for size in plan.batch_sizes
-    }
-    for cell, batch in coverage.groups(list(by_cell), plan.num_examples, records):
-        signature, method = by_cell[cell]
-        yield builders.build(signature, method, plan.model_name, batch)
+    cells = [((target, size), size) for target in plan.targets for size in plan.batch_sizes]
+
+    def shape_bucket(cell: tuple[targets.Target, int], record: bytes) -> Hashable:
+        return builders.shape_bucket(cell[0], record)
+
+    for (target, _), batch in coverage.deal(cells, plan.num_examples, records, shape_bucket):
+        yield builders.build(target, plan.model_name, batch)
 
 
 def _summary_path(path: Path) -> Path:

@@ -69,12 +69,14 @@ class ServerOptions:
       model_base_path: `--model_base_path`, absolute; holds numbered version directories.
       batching_parameters_file: `--batching_parameters_file`, also sets `--enable_batching`; None for neither.
       grpc_max_threads: `--grpc_max_threads`.
+      saved_model_tags: `--saved_model_tags`; empty for the server's default, `serve`.
     """
 
     model_name: str
     model_base_path: Path
     batching_parameters_file: Path | None = None
     grpc_max_threads: int = 64
+    saved_model_tags: tuple[str, ...] = ()
 
 
 class Sandbox(Protocol):

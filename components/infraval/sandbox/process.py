@@ -136,6 +136,8 @@ class ProcessSandbox:
         ]
         if options.batching_parameters_file is not None:
             flags += ["--enable_batching", f"--batching_parameters_file={options.batching_parameters_file}"]
+        if options.saved_model_tags:
+            flags.append(f"--saved_model_tags={','.join(options.saved_model_tags)}")
         return flags
 
 

@@ -27,6 +27,7 @@ class Options:
     grpc_max_threads: int = _flag(4 * (os.cpu_count() or 1), "Requests that are worked on at once.")
     model_name: str = _flag("default", "Name the model is served under.")
     model_base_path: str = _flag("", "Absolute path of the directory that holds the numbered versions.")
+    saved_model_tags: str = _flag("serve", "Tags, separated by commas, of the meta graph to load.")
     enable_model_warmup: bool = _flag(True, "Replay assets.extra/tf_serving_warmup_requests before serving.")
     num_request_iterations_for_warmup: int = _flag(0, "Times each warmup record is replayed; 0 for once.")
     max_num_load_retries: int = _flag(5, "Times a load that failed is tried again.")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +23,6 @@ from infraval.server import log, status, tensors, wire
 
 Run = Callable[[Mapping[str, tensors.Array], Sequence[str]], list[tensors.Array]]
 """Runs the graph: values by feed name, and the names to fetch, to the values fetched in that order."""
-
-_TAGS = ["serve"]
 
 _INIT_OP_SIGNATURE = "__saved_model_init_op"
 _INIT_OP_COLLECTIONS = ("saved_model_main_op", "legacy_init_op")
@@ -43,7 +41,7 @@ class Model:
     run: Run
 
 
-def load(path: Path) -> Model:
+def load(path: Path, tags: Collection[str]) -> Model:
     """Imports the graph, restores the variables and runs the init op, as TensorFlow's C++ loader.
 
     Source: cc/saved_model/loader.cc. The loader of `tf.compat.v1` does the same, but also restores collections that
@@ -51,11 +49,12 @@ def load(path: Path) -> Model:
 
     Args:
       path: directory of the SavedModel.
+      tags: those of the MetaGraphDef to load, all and no others.
 
     Raises:
       StatusError: the model does not load.
     """
-    meta_graph = _read(path)
+    meta_graph = _read(path, tags)
     session = tf.compat.v1.Session(graph=tf.Graph())
     with _status_errors(), session.graph.as_default():
         ops = meta_graph.meta_info_def.stripped_op_list
@@ -76,7 +75,7 @@ def load(path: Path) -> Model:
     return Model(meta_graph.signature_def, _SessionRun(session))
 
 
-def _read(path: Path) -> Any:
+def _read(path: Path, tags: Collection[str]) -> Any:
     saved_model = saved_model_pb2.SavedModel()
     binary, text = path / "saved_model.pb", path / "saved_model.pbtxt"
     try:
@@ -97,11 +96,11 @@ def _read(path: Path) -> Any:
     except OSError as error:
         raise status.from_os_error(error, str(path)) from error
     for meta_graph in saved_model.meta_graphs:
-        if sorted(meta_graph.meta_info_def.tags) == _TAGS:
+        if set(meta_graph.meta_info_def.tags) == set(tags):
             return meta_graph
     raise status.StatusError(
         status.Code.NOT_FOUND,
-        f"Could not find meta graph def matching supplied tags: {{ {' '.join(_TAGS)} }}. To inspect available "
+        f"Could not find meta graph def matching supplied tags: {{ {' '.join(sorted(tags))} }}. To inspect available "
         "tag-sets in the SavedModel, please use the SavedModel CLI: `saved_model_cli`",
     )
 

@@ -1,0 +1,204 @@
+"""Speed of `prepare` against its peers, in one run on one machine; `make bench`.
+
+Every measurement is a process of its own, so that none warms or fattens another. Rates are ratios against a peer of
+the same run: absolute numbers say more about the machine than about the code.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+RECORD_BYTES = 136
+FILLER_BYTES = 94
+SHARDS = 8
+RECORDS = 1_000_000
+FEW, MANY = 100_000, 1_000_000
+MIB = 1 << 20
+SINK = Path(__file__).parents[1] / "golden" / "models" / "sink" / "1"
+
+TARGETS = {
+    # peer, least ratio
+    "prepare, string signature": [("Beam ReadFromTFRecord | FixedSizeGlobally", 5.0), ("bare record iterator", 0.4)],
+    "prepare, dense inputs": [("record iterator + Example.FromString", 0.5)],
+    "prepare, Classify": [("record iterator + Example.FromString", 0.5)],
+}
+MAX_GROWTH_MIB = 100
+
+
+def write_shards(folder: Path, count: int, *, compressed: bool) -> None:
+    """Writes tf.Examples of exactly RECORD_BYTES bytes: feature x of three floats, and a filler."""
+    import tensorflow as tf  # noqa: PLC0415 - each measurement imports what it measures, after its clock has started
+
+    rng = random.Random(count)  # noqa: S311 - data for a benchmark, not a secret
+    folder.mkdir()
+    options = tf.io.TFRecordOptions(compression_type="GZIP" if compressed else "")
+    suffix = ".gz" if compressed else ""
+    for shard in range(SHARDS):
+        with tf.io.TFRecordWriter(str(folder / f"data-{shard:05d}{suffix}"), options) as writer:
+            for _ in range(count // SHARDS):
+                example = tf.train.Example()
+                example.features.feature["x"].float_list.value[:] = [rng.random() for _ in range(3)]
+                example.features.feature["filler"].bytes_list.value.append(rng.randbytes(FILLER_BYTES))
+                record = example.SerializeToString()
+                if len(record) != RECORD_BYTES:
+                    raise AssertionError(f"{len(record)} bytes instead of {RECORD_BYTES}")
+                writer.write(record)
+
+
+def measure(name: str, folder: str) -> dict[str, float]:
+    """Runs one measurement in this process."""
+    started = time.perf_counter()
+    run = MEASUREMENTS[name]()
+    start_up_s = time.perf_counter() - started
+    started = time.perf_counter()
+    records = run(folder)
+    seconds = time.perf_counter() - started
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    peak_kib = int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1])
+    return {"rate": records / seconds, "start_up_s": start_up_s, "peak_mib": peak_kib * 1024 / MIB}
+
+
+def _bare() -> Callable[[str], int]:
+    iterate = _iterator()
+    return lambda folder: sum(1 for _ in iterate(folder))
+
+
+def _from_string() -> Callable[[str], int]:
+    from tensorflow.core.example import example_pb2  # noqa: PLC0415
+
+    iterate, parse = _iterator(), example_pb2.Example.FromString
+
+    def run(folder: str) -> int:
+        count = 0
+        for record in iterate(folder):
+            parse(record)
+            count += 1
+        return count
+
+    return run
+
+
+def _iterator() -> Callable[[str], object]:
+    import tensorflow as tf  # noqa: PLC0415
+
+    kinds = tf.compat.v1.io.TFRecordCompressionType
+
+    def iterate(folder: str) -> object:
+        for path in sorted(Path(folder).iterdir()):
+            options = tf.compat.v1.io.TFRecordOptions(kinds.GZIP if path.suffix == ".gz" else kinds.NONE)
+            yield from tf.compat.v1.io.tf_record_iterator(str(path), options)
+
+    return iterate
+
+
+def _beam() -> Callable[[str], int]:
+    import apache_beam as beam  # noqa: PLC0415
+    from apache_beam.runners.portability import fn_api_runner  # noqa: PLC0415
+
+    def run(folder: str) -> int:
+        result = beam.Pipeline(runner=fn_api_runner.FnApiRunner())
+        records = result | beam.io.ReadFromTFRecord(f"{folder}/*")
+        _ = records | beam.combiners.Sample.FixedSizeGlobally(10) | beam.Map(len)
+        result.run().wait_until_finish()
+        return RECORDS
+
+    return run
+
+
+def _prepare(*signatures: str) -> Callable[[], Callable[[str], int]]:
+    def start() -> Callable[[str], int]:
+        from infraval import spec  # noqa: PLC0415
+        from infraval.prepare import shards, signatures as reader, targets, transform  # noqa: PLC0415, I001
+
+        def run(folder: str) -> int:
+            paths = shards.find([f"{folder}/*"])
+            called, _ = targets.resolve(spec.RequestSpec(signatures), reader.read(SINK), shards.peek(paths, 100))
+            plan = transform.Plan(tuple(called), (1, 4), 10, 0, "sink")
+            with tempfile.TemporaryDirectory() as output:
+                prepared = transform.prepare(plan, paths, Path(output) / "requests", transform.in_memory_pipeline)
+            return prepared.records_read
+
+        return run
+
+    return start
+
+
+MEASUREMENTS: dict[str, Callable[[], Callable[[str], int]]] = {
+    "bare record iterator": _bare,
+    "record iterator + Example.FromString": _from_string,
+    "Beam ReadFromTFRecord | FixedSizeGlobally": _beam,
+    "prepare, string signature": _prepare("classify"),
+    "prepare, dense inputs": _prepare("serving_default"),
+    "prepare, Classify": _prepare("classify:classify"),
+}
+
+
+def _in_own_process(*arguments: str) -> dict[str, float]:
+    environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONWARNINGS": "ignore"}
+    command = [sys.executable, __file__, *arguments]
+    finished = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    if finished.returncode:
+        raise SystemExit(finished.stderr)
+    measured: dict[str, float] = json.loads(finished.stdout or "{}")
+    return measured
+
+
+def _compare(folder: Path, kind: str) -> bool:
+    print(f"\n{kind} shards, {RECORDS:,} records of {RECORD_BYTES} bytes")
+    results = {name: _in_own_process("--measure", name, str(folder)) for name in MEASUREMENTS}
+    for name, result in results.items():
+        print(f"  {name:<44} {result['rate']:>11,.0f} records/s   (start-up {result['start_up_s']:.1f} s)")
+    good = True
+    for name, peers in TARGETS.items():
+        for peer, least in peers:
+            ratio = results[name]["rate"] / results[peer]["rate"]
+            good &= ratio >= least
+            print(f"  {name} / {peer}: {ratio:.2f} (at least {least:g}: {'yes' if ratio >= least else 'NO'})")
+    return good
+
+
+def main() -> int:
+    """Measures everything; exit code 1 if a ratio is missed."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--measure", nargs=2, metavar=("NAME", "FOLDER"), help=argparse.SUPPRESS)
+    parser.add_argument("--write", nargs=3, metavar=("FOLDER", "COUNT", "KIND"), help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.measure:
+        print(json.dumps(measure(*options.measure)))
+        return 0
+    if options.write:
+        folder, count, kind = options.write
+        write_shards(Path(folder), int(count), compressed=kind == "gzip")
+        return 0
+    good = True
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for kind in ("gzip", "plain"):
+            _in_own_process("--write", str(folder / kind), str(RECORDS), kind)
+            good &= _compare(folder / kind, kind)
+        peaks = []
+        for count in (FEW, MANY):
+            _in_own_process("--write", str(folder / str(count)), str(count), "gzip")
+            peaks.append(
+                _in_own_process("--measure", "prepare, string signature", str(folder / str(count)))["peak_mib"]
+            )
+        growth = peaks[1] - peaks[0]
+        good &= growth < MAX_GROWTH_MIB
+        print(
+            f"\npeak memory: {peaks[0]:.0f} MiB at {FEW:,} records, {peaks[1]:.0f} MiB at {MANY:,}: {growth:+.0f} MiB"
+        )
+        print(f"  growth under {MAX_GROWTH_MIB} MiB: {'yes' if growth < MAX_GROWTH_MIB else 'NO'}")
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
