@@ -78,8 +78,7 @@ def validate(
     if job.output is not None:
         staging.check_output(job.output)
     paths = shards.find(job.examples)
-    called, left_out = targets.resolve(job.requests, available, shards.peek(paths, _PEEKED)) if paths else ([], {})
-    _check_cells(job, called, batch_sizes)
+    called, left_out = _resolve(job, available, paths, batch_sizes)
     with workspace.workspace() as directory:
         logs: list[prediction_log_pb2.PredictionLog] = []
         examples = None
@@ -161,13 +160,20 @@ def _judge_without_warmup(
     return refused, warmup.judge_refusal(refusal.code, refusal.message, written)
 
 
-def _check_cells(job: Job, called: Sequence[targets.Target], batch_sizes: Sequence[int]) -> None:
+def _resolve(
+    job: Job, available: Mapping[str, signatures.Signature], paths: Sequence[str], batch_sizes: Sequence[int]
+) -> tuple[list[targets.Target], dict[str, str]]:
+    """What to call, and what is left out of it; nothing without examples."""
+    if not paths:
+        return [], {}
+    called, left_out = targets.resolve(job.requests, available, shards.peek(paths, _PEEKED), batch_sizes)
     cells = len(called) * len(batch_sizes)
     if job.make_warmup and cells > job.warmup.max_records:
         raise errors.OptionError(
             f"{len(called)} signatures at {len(batch_sizes)} batch sizes are {cells} cells, and each needs a "
             f"warmup record; the file may hold {job.warmup.max_records}. Ask for fewer."
         )
+    return called, left_out
 
 
 def _prepare(

@@ -117,11 +117,14 @@ def _beam() -> Callable[[str], int]:
 def _prepare(*signatures: str) -> Callable[[], Callable[[str], int]]:
     def start() -> Callable[[str], int]:
         from infraval import spec  # noqa: PLC0415
-        from infraval.prepare import shards, signatures as reader, targets, transform  # noqa: PLC0415, I001
+        from infraval.prepare import shards, targets, transform  # noqa: PLC0415
+        from infraval.prepare import signatures as reader  # noqa: PLC0415
 
         def run(folder: str) -> int:
             paths = shards.find([f"{folder}/*"])
-            called, _ = targets.resolve(spec.RequestSpec(signatures), reader.read(SINK), shards.peek(paths, 100))
+            called, _ = targets.resolve(
+                spec.RequestSpec(signatures), reader.read(SINK), shards.peek(paths, 100), (1, 4)
+            )
             plan = transform.Plan(tuple(called), (1, 4), 10, 0, "sink")
             with tempfile.TemporaryDirectory() as output:
                 prepared = transform.prepare(plan, paths, Path(output) / "requests", transform.in_memory_pipeline)

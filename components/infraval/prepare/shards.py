@@ -45,7 +45,7 @@ def peek(paths: Sequence[str], count: int) -> list[bytes]:
         records = list(itertools.islice(itertools.chain.from_iterable(read(path)), count))
         if records:
             return records
-    raise errors.ExamplesError(f"The {len(paths)} files of examples, {paths[0]} first, hold no record.")
+    raise errors.ExamplesError(f"The examples hold no record (files: {len(paths)}, the first {paths[0]}). Name others.")
 
 
 def read(path: str) -> Iterator[list[bytes]]:

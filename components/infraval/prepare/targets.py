@@ -52,7 +52,10 @@ class _UnfeedableError(errors.ModelError):
 
 
 def resolve(
-    requests: spec.RequestSpec, available: Mapping[str, signatures.Signature], records: Sequence[bytes]
+    requests: spec.RequestSpec,
+    available: Mapping[str, signatures.Signature],
+    records: Sequence[bytes],
+    batch_sizes: Sequence[int],
 ) -> tuple[list[Target], dict[str, str]]:
     """Finds out what is to be called.
 
@@ -60,6 +63,7 @@ def resolve(
       requests: signatures with or without a method, pairs, and which feature feeds which input.
       available: the model's signatures.
       records: some of the examples, to see which features there are.
+      batch_sizes: what every target has to take.
 
     Returns:
       The targets, and the signatures that ALL leaves out with the reason for each.
@@ -75,13 +79,13 @@ def resolve(
         if name == ALL and ALL not in available:
             for key in available:
                 try:
-                    targets.append(_target(key, None, available, features))
+                    targets.append(_target(key, None, available, features, batch_sizes))
                 except _UnfeedableError as error:
                     left_out[key] = str(error)
         else:
             key, method = _split(name, available)
-            targets.append(_target(key, method, available, features))
-    targets += [_pair(pair, available) for pair in requests.multi_inference]
+            targets.append(_target(key, method, available, features, batch_sizes))
+    targets += [_pair(pair, available, batch_sizes) for pair in requests.multi_inference]
     if not targets:
         reasons = " ".join(left_out.values())
         raise errors.ModelError(f"The examples can feed no signature of the model. {reasons}")
@@ -148,9 +152,14 @@ def _signature(key: str, available: Mapping[str, signatures.Signature]) -> signa
 
 
 def _target(
-    key: str, method: spec.Method | None, available: Mapping[str, signatures.Signature], features: _Features
+    key: str,
+    method: spec.Method | None,
+    available: Mapping[str, signatures.Signature],
+    features: _Features,
+    batch_sizes: Sequence[int],
 ) -> Target:
     signature = _signature(key, available)
+    _check_batch_sizes(signature, batch_sizes)
     method = method or signature.method
     if method is None:
         raise _UnfeedableError(f"Signature {key!r} has a method name that TF Serving has no request for.")
@@ -185,13 +194,25 @@ def _predict(signature: signatures.Signature, features: _Features) -> Target:
     return Target((key,), spec.Method.PREDICT, dense_inputs=tuple(dense))
 
 
-def _pair(pair: str, available: Mapping[str, signatures.Signature]) -> Target:
+def _check_batch_sizes(signature: signatures.Signature, batch_sizes: Sequence[int]) -> None:
+    for alias, tensor in signature.inputs.items():
+        fixed = tensor.shape[0] if tensor.shape else None
+        wrong = [size for size in batch_sizes if fixed not in (None, size)]
+        if wrong:
+            raise _UnfeedableError(
+                f"Input {alias!r} ({tensor}) of signature {signature.key!r} takes batches of {fixed} only, not of "
+                f"{', '.join(map(str, wrong))}. Ask for --batch-size {fixed} (WarmupSpec.batch_sizes)."
+            )
+
+
+def _pair(pair: str, available: Mapping[str, signatures.Signature], batch_sizes: Sequence[int]) -> Target:
     keys = tuple(pair.split(","))
     if len(set(keys)) != len(keys) or len(keys) < 2:  # noqa: PLR2004 - a pair
         raise errors.OptionError(f"{pair!r} is no pair of two different signatures; write SIGNATURE,SIGNATURE.")
     methods = []
     for key in keys:
         signature = _signature(key, available)
+        _check_batch_sizes(signature, batch_sizes)
         declared = [signature.method] if signature.method in _CHECKS else list(_CHECKS)
         fitting = [method for method in declared if not _not_servable_as(signature, method)]
         if not fitting:

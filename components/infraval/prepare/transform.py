@@ -193,8 +193,6 @@ def prepare(plan: Plan, paths: Sequence[str], path: Path, make_pipeline: Callabl
     if problems:
         more = f" ({len(problems) - 1} more files likewise.)" if len(problems) > 1 else ""
         raise errors.ExamplesError(problems[0] + more)
-    if not records_read:
-        raise errors.ExamplesError(f"The {len(paths)} files of examples, {paths[0]} first, hold no record.")
     left_out = sum(dead_letters.values())
     if left_out > plan.max_dead_letter_share * records_read or left_out == records_read:
         most = Counter(dead_letters).most_common(_MOST_CAUSES)
