@@ -43,3 +43,35 @@ def penguin_model(tfx_testdata: Path) -> Path:
 def sink_model() -> Path:
     """SavedModel with nine signatures, the one the golden answers were recorded with."""
     return Path(__file__).parent / "golden" / "models" / "sink" / "1"
+
+
+@pytest.fixture(scope="session")
+def sink_examples(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Fifty tf.Examples that feed each signature of the sink, with `sink_features`; `series` has 1 to 3 values."""
+    import tensorflow as tf  # noqa: PLC0415 - seconds, and not every test needs it
+
+    path = tmp_path_factory.mktemp("sink") / "examples.tfrecord.gz"
+    png = tf.io.encode_png(tf.zeros([8, 8, 1], tf.uint8)).numpy()
+    with tf.io.TFRecordWriter(str(path), "GZIP") as writer:
+        for number in range(50):
+            example = tf.train.Example()
+            features = example.features.feature
+            for name, values in (
+                ("x", [number, 0.5, -1]),
+                ("a", [number]),
+                ("v", [1, 2, number]),
+                ("lonely", [1 + number]),
+                ("series", [number] * (1 + number % 3)),
+            ):
+                features[name].float_list.value.extend(values)
+            features["count"].int64_list.value.append(number)
+            features["s"].bytes_list.value.append(b"text %d" % number)
+            features["png"].bytes_list.value.append(png)
+            writer.write(example.SerializeToString(deterministic=True))
+    return path
+
+
+@pytest.fixture(scope="session")
+def sink_features() -> tuple[str, ...]:
+    """What feeds those inputs of the sink that no feature of `sink_examples` has the name of."""
+    return ("two_inputs/b=count", "images/raw_images=png", "logs/x=lonely")

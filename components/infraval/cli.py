@@ -20,10 +20,31 @@ from infraval import errors, signals, spec
 
 _BLESSED, _NOT_BLESSED, _COULD_NOT_JUDGE = 0, 1, 2
 
+_ON_WARMUP = ("existing_warmup", "max_warmup_records")
+_ON_REQUESTS = (
+    *("signatures", "multi_inference", "features", "max_dead_letter_share", "batch_sizes", "num_examples", "seed"),
+    *_ON_WARMUP,
+)
+_ON_PROCESS = ("server", "import_ops")
+
 
 def main() -> None:
     """Entry point of the console script."""
     commands(prog_name="infraval")
+
+
+class _Command(click.Command):
+    """A command that takes `--json`, and then says as JSON what is wrong with its arguments, too."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        as_json = "--json" in args
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            if not as_json:
+                raise
+            _complain(errors.OptionError(error.format_message()), as_json=True)
+            ctx.exit(_COULD_NOT_JUDGE)
 
 
 @click.group()
@@ -32,7 +53,7 @@ def commands() -> None:
     """Proves that a SavedModel loads, answers and is warm in a real TensorFlow model server."""
 
 
-@commands.command()
+@commands.command(cls=_Command)
 @click.option("--model", required=True, type=click.Path(path_type=Path), help="SavedModel directory.")
 @click.option(
     "--examples",
@@ -188,14 +209,7 @@ def validate(
     """
 
     def run() -> int:
-        for option, value in (
-            ("--signature", signatures),
-            ("--multi-inference", multi_inference),
-            ("--feature", features),
-            ("--batch-size", batch_sizes),
-        ):
-            if value and not examples:
-                raise errors.OptionError(f"{option} says which requests to build, and there are no --examples for it.")
+        _check_combination(click.get_current_context())
         requests = spec.RequestSpec(
             signatures=signatures or (() if multi_inference else (spec.DEFAULT_SIGNATURE,)),
             num_examples=num_examples,
@@ -232,7 +246,7 @@ def validate(
     sys.exit(_guarded(run, as_json=as_json))
 
 
-@commands.command()
+@commands.command(cls=_Command)
 @click.argument("directory", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
 def inspect(*, directory: Path, as_json: bool) -> None:
@@ -256,6 +270,23 @@ def inspect(*, directory: Path, as_json: bool) -> None:
 def serve(*, flags: tuple[str, ...]) -> None:
     """Serve a model with the embedded server; takes tensorflow_model_server's flags."""
     os.execv(sys.executable, [sys.executable, "-m", "infraval.server", *flags])  # noqa: S606 - no shell is wanted
+
+
+def _check_combination(context: click.Context) -> None:
+    """Refuses options that others leave without effect, even where the default is spelled out."""
+    given = {
+        option.name: option.opts[0]
+        for option in context.command.params
+        if context.get_parameter_source(option.name or "") is not click.core.ParameterSource.DEFAULT
+    }
+    for names, contradicted, why in (
+        (_ON_REQUESTS, "examples" not in given, "is about the requests, and there are no --examples to build them of"),
+        (_ON_WARMUP, "no_warmup" in given, "is about the warmup file, and --no-warmup wants none written"),
+        (_ON_PROCESS, context.params["platform"] != spec.Platform.PROCESS, "is of the process --platform only"),
+    ):
+        for name in names:
+            if contradicted and name in given:
+                raise errors.OptionError(f"{given[name]} {why}; drop the one or the other.")
 
 
 def _guarded(run: Callable[[], int], *, as_json: bool) -> int:

@@ -6,6 +6,7 @@ what a remote URI names is copied in and out through TFX's file system.
 
 from __future__ import annotations
 
+import glob
 import logging
 import os
 import tempfile
@@ -57,19 +58,21 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         given = _parse(exec_properties.get("request_spec"), infra_validator_pb2.RequestSpec)
         options = spec.RequestOptions.from_json(exec_properties.get("request_options") or "{}")
         requests, make_warmup = _request_spec(given, options)
+        warmup = spec.WarmupSpec.from_json(exec_properties.get("warmup_spec") or "{}")
+        _check_combination(examples, options, warmup, make_warmup=make_warmup)
         _log_plan(examples, make_warmup=make_warmup, requested=given is not None)
         with signals.abort_on_signal(), ExitStack() as stack:
             job = validation.Job(
                 model=Path(stack.enter_context(_local_copy(_model_uri(model)))),
                 examples=tuple(
-                    os.path.join(stack.enter_context(_local_copy(uri)), "*")  # noqa: PTH118 - a glob, not a path
+                    os.path.join(glob.escape(stack.enter_context(_local_copy(uri))), "*")  # noqa: PTH118 - a glob
                     for uri in _split_uris(
                         examples, options.splits or ((given.split_name,) if given and given.split_name else ())
                     )
                 ),
                 requests=requests,
                 make_warmup=make_warmup,
-                warmup=spec.WarmupSpec.from_json(exec_properties.get("warmup_spec") or "{}"),
+                warmup=warmup,
                 serving=_serving_spec(exec_properties),
                 validation=_validation_spec(exec_properties),
                 output=Path(stack.enter_context(_local_target(blessing.uri))),
@@ -135,6 +138,21 @@ def _validation_spec(exec_properties: dict[str, Any]) -> spec.ValidationSpec:
     )
 
 
+def _check_combination(
+    examples: Sequence[types.Artifact], options: spec.RequestOptions, warmup: spec.WarmupSpec, *, make_warmup: bool
+) -> None:
+    if options != spec.RequestOptions() and not examples:
+        raise errors.OptionError(
+            "request_options is about the requests, and there are no examples; drop the one or give the other."
+        )
+    default = spec.WarmupSpec()
+    if not make_warmup and (warmup.existing, warmup.max_records) != (default.existing, default.max_records):
+        raise errors.OptionError(
+            "warmup_spec says what to write to the warmup file, and request_spec without make_warmup wants none "
+            "written; set make_warmup, or drop existing and max_records."
+        )
+
+
 def _log_plan(examples: Sequence[types.Artifact], *, make_warmup: bool, requested: bool) -> None:
     if not examples:
         note = " (request_spec is of no use without examples)" if requested else ""
@@ -160,7 +178,7 @@ def _split_uris(examples: Sequence[types.Artifact], splits: tuple[str, ...]) -> 
         if unknown or not available:
             raise errors.ExamplesError(
                 f"The Examples in {artifact.uri} have no split {', '.join(unknown) or 'at all'}; they have "
-                f"{', '.join(available) or 'none'}."
+                f"{', '.join(available) or 'none'}. Name one of these (RequestSpec.split_name, RequestOptions.splits)."
             )
         file_format = examples_utils.get_file_format(artifact)
         if file_format != _TFRECORDS_GZIP:

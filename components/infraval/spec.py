@@ -94,7 +94,7 @@ class JsonSpec:
         """
         try:
             values = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise errors.OptionError(f"{cls.__name__} is not valid JSON ({error}); give an object.") from None
         if not isinstance(values, Mapping):
             raise errors.OptionError(f"{cls.__name__} has to be a JSON object, not {type(values).__name__}.")
@@ -114,6 +114,13 @@ def _require(condition: bool, message: str) -> None:
 
 def _whole(value: Any, least: int) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+def _require_share(value: Any) -> None:
+    _require(
+        isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= 1,
+        f"max_dead_letter_share has to be within 0 and 1, not {value!r}.",
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -143,10 +150,7 @@ class RequestSpec:
             bool(self.signatures or self.multi_inference),
             "No signature is named; leave the option out to use serving_default.",
         )
-        _require(
-            0 <= self.max_dead_letter_share <= 1,
-            f"max_dead_letter_share has to be within 0 and 1, not {self.max_dead_letter_share}.",
-        )
+        _require_share(self.max_dead_letter_share)
         _require(
             len(set(self.signatures)) == len(self.signatures),
             f"A signature is named twice in {', '.join(self.signatures)}; name each once.",
@@ -171,6 +175,15 @@ class RequestOptions(JsonSpec):
     features: tuple[str, ...] = ()
     max_dead_letter_share: float = RequestSpec.max_dead_letter_share
     splits: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("signatures", "multi_inference", "features", "splits"):
+            values = getattr(self, name)
+            _require(
+                isinstance(values, tuple) and all(isinstance(value, str) and value for value in values),
+                f"{name} has to be a list of texts, none empty, not {values!r}.",
+            )
+        _require_share(self.max_dead_letter_share)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -241,6 +254,11 @@ class ProcessSpec(JsonSpec):
             isinstance(self.import_ops, tuple) and all(isinstance(name, str) and name for name in self.import_ops),
             f"import_ops has to be a list of module names, not {self.import_ops!r}.",
         )
+        _require(
+            not self.import_ops or self.server in ("auto", "embedded"),
+            f"--import-ops (ProcessSpec.import_ops) is for the embedded server, and {self.server} is another one; drop "
+            "the one or the other.",
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -256,6 +274,13 @@ class ServingSpec:
     platform: Platform = Platform.PROCESS
     model_name: str = DEFAULT_MODEL_NAME
     process: ProcessSpec = ProcessSpec()
+
+    def __post_init__(self) -> None:
+        _require(
+            self.platform is Platform.PROCESS or self.process == ProcessSpec(),
+            f"--server and --import-ops (ProcessSpec) are of the process sandbox, and the platform is "
+            f"{self.platform.value}; drop the one or the other.",
+        )
 
 
 @dataclasses.dataclass(frozen=True)

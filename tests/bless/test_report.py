@@ -21,7 +21,7 @@ def judged() -> verdict.Verdict:
         tries=3,
         load_time_s=1.5,
         warmup=verdict.Warmup(records=4, records_replayed=5, from_model=6, dropped=7),
-        examples=verdict.Examples(records_read=8, dead_letters={"not a tf.Example": 9}),
+        examples=verdict.Examples(8, {"not a tf.Example": 9}, {"logs": "no feature"}),
         outcomes=(
             verdict.Outcome(spec.Cell("predict", spec.Method.PREDICT, 10), "OK", "", 0.0123456),
             verdict.Outcome(spec.Cell("classification", spec.Method.CLASSIFY, 11), "INTERNAL", "no\udcff", 12.0),
@@ -45,7 +45,11 @@ def test_the_documented_keys(judged: verdict.Verdict, tmp_path: Path) -> None:
             "tries": 3,
             "load_time_s": 1.5,
             "warmup": {"records": 4, "records_replayed": 5, "records_from_model": 6, "records_dropped": 7},
-            "examples": {"records_read": 8, "dead_letters": {"not a tf.Example": 9}},
+            "examples": {
+                "records_read": 8,
+                "dead_letters": {"not a tf.Example": 9},
+                "left_out": {"logs": "no feature"},
+            },
             "requests": [
                 {
                     "signature": "predict",

@@ -52,6 +52,7 @@ def test_a_pipeline_compiles_for_kubeflow_pipelines_v2(importers: tuple[Any, Any
         examples=examples.outputs["result"],
         serving_spec=tfx.proto.ServingSpec(model_name="taxi"),
         request_spec=tfx.dsl.experimental.RuntimeParameter(name="request-spec", ptype=str, default="{}"),
+        request_options=infraval.RequestOptions(signatures=("classify:classify",), splits=("eval",)),
         warmup_spec=tfx.dsl.experimental.RuntimeParameter(name="warmup-spec", ptype=str, default="{}"),
         process_spec=infraval.ProcessSpec(import_ops=("my_ops",)),
     )
@@ -79,6 +80,10 @@ def test_a_pipeline_compiles_for_kubeflow_pipelines_v2(importers: tuple[Any, Any
     assert parameters["request_spec"]["componentInputParameter"] == "request-spec"
     assert parameters["warmup_spec"]["componentInputParameter"] == "warmup-spec"
     assert json.loads(parameters["process_spec"]["runtimeValue"]["constant"]) == {"import_ops": ["my_ops"]}
+    assert json.loads(parameters["request_options"]["runtimeValue"]["constant"]) == {
+        "signatures": ["classify:classify"],
+        "splits": ["eval"],
+    }
     executor = compiled["deploymentSpec"]["executors"]["WarmupInfraValidator_executor"]["container"]
     assert "infraval.executor.Executor" in executor["args"]
 
@@ -101,6 +106,7 @@ def test_every_public_name_resolves() -> None:
         "ExistingWarmup",
         "Job",
         "ProcessSpec",
+        "RequestOptions",
         "RequestSpec",
         "ServingSpec",
         "ValidationSpec",

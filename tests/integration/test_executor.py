@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -143,16 +145,42 @@ def test_a_failing_model_is_not_blessed_and_the_artifact_says_why(
     ("properties", "error", "match"),
     [
         (
-            {"serving_spec": infra_validator_pb2.ServingSpec(local_docker=infra_validator_pb2.LocalDockerConfig())},
+            {
+                "serving_spec": infra_validator_pb2.ServingSpec(local_docker=infra_validator_pb2.LocalDockerConfig()),
+                "process_spec": "",
+            },
             errors.PlatformNotBuiltError,
             "docker is not built yet",
         ),
         (
-            {"serving_spec": infra_validator_pb2.ServingSpec(kubernetes=infra_validator_pb2.KubernetesConfig())},
+            {"serving_spec": infra_validator_pb2.ServingSpec(local_docker=infra_validator_pb2.LocalDockerConfig())},
+            errors.OptionError,
+            "the platform is docker; drop the one or the other",
+        ),
+        (
+            {
+                "serving_spec": infra_validator_pb2.ServingSpec(kubernetes=infra_validator_pb2.KubernetesConfig()),
+                "process_spec": "",
+            },
             errors.PlatformNotBuiltError,
             "kubernetes is not built yet",
         ),
         ({"request_spec": infra_validator_pb2.RequestSpec(split_name="test")}, errors.ExamplesError, "no split test"),
+        (
+            {"request_options": spec.RequestOptions(splits=("train", "test")).to_json()},
+            errors.ExamplesError,
+            r"no split test; they have train, eval\. Name one of these",
+        ),
+        ({"request_options": '{"signatures": "all"}'}, errors.OptionError, "signatures has to be a list"),
+        ({"request_options": '{"signatures": ["predict:session_run"]}'}, errors.OptionError, "names no method"),
+        (
+            {
+                "request_spec": infra_validator_pb2.RequestSpec(num_examples=1),
+                "warmup_spec": spec.WarmupSpec(existing=spec.ExistingWarmup.REPLACE).to_json(),
+            },
+            errors.OptionError,
+            "request_spec without make_warmup wants none written; set make_warmup",
+        ),
         ({"request_spec": "{"}, errors.OptionError, "RequestSpec"),
         ({"warmup_spec": '{"batch_size": 3}'}, errors.OptionError, "no field batch_size"),
         ({"process_spec": "[]"}, errors.OptionError, "JSON object"),
@@ -172,6 +200,68 @@ def test_what_cannot_be_judged_raises_and_leaves_nothing(
         run(model, [examples], **properties)
 
     assert not (tmp_path / "blessing").exists()
+
+
+@pytest.mark.parametrize("content", [None, gzip.compress(b"")])
+def test_an_empty_split_raises(
+    run: Run, model: standard_artifacts.Model, content: bytes | None, tmp_path: Path
+) -> None:
+    """No shard in it, or none with a record; the message names the place."""
+    artifact = standard_artifacts.Examples()
+    artifact.uri = str(tmp_path / "examples[1]")  # a name that means something else to a glob
+    artifact.split_names = '["eval"]'
+    split = Path(artifact.uri) / "Split-eval"
+    split.mkdir(parents=True)
+    if content is not None:
+        (split / "data_tfrecord-00000-of-00001.gz").write_bytes(content)
+
+    with pytest.raises(errors.ExamplesError, match=f"No file matches .*{tmp_path}|The examples hold no record"):
+        run(model, [artifact])
+
+    assert not (tmp_path / "blessing").exists()
+
+
+def test_options_about_requests_without_examples_raise(run: Run, model: standard_artifacts.Model) -> None:
+    """Unlike InfraValidator's own request_spec, which is of no use then and does no harm."""
+    with pytest.raises(errors.OptionError, match="request_options is about the requests, and there are no examples"):
+        run(model, [], request_options=spec.RequestOptions(signatures=("predict",)).to_json())
+
+
+def test_several_splits_of_several_spans_with_options(
+    run: Run,
+    model: standard_artifacts.Model,
+    examples: standard_artifacts.Examples,
+    taxi_examples: Path,
+    tmp_path: Path,
+) -> None:
+    """Every split of every artifact is read; stated methods and pairs take the place of the proto's signatures."""
+    span = standard_artifacts.Examples()
+    span.uri = str(tmp_path / "span [2]")
+    span.split_names = '["train", "eval"]'
+    for split in ("train", "eval"):
+        shard = Path(span.uri) / f"Split-{split}" / "data_tfrecord-00000-of-00001.gz"
+        shard.parent.mkdir(parents=True)
+        shutil.copy(taxi_examples / f"Split-{split}" / "data_tfrecord-00000-of-00012.gz", shard)
+    options = spec.RequestOptions(
+        signatures=("classification:classify",),
+        multi_inference=("classification,regression",),
+        splits=("eval", "train"),
+    )
+
+    blessing = run(
+        model,
+        [examples, span],
+        request_options=options.to_json(),
+        request_spec=infra_validator_pb2.RequestSpec(make_warmup=True, split_name="eval"),
+    )
+
+    report = _report(blessing)
+    assert blessing.get_int_custom_property("blessed") == 1
+    assert report["examples"]["records_read"] > 15_000 + 1_000
+    assert [(each["signature"], each["method"]) for each in report["requests"]] == [
+        ("classification", "classify"),
+        ("classification,regression", "multi_inference"),
+    ]
 
 
 def test_specs_reach_the_server_and_the_sample(

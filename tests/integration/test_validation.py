@@ -239,4 +239,4 @@ def test_the_report_on_disk_is_the_verdict(upper_model: Path, secret_examples: P
     assert tf.version.VERSION in report["server"]["version"]
     assert [request["code"] for request in report["requests"]] == ["OK"] * 3
     assert report["model_digest"] == f"sha256:{judged.digest}"
-    assert report["examples"] == {"records_read": 3, "dead_letters": {}}
+    assert report["examples"] == {"records_read": 3, "dead_letters": {}, "left_out": {}}

@@ -14,7 +14,7 @@ import tensorflow as tf
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from infraval import spec
-from infraval.prepare import signatures, transform
+from infraval.prepare import shards, signatures, targets, transform
 
 
 @pytest.fixture(scope="session")
@@ -48,13 +48,22 @@ def write_shards(tmp_path: Path) -> Callable[..., str]:
 
 @pytest.fixture(scope="session")
 def make_plan(taxi_model: Path) -> Callable[..., transform.Plan]:
-    """A plan to call signatures of the taxi model, `predict` by default."""
-    known = signatures.read(taxi_model)
+    """A plan to call signatures of a model, `predict` of the taxi model by default."""
 
-    def make(*keys: str, batch_sizes: tuple[int, ...] = (1,), num_examples: int = 1, seed: int = 0) -> transform.Plan:
-        selected = [known[key] for key in keys or ("predict",)]
-        targets = tuple((signature, signature.method or spec.Method.PREDICT) for signature in selected)
-        return transform.Plan(targets, batch_sizes, num_examples, seed, "taxi")
+    def make(
+        *keys: str,
+        model: Path = taxi_model,
+        pairs: tuple[str, ...] = (),
+        features: tuple[str, ...] = (),
+        records: Sequence[bytes] = (),
+        batch_sizes: tuple[int, ...] = (1,),
+        num_examples: int = 1,
+        seed: int = 0,
+        share: float = 0.1,
+    ) -> transform.Plan:
+        requests = spec.RequestSpec(keys or ("predict",), multi_inference=pairs, features=features)
+        called, _ = targets.resolve(requests, signatures.read(model), records, batch_sizes)
+        return transform.Plan(tuple(called), batch_sizes, num_examples, seed, "model", share)
 
     return make
 
@@ -67,6 +76,6 @@ def prepare(tmp_path: Path, make_plan: Callable[..., transform.Plan]) -> Callabl
         def make_pipeline() -> beam.Pipeline:
             return beam.Pipeline(options=PipelineOptions(list(options))) if options else transform.in_memory_pipeline()
 
-        return transform.prepare(make_plan(*keys, **plan), [pattern], tmp_path / name, make_pipeline)
+        return transform.prepare(make_plan(*keys, **plan), shards.find([pattern]), tmp_path / name, make_pipeline)
 
     return run

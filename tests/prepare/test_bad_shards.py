@@ -11,7 +11,7 @@ import apache_beam as beam
 import pytest
 
 from infraval import errors
-from infraval.prepare import transform
+from infraval.prepare import shards, transform
 
 SECRET = b"Grace.Hopper.1906"
 
@@ -73,7 +73,7 @@ def test_a_gzip_file_of_which_only_the_head_is_left(whole: Callable[..., Path], 
     """No record, but not for want of one."""
     path = whole()
     path.write_bytes(path.read_bytes()[:12])
-    assert f"{path} is no whole gzip file" in refused(path)
+    assert f"reads no more than a part of {path}: it was cut off" in refused(path)
 
 
 def test_a_plain_file_cut_within_a_record(whole: Callable[..., Path], refused: Callable[..., str]) -> None:
@@ -105,14 +105,30 @@ def test_several_bad_files_are_counted(whole: Callable[..., Path], refused: Call
     assert "2 more files" in message
 
 
-@pytest.mark.parametrize("content", [b"", gzip.compress(b"")])
-def test_files_without_a_record(content: bytes, tmp_path: Path, refused: Callable[..., str]) -> None:
-    """Nothing to build requests of; the message names the pattern."""
-    for name in ("a.gz", "b.gz"):
-        (tmp_path / name).write_bytes(content)
-    message = refused(tmp_path / "*.gz")
-    assert str(tmp_path / "*.gz") in message
-    assert "no record" in message
+def test_files_without_a_record(tmp_path: Path) -> None:
+    """Nothing to build requests of; the message names the first file."""
+    paths = [tmp_path / "a.gz", tmp_path / "b"]
+    for path, content in zip(paths, (gzip.compress(b""), b""), strict=True):
+        path.write_bytes(content)
+    with pytest.raises(errors.ExamplesError, match=rf"no record \(files: 2, the first {paths[0]}\)"):
+        shards.peek([str(path) for path in paths], 1)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\x1f", b"\x1f\x8b", b"\x1f\x8b\x08", b"abc", gzip.compress(b"") + b"\x1f\x8b"]
+)
+def test_a_file_of_a_few_bytes(content: bytes, tmp_path: Path, refused: Callable[..., str]) -> None:
+    """Shorter than the end of a gzip file: no gzip file, and no crash of what looks at the end."""
+    path = tmp_path / "short.gz"
+    path.write_bytes(content)
+    assert str(path) in refused(path)
+
+
+def test_a_member_behind_the_first_that_is_damaged(tmp_path: Path, refused: Callable[..., str]) -> None:
+    """Python's decompressor has an error of its own for it."""
+    path = tmp_path / "joined.gz"
+    path.write_bytes(gzip.compress(b"") + gzip.compress(b"")[:10] + b"\xff" * 8)
+    assert str(path) in refused(path)
 
 
 def test_an_empty_file_among_others_does_no_harm(whole: Callable[..., Path], prepare: Prepare) -> None:
@@ -139,7 +155,7 @@ def test_no_file_at_all(tmp_path: Path, refused: Callable[..., str]) -> None:
 def test_each_pattern_has_to_match(whole: Callable[..., Path], tmp_path: Path) -> None:
     """A slip in the second of two patterns is no smaller one."""
     with pytest.raises(errors.ExamplesError, match=r"No file matches .*missing"):
-        transform.shards([str(whole()), str(tmp_path / "missing")])
+        shards.find([str(whole()), str(tmp_path / "missing")])
 
 
 def test_a_file_that_cannot_be_opened(

@@ -1,4 +1,4 @@
-"""Requests look like those that a real TF Serving answered."""
+"""Requests look like those that a real TF Serving answered, byte for byte."""
 
 from __future__ import annotations
 
@@ -6,141 +6,178 @@ import base64
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+import tensorflow as tf
 from tensorflow.core.example import example_pb2
-from tensorflow_serving.apis import classification_pb2, predict_pb2, regression_pb2
+from tensorflow_serving.apis import classification_pb2, inference_pb2, predict_pb2, regression_pb2
 
-from infraval import errors, prediction_logs, spec
-from infraval.prepare import builders, signatures
+from infraval import prediction_logs, spec
+from infraval.prepare import builders, signatures, targets, tensors
 
 GRPC = json.loads((Path(__file__).parent.parent / "golden" / "grpc.json").read_text(encoding="utf-8"))["cases"]
+GOLDEN = {(case["case"], case["method"]): base64.b64decode(case["request"]) for case in GRPC if case["code"] == "OK"}
+"""Requests that a real server answered, by case and RPC."""
+
+LISTS = {np.floating: "float_list", np.integer: "int64_list", np.object_: "bytes_list"}
 
 
-@pytest.fixture(scope="session")
-def golden_request() -> Callable[[str], bytes]:
-    """The request of a recorded case that the real server answered."""
-    requests = {case["case"]: base64.b64decode(case["request"]) for case in GRPC if case["code"] == "OK"}
-    return requests.__getitem__
-
-
-@pytest.fixture(scope="session")
-def golden_records(golden_request: Callable[[str], bytes]) -> list[bytes]:
+def taxi_records() -> list[bytes]:
     """The serialized tf.Examples that the recorded taxi cases were sent with."""
-    request = predict_pb2.PredictRequest.FromString(golden_request("taxi_predict"))
+    request = predict_pb2.PredictRequest.FromString(GOLDEN["taxi_predict", "Predict"])
     return list(request.inputs["examples"].string_val)
 
 
+def records_of_features(request: predict_pb2.PredictRequest) -> list[bytes]:
+    """Examples, one an element of the batch, with a feature for each input."""
+    arrays = {alias: tf.make_ndarray(tensor) for alias, tensor in request.inputs.items()}
+    records = []
+    for rows in zip(*arrays.values(), strict=True):
+        example = example_pb2.Example()
+        for alias, row in zip(arrays, rows, strict=True):
+            feature = example.features.feature[alias]
+            kind = next(name for kind, name in LISTS.items() if issubclass(arrays[alias].dtype.type, kind))
+            getattr(feature, kind).value.extend(np.ravel(row).tolist())
+        records.append(example.SerializeToString())
+    return records
+
+
 @pytest.fixture
-def signature() -> Callable[..., signatures.Signature]:
-    """A Predict signature with inputs of these types and shapes."""
+def resolve(sink_model: Path, taxi_model: Path) -> Callable[..., targets.Target]:
+    """The target of a request spec for the recorded models; the examples tell which features there are."""
+    models = {"sink": signatures.read(sink_model), "taxi": signatures.read(taxi_model)}
 
-    def make(**inputs: tuple[str, tuple[int | None, ...] | None]) -> signatures.Signature:
-        tensors = {alias: signatures.TensorSpec(*tensor) for alias, tensor in inputs.items()}
-        return signatures.Signature("s", spec.Method.PREDICT, tensors, {})
+    def of(model: str, records: list[bytes], *names: str, **options: Any) -> targets.Target:
+        requests = spec.RequestSpec(names, **options)
+        (target,), _ = targets.resolve(requests, models[model], records, [len(records)])
+        return target
 
-    return make
+    return of
 
 
-def test_predict_is_what_the_real_server_answered(
-    taxi_model: Path, golden_request: Callable[[str], bytes], golden_records: list[bytes]
-) -> None:
-    """One string tensor of serialized Examples, byte for byte the recorded request."""
-    log = builders.build(signatures.read(taxi_model)["predict"], spec.Method.PREDICT, "taxi", golden_records)
-    assert log.WhichOneof("log_type") == "predict_log"
-    assert not log.predict_log.HasField("response")
-    assert log.predict_log.request.SerializeToString(deterministic=True) == golden_request("taxi_predict")
+def serialized(request: Any) -> bytes:
+    """The same bytes for equal requests."""
+    content: bytes = request.SerializeToString(deterministic=True)
+    return content
 
 
 @pytest.mark.parametrize(
-    ("key", "case", "request_class"),
+    ("case", "key"),
     [
-        ("classification", "taxi_classification", classification_pb2.ClassificationRequest),
-        ("regression", "taxi_regression", regression_pb2.RegressionRequest),
+        ("linear", "serving_default"),
+        ("two_inputs", "two_inputs"),
+        ("strings", "strings"),
+        ("scalar", "scalar"),
+        ("nan_inf", "logs"),
+        ("dynamic", "dynamic"),
+        ("images", "images"),
+        ("tensor_content", "serving_default"),
     ],
 )
-def test_classify_and_regress_are_what_the_real_server_answered(
-    key: str,
-    case: str,
-    request_class: type[classification_pb2.ClassificationRequest],
-    taxi_model: Path,
-    golden_request: Callable[[str], bytes],
+def test_predict_from_features_is_what_the_real_server_answered(
+    case: str, key: str, resolve: Callable[..., targets.Target]
 ) -> None:
-    """A list of parsed Examples, byte for byte the recorded request."""
-    golden = request_class.FromString(golden_request(case))
+    """Floats, integers, texts and encoded images, in one input or two, of known and unknown inner sizes."""
+    records = records_of_features(predict_pb2.PredictRequest.FromString(GOLDEN[case, "Predict"]))
+    target = resolve("sink", records, key)
+    assert target.takes_examples
+    log = builders.build(target, "sink", records)
+    assert serialized(log.predict_log.request) == GOLDEN[case, "Predict"]
+    assert prediction_logs.cell(log) == target.cell(len(records))
+
+
+@pytest.mark.parametrize(
+    ("case", "model", "key"),
+    [("taxi_predict", "taxi", "predict"), ("serialized_examples_as_inputs", "sink", "classify")],
+)
+def test_predict_of_whole_records_is_what_the_real_server_answered(
+    case: str, model: str, key: str, resolve: Callable[..., targets.Target]
+) -> None:
+    """One string tensor of serialized Examples, untouched."""
+    (tensor,) = predict_pb2.PredictRequest.FromString(GOLDEN[case, "Predict"]).inputs.values()
+    target = resolve(model, list(tensor.string_val), key)
+    assert not target.takes_examples
+    log = builders.build(target, model, tensor.string_val)
+    assert log.WhichOneof("log_type") == "predict_log"
+    assert not log.predict_log.HasField("response")
+    assert serialized(log.predict_log.request) == GOLDEN[case, "Predict"]
+
+
+@pytest.mark.parametrize(
+    ("case", "model", "asked", "rpc", "request_class"),
+    [
+        ("taxi_classification", "taxi", "classification", "Classify", classification_pb2.ClassificationRequest),
+        ("taxi_regression", "taxi", "regression", "Regress", regression_pb2.RegressionRequest),
+        ("ok", "sink", "classify:classify", "Classify", classification_pb2.ClassificationRequest),
+        ("ok", "sink", "regress:regress", "Regress", regression_pb2.RegressionRequest),
+        (
+            "ok_but_methods_say_predict",
+            "sink",
+            "classify,regress",
+            "MultiInference",
+            inference_pb2.MultiInferenceRequest,
+        ),
+        ("taxi_both", "taxi", "classification,regression", "MultiInference", inference_pb2.MultiInferenceRequest),
+    ],
+)
+def test_requests_that_hold_examples_are_what_the_real_server_answered(
+    case: str, model: str, asked: str, rpc: str, request_class: Any, resolve: Callable[..., targets.Target]
+) -> None:
+    """Parsed Examples for a method that the signature declares or that was stated, and for a pair."""
+    golden = request_class.FromString(GOLDEN[case, rpc])
     records = [example.SerializeToString() for example in golden.input.example_list.examples]
-    signature = signatures.read(taxi_model)[key]
-    log = builders.build(signature, builders.check(signature), "taxi", records)
-    method = builders.check(signature).value
-    assert log.WhichOneof("log_type") == f"{method}_log"
-    request = getattr(log, f"{method}_log").request
-    assert request.SerializeToString(deterministic=True) == golden_request(case)
+    pair = {"multi_inference": (asked,)} if rpc == "MultiInference" else {}
+    target = resolve(model, records, *(() if pair else (asked,)), **pair)
+    log = builders.build(target, model, records)
+    assert log.WhichOneof("log_type") == f"{target.method.value}_log"
+    request = getattr(log, f"{target.method.value}_log").request
+    assert serialized(request) == GOLDEN[case, rpc]
+    assert prediction_logs.cell(log) == target.cell(len(records))
 
 
-def test_the_default_signature_is_named(taxi_model: Path, golden_records: list[bytes]) -> None:
+def test_the_default_signature_is_named(resolve: Callable[..., targets.Target]) -> None:
     """TF Serving takes an empty name for `serving_default`; a log says which signature it touches."""
-    signature = signatures.read(taxi_model)["serving_default"]
-    log = builders.build(signature, builders.check(signature), "taxi", golden_records)
+    records = taxi_records()
+    log = builders.build(resolve("taxi", records, "serving_default"), "taxi", records)
+    assert log.classify_log.request.model_spec.signature_name == "serving_default"
     assert prediction_logs.cell(log) == spec.Cell("serving_default", spec.Method.CLASSIFY, 4)
 
 
-def test_the_same_example_gives_the_same_bytes(taxi_model: Path, golden_records: list[bytes]) -> None:
+def test_the_same_example_gives_the_same_bytes(resolve: Callable[..., targets.Target]) -> None:
     """However its features were ordered on the wire, which a protobuf map leaves open."""
-    signature = signatures.read(taxi_model)["classification"]
-    features = list(example_pb2.Example.FromString(golden_records[0]).features.feature.items())
-    serialized = set()
+    records = taxi_records()[:1]
+    target = resolve("taxi", records, "classification")
+    features = list(example_pb2.Example.FromString(records[0]).features.feature.items())
+    written = set()
     for turn in range(len(features)):
         pieces = b""
         for name, value in features[turn:] + features[:turn]:
             one = example_pb2.Example()
             one.features.feature[name].CopyFrom(value)
             pieces += one.SerializeToString()  # serialized messages that follow each other merge into one
-        log = builders.build(signature, spec.Method.CLASSIFY, "taxi", [pieces])
-        serialized.add(prediction_logs.serialize(log))
-    assert len(serialized) == 1
+        written.add(prediction_logs.serialize(builders.build(target, "taxi", [pieces])))
+    assert len(written) == 1
 
 
-def test_every_signature_of_serialized_examples_passes_the_check(taxi_model: Path, penguin_model: Path) -> None:
-    """Estimator's and Keras's exports can all be called."""
-    for model in (taxi_model, penguin_model):
-        for signature in signatures.read(model).values():
-            assert builders.check(signature) is signature.method
+def test_only_shapes_that_may_differ_keep_records_apart() -> None:
+    """Examples share a batch if every input has the same shape for each; whole records always do."""
 
+    def record(**counts: int) -> bytes:
+        example = example_pb2.Example()
+        for name, count in counts.items():
+            example.features.feature[name].float_list.value.extend([0.5] * count)
+        return example.SerializeToString()
 
-def test_signatures_without_one_string_vector_are_refused(sink_model: Path) -> None:
-    """Of the recorded model, floats and two inputs; the message says what the signature takes instead."""
-    read = signatures.read(sink_model)
-    for key in ("serving_default", "dynamic", "logs", "scalar", "two_inputs"):
-        with pytest.raises(errors.ModelError, match=f"'{key}' does not take serialized examples"):
-            builders.check(read[key])
-    with pytest.raises(errors.ModelError, match=r"it takes a: float\[\?\], b: int64\[\?\]"):
-        builders.check(read["two_inputs"])
-    for key in ("classify", "images", "regress", "strings"):
-        assert builders.check(read[key]) is spec.Method.PREDICT
-
-
-def test_only_a_vector_of_strings_holds_examples(signature: Callable[..., signatures.Signature]) -> None:
-    """A rank nobody knows may be one; a scalar, a matrix, two vectors or nothing are not."""
-    assert builders.check(signature(x=("string", None))) is spec.Method.PREDICT
-    for inputs in (
-        {"x": ("string", ())},
-        {"x": ("string", (None, 2))},
-        {"x": ("string", (None,)), "y": ("string", (None,))},
-        {},
+    free = tensors.DenseInput("x", "x", "float", (None, 2))
+    fixed = tensors.DenseInput("y", "y", "float", (3,))
+    dense = targets.Target(("s",), spec.Method.PREDICT, dense_inputs=(free, fixed))
+    assert builders.shape_bucket(dense, record(x=4, y=3)) == ((2, 2), (3,))
+    assert builders.shape_bucket(dense, record(x=4, y=3)) == builders.shape_bucket(dense, record(y=3, x=4, z=9))
+    assert builders.shape_bucket(dense, record(x=4, y=3)) != builders.shape_bucket(dense, record(x=6, y=3))
+    for other in (
+        targets.Target(("s",), spec.Method.PREDICT, serialized_input="examples"),
+        targets.Target(("s",), spec.Method.CLASSIFY),
     ):
-        with pytest.raises(errors.ModelError, match="does not take serialized examples"):
-            builders.check(signature(**inputs))
-
-
-def test_a_method_without_an_rpc_is_refused() -> None:
-    """A SignatureDef may name any method."""
-    unknown = signatures.Signature("odd", None, {"x": signatures.TensorSpec("string", (None,))}, {})
-    with pytest.raises(errors.ModelError, match="'odd' has a method that TF Serving has no request for"):
-        builders.check(unknown)
-
-
-@pytest.mark.filterwarnings("ignore:Unexpected end-group tag:RuntimeWarning")
-def test_what_parses_as_an_example(golden_records: list[bytes]) -> None:
-    """Real ones and the empty one do; garbage, a cut one and text that protobuf 3.20 only warns of do not."""
-    assert all(map(builders.is_example, [*golden_records, b""]))
-    assert not any(map(builders.is_example, [b"\xff\xff", b"garbage", golden_records[0][:-1], b"the text"]))
+        assert builders.shape_bucket(other, record(x=4)) == builders.shape_bucket(other, b"no Example")

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tensorflow.core.example import example_pb2
 from tensorflow_serving.apis import prediction_log_pb2
 
 from infraval import errors, prediction_logs, spec
-from infraval.prepare import sampling, transform
+from infraval.prepare import sampling, shards, transform
 
 GARBAGE = [b"\xff\xffGrace.Hopper.1906", b"Grace.Hopper.1906\xff", b"the name is Grace.Hopper.1906"]
 """No tf.Examples; the name stands for personal data in them."""
@@ -113,7 +115,7 @@ def test_records_that_are_no_examples_are_counted_and_left_out(
     good = taxi_records[:5]
     pattern = write_shards([good[0], *GARBAGE, *good[1:]], 3)
     for name in ("classification", "regression"):
-        prepared = prepare(pattern, name, name=name, num_examples=100)
+        prepared = prepare(pattern, name, name=name, num_examples=100, share=0.4)
         assert (prepared.count, prepared.records_read) == (5, 8)
         assert prepared.dead_letters == {"not a tf.Example": 3}
         assert b"Grace" not in prepared.path.read_bytes()
@@ -124,10 +126,77 @@ def test_nothing_but_garbage_is_an_error_without_its_content(
     write_shards: WriteShards, prepare: Prepare, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     """The message counts by cause; no byte of a record is in it, nor in any output."""
-    with pytest.raises(errors.ExamplesError, match=r"3 not a tf\.Example") as caught:
+    with pytest.raises(errors.ExamplesError, match=r"3 times not a tf\.Example") as caught:
         prepare(write_shards(GARBAGE), "classification")
     out, err = capfd.readouterr()
     assert "Hopper" not in f"{caught.value} {caught.value.__cause__} {out} {err} {caplog.text}"
+
+
+@pytest.mark.filterwarnings(STOPPED)
+@pytest.mark.parametrize(("share", "good"), [(0.2, 8), (0.19, 0), (0, 0), (1, 8)])
+def test_how_many_may_be_left_out(
+    share: float, good: int, taxi_records: list[bytes], write_shards: WriteShards, prepare: Prepare
+) -> None:
+    """Two of ten are a share of 0.2: taken if so many may be, else an error that says how to let them pass."""
+    pattern = write_shards([*GARBAGE[:2], *taxi_records[:8]], 3)
+    if good:
+        prepared = prepare(pattern, "regression", num_examples=100, share=share)
+        assert (prepared.count, prepared.dead_letters) == (good, {"not a tf.Example": 2})
+        return
+    message = r"2 of 10 records cannot feed .*: 2 times not a tf\.Example\. .*raise --max-dead-letter-share"
+    with pytest.raises(errors.ExamplesError, match=message):
+        prepare(pattern, "regression", share=share)
+
+
+@pytest.mark.filterwarnings(STOPPED)
+def test_all_is_never_left_out(write_shards: WriteShards, prepare: Prepare) -> None:
+    """Whatever the share: nothing would be validated."""
+    with pytest.raises(errors.ExamplesError, match=r"3 of 3 records cannot feed .* and never all"):
+        prepare(write_shards(GARBAGE), "regression", share=1)
+
+
+def test_the_most_frequent_causes_are_told(
+    sink_model: Path, write_shards: WriteShards, prepare: Prepare, taxi_records: list[bytes]
+) -> None:
+    """By number, the first three; a cause names feature and input."""
+    records = []
+    for number in range(10):
+        example = example_pb2.Example()
+        example.features.feature["x"].float_list.value.extend([1.0] * (number % 2 + 1))
+        records.append(example.SerializeToString())
+    message = (
+        r"13 of 13 .*: 10 times feature 'x' has another number of values than input 'x' needs \(float\[3\]\); "
+        r"3 times no feature 'x' \(for input 'x'\)\."
+    )
+    with pytest.raises(errors.ExamplesError, match=message):
+        prepare(
+            write_shards([*records, *taxi_records[:3]]), "serving_default", model=sink_model, records=records, share=0.5
+        )
+
+
+def test_requests_of_several_shapes(
+    sink_model: Path, sink_examples: Path, sink_features: tuple[str, ...], prepare: Prepare
+) -> None:
+    """An input of unknown size is fed by content: a batch holds one shape, all examples are sent, none is lost."""
+    prepared = prepare(
+        str(sink_examples),
+        "dynamic",
+        "two_inputs",
+        model=sink_model,
+        features=(*sink_features[:1], "dynamic/x=series"),
+        records=shards.peek([str(sink_examples)], 1),
+        batch_sizes=(1, 4),
+        num_examples=9,
+    )
+    logs = list(prediction_logs.read(prepared.path))
+    assert [str(prediction_logs.cell(log)) for log in logs[:4]] == [
+        str(spec.Cell(key, spec.Method.PREDICT, size)) for key in ("dynamic", "two_inputs") for size in (1, 4)
+    ]
+    tensors = [log.predict_log.request.inputs["x"] for log in logs if "x" in log.predict_log.request.inputs]
+    sizes = Counter(tuple(dim.size for dim in tensor.tensor_shape.dim) for tensor in tensors)
+    assert sum(count for (batch, _), count in sizes.items() if batch == 1) == 9
+    assert {length for batch, length in sizes if batch == 4} == {length for batch, length in sizes if batch == 1}
+    assert len(logs) == prepared.count
 
 
 def test_predict_takes_any_bytes(write_shards: WriteShards, prepare: Prepare) -> None:
@@ -139,7 +208,7 @@ def test_predict_takes_any_bytes(write_shards: WriteShards, prepare: Prepare) ->
 
 def test_shards_are_found_once_and_sorted(taxi_examples: Path) -> None:
     """Patterns may overlap, and `**` goes down."""
-    both = transform.shards([str(taxi_examples / "Split-*" / "*"), str(taxi_examples / "Split-eval" / "*")])
+    both = shards.find([str(taxi_examples / "Split-*" / "*"), str(taxi_examples / "Split-eval" / "*")])
     assert both == sorted(both)
     assert len(both) == len(set(both)) == 24
-    assert set(both) < set(transform.shards([str(taxi_examples / "**")]))
+    assert set(both) < set(shards.find([str(taxi_examples / "**")]))

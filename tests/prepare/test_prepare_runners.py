@@ -15,9 +15,8 @@ import grpc
 import pytest
 
 from infraval import errors
-from infraval.prepare import transform
+from infraval.prepare import shards, transform
 
-KEYS = ("predict", "classification", "regression")
 START_TIMEOUT_S = 60.0
 POLL_INTERVAL_S = 0.05
 
@@ -71,15 +70,36 @@ def multi_processing() -> tuple[str, ...]:
 @pytest.mark.slow
 @pytest.mark.parametrize("runner", ["multi_processing", "portable_runner"])
 def test_another_runner_gives_the_same_file(
-    runner: str, taxi_examples: Path, prepare: Prepare, request: pytest.FixtureRequest
+    runner: str,
+    taxi_examples: Path,
+    sink_model: Path,
+    sink_examples: Path,
+    sink_features: tuple[str, ...],
+    prepare: Prepare,
+    request: pytest.FixtureRequest,
 ) -> None:
-    """All three RPCs at two batch sizes of real Examples, byte for byte what the in-memory runner writes."""
+    """All four RPCs, from whole records and from features of several shapes: what the in-memory runner writes."""
     options = request.getfixturevalue(runner)
-    pattern = str(taxi_examples / "Split-eval" / "*")
-    here = prepare(pattern, *KEYS, name="here", batch_sizes=(1, 4), num_examples=8)
-    there = prepare(pattern, *KEYS, name="there", batch_sizes=(1, 4), num_examples=8, options=options)
-    assert there.path.read_bytes() == here.path.read_bytes()
-    assert (there.count, there.records_read, there.dead_letters) == (here.count, here.records_read, here.dead_letters)
+    asked = {"batch_sizes": (1, 4), "num_examples": 8}
+    taxi = {"pairs": ("classification,regression",), **asked}
+    sink = {
+        "model": sink_model,
+        "features": (*sink_features, "dynamic/x=series"),
+        "records": shards.peek([str(sink_examples)], 100),
+        **asked,
+    }
+    for examples, keys, plan in (
+        (taxi_examples / "Split-eval" / "*", ("predict", "classification", "regression"), taxi),
+        (sink_examples, ("all", "classify:classify"), sink),
+    ):
+        here = prepare(str(examples), *keys, name="here", **plan)
+        there = prepare(str(examples), *keys, name="there", options=options, **plan)
+        assert there.path.read_bytes() == here.path.read_bytes()
+        assert (there.count, there.records_read, there.dead_letters) == (
+            here.count,
+            here.records_read,
+            here.dead_letters,
+        )
 
 
 @pytest.mark.slow

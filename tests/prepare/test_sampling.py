@@ -67,10 +67,15 @@ def test_a_smaller_sample_is_the_head_of_a_larger_one(records: list[bytes], size
     assert sample_of(records, size + more).records[:size] == sample_of(records, size).records
 
 
-@given(records=RECORDS, size=SIZES)
-def test_adding_counts_every_record(records: list[bytes], size: int) -> None:
-    """The count is of what came in, duplicates and all."""
-    assert sampling.Sample(size, seed=0).add(iter(records)) == len(records)
+@given(records=RECORDS, size=SIZES, data=st.data())
+def test_chunks_of_any_size_make_the_same_sample(records: list[bytes], size: int, data: st.DataObject) -> None:
+    """How many records come at once does not matter."""
+    sample, start = sampling.Sample(size, seed=0), 0
+    while start < len(records):
+        end = data.draw(st.integers(start + 1, len(records)))
+        sample.add(records[start:end])
+        start = end
+    assert sample.records == sample_of(records, size).records
 
 
 def test_another_seed_draws_another_sample(taxi_records: list[bytes]) -> None:

@@ -78,20 +78,6 @@ def test_a_text_proto_reads_like_the_binary_one(taxi_model: Path, tmp_path: Path
     assert signatures.read(tmp_path) == signatures.read(taxi_model)
 
 
-def test_selection_keeps_the_order_asked_for(taxi_model: Path) -> None:
-    """The first signature named is the first to be called."""
-    selected = signatures.select(signatures.read(taxi_model), ("regression", "classification"), taxi_model)
-    assert [signature.key for signature in selected] == ["regression", "classification"]
-
-
-def test_an_unknown_signature_is_answered_with_the_known_ones(taxi_model: Path) -> None:
-    """The message lets a reader correct a slip."""
-    with pytest.raises(errors.ModelError, match=r"no signature 'predcit'.*classification, predict, regression"):
-        signatures.select(signatures.read(taxi_model), ("predict", "predcit"), taxi_model)
-    with pytest.raises(errors.ModelError, match="none at all"):
-        signatures.select({}, ("predict",), taxi_model)
-
-
 def test_a_missing_directory(tmp_path: Path) -> None:
     """Neither a path that is not there nor a file is a model."""
     (tmp_path / "file").touch()
@@ -125,23 +111,29 @@ def test_a_model_that_parses_up_to_its_middle_is_corrupt(taxi_model: Path, make_
 
 def test_tags_have_to_match_exactly(taxi_model: Path, make_model: Callable[[bytes], Path]) -> None:
     """The message names the tags that are there."""
-    for tags in (("serve", "gpu"), ("train",), ()):
-        with pytest.raises(errors.ModelError, match="It has serve"):
+    for tags in (("serve", "gpu"), ("train",), ("serve", "")):
+        with pytest.raises(errors.ModelError, match=r"no MetaGraphDef with the tags .* It has serve"):
             signatures.read(taxi_model, tags)
-    with pytest.raises(errors.ModelError, match="It has no MetaGraphDef"):
-        signatures.read(make_model(b""))
+    for tags in ((), ("serve",)):
+        with pytest.raises(errors.ModelError, match="no MetaGraphDef"):
+            signatures.read(make_model(b""), tags)
 
 
-def test_the_order_of_tags_does_not_matter(make_model: Callable[[bytes], Path]) -> None:
-    """Tags are a set, and each MetaGraphDef is found by its own."""
+def test_the_only_meta_graph_needs_no_tags(make_model: Callable[[bytes], Path]) -> None:
+    """Whatever its tags are; of several, one has to be named, and the message names them."""
     saved_model = saved_model_pb2.SavedModel()
-    for tags, key in ((["serve"], "cpu"), (["serve", "tpu"], "tpu")):
+    for tags, key in ((["gpu"], "first"), (["tpu", "serve"], "second")):
         meta_graph = saved_model.meta_graphs.add()
         meta_graph.meta_info_def.tags.extend(tags)
         meta_graph.signature_def[key].method_name = "tensorflow/serving/predict"
+        if key == "first":
+            assert list(signatures.read(make_model(saved_model.SerializeToString()))) == ["first"]
     model = make_model(saved_model.SerializeToString())
-    assert list(signatures.read(model)) == ["cpu"]
-    assert list(signatures.read(model, ("tpu", "serve"))) == ["tpu"]
+    with pytest.raises(errors.ModelError, match=r"the tags gpu; serve,tpu\. Name one by its tags with --tag-set"):
+        signatures.read(model)
+    assert (
+        list(signatures.read(model, ("tpu", "serve"))) == list(signatures.read(model, ("serve", "tpu"))) == ["second"]
+    )
 
 
 def test_what_is_unknown_is_read_as_such(make_model: Callable[[bytes], Path]) -> None:

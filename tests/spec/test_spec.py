@@ -19,8 +19,17 @@ WARMUP_SPECS = st.builds(
     existing=st.sampled_from(spec.ExistingWarmup),
     max_records=st.integers(1, 1000),
 )
-PROCESS_SPECS = st.builds(
-    spec.ProcessSpec, server=st.text(min_size=1), import_ops=st.lists(st.text(min_size=1), max_size=4).map(tuple)
+NAMES = st.lists(st.text(min_size=1), max_size=4).map(tuple)
+PROCESS_SPECS = st.builds(spec.ProcessSpec, server=st.sampled_from(["auto", "embedded"]), import_ops=NAMES) | st.builds(
+    spec.ProcessSpec, server=st.text(min_size=1)
+)
+REQUEST_OPTIONS = st.builds(
+    spec.RequestOptions,
+    signatures=NAMES,
+    multi_inference=NAMES,
+    features=NAMES,
+    max_dead_letter_share=st.floats(0, 1),
+    splits=NAMES,
 )
 JSON_VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=4),
@@ -29,8 +38,8 @@ JSON_VALUES = st.recursive(
 )
 
 
-@given(WARMUP_SPECS | PROCESS_SPECS)
-def test_json_is_an_inverse(given_spec: spec.WarmupSpec | spec.ProcessSpec) -> None:
+@given(WARMUP_SPECS | PROCESS_SPECS | REQUEST_OPTIONS)
+def test_json_is_an_inverse(given_spec: spec.JsonSpec) -> None:
     """What went through JSON is equal to what went in, and its JSON stays the same."""
     text = given_spec.to_json()
     parsed = type(given_spec).from_json(text)
@@ -52,11 +61,11 @@ def test_json_by_hand_reads_as_the_type_says() -> None:
     assert hash(parsed) == hash(spec.WarmupSpec(batch_sizes=(2,), existing=spec.ExistingWarmup.REPLACE))
 
 
-@pytest.mark.parametrize("kind", [spec.WarmupSpec, spec.ProcessSpec])
+@pytest.mark.parametrize("kind", [spec.WarmupSpec, spec.ProcessSpec, spec.RequestOptions])
 @given(data=st.data())
 def test_no_json_raises_anything_but_an_option_error(kind: type[spec.JsonSpec], data: st.DataObject) -> None:
     """Whatever values the fields have: either a spec that goes through JSON unchanged, or an OptionError."""
-    fields = data.draw(st.dictionaries(st.sampled_from(list(kind.__dataclass_fields__)), JSON_VALUES))  # type: ignore[attr-defined]  # both kinds are dataclasses
+    fields = data.draw(st.dictionaries(st.sampled_from(list(kind.__dataclass_fields__)), JSON_VALUES))  # type: ignore[attr-defined]  # all kinds are dataclasses
     try:
         parsed = kind.from_json(json.dumps(fields))
     except errors.OptionError:
@@ -64,7 +73,10 @@ def test_no_json_raises_anything_but_an_option_error(kind: type[spec.JsonSpec], 
     assert kind.from_json(parsed.to_json()) == parsed
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "3", "null", '"seed"', "seed=3", "{'seed': 3}"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[]", "3", "null", '"seed"', "seed=3", "{'seed': 3}", pytest.param("[" * 100_000, id="deep")],
+)
 def test_what_is_no_json_object_is_refused(text: str) -> None:
     """The message names the spec."""
     with pytest.raises(errors.OptionError, match="WarmupSpec"):
@@ -136,9 +148,46 @@ def test_a_process_spec_names_the_field_that_is_wrong(fields: dict[str, Any]) ->
 
 
 @pytest.mark.parametrize(
+    "fields",
+    [
+        {"signatures": "all"},
+        {"signatures": ["a", 3]},
+        {"signatures": [""]},
+        {"multi_inference": [["a", "b"]]},
+        {"features": {"s/x": "f"}},
+        {"features": None},
+        {"splits": 1},
+        {"max_dead_letter_share": "0.1"},
+        {"max_dead_letter_share": 1.1},
+        {"max_dead_letter_share": -0.1},
+        {"max_dead_letter_share": float("nan")},
+        {"max_dead_letter_share": True},
+    ],
+    ids=json.dumps,
+)
+def test_request_options_name_the_field_that_is_wrong(fields: dict[str, Any]) -> None:
+    """Likewise; a share is a number, and a list of texts is no text."""
+    (name,) = fields
+    with pytest.raises(errors.OptionError, match=name):
+        spec.RequestOptions.from_json(json.dumps(fields))
+
+
+def test_options_of_another_server_are_refused() -> None:
+    """Only the embedded server imports modules, and only the process platform has a ProcessSpec."""
+    with pytest.raises(errors.OptionError, match=r"--import-ops .* /opt/tensorflow_model_server is another one"):
+        spec.ProcessSpec("/opt/tensorflow_model_server", ("ops",))
+    for process in (spec.ProcessSpec("embedded"), spec.ProcessSpec(import_ops=("ops",))):
+        assert spec.ServingSpec(process=process).process is process
+        with pytest.raises(errors.OptionError, match="the platform is docker"):
+            spec.ServingSpec(spec.Platform.DOCKER, process=process)
+
+
+@pytest.mark.parametrize(
     ("kind", "fields"),
     [
         (spec.RequestSpec, {"signatures": ()}),
+        (spec.RequestSpec, {"max_dead_letter_share": 2}),
+        (spec.RequestSpec, {"max_dead_letter_share": float("nan")}),
         (spec.RequestSpec, {"signatures": ("a", "a")}),
         (spec.RequestSpec, {"num_examples": 0}),
         (spec.RequestSpec, {"num_examples": True}),

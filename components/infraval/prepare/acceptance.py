@@ -34,7 +34,7 @@ class Acceptance:
           records: any number of them.
           dead_letters: the others are counted here by cause; a cause names features and inputs, never a value.
         """
-        if not self._parses or (_all_parse(records) and tensors.all_fit(records, self._dense_inputs)):
+        if not (records and self._parses) or self._all_fit(records):
             return records
         accepted = []
         for record in records:
@@ -44,6 +44,9 @@ class Acceptance:
             else:
                 dead_letters[cause] += 1
         return accepted
+
+    def _all_fit(self, records: Sequence[bytes]) -> bool:
+        return tensors.all_fit(records, self._dense_inputs) if self._dense_inputs else _all_parse(records)
 
     def _cause_of_rejection(self, record: bytes) -> str | None:
         example = example_pb2.Example()

@@ -45,10 +45,11 @@ def _read(path: Path) -> tuple[list[int], int]:
     parameters = _BatchingParameters()
     try:
         text_format.Parse(path.read_text(encoding="utf-8"), parameters)
-    except OSError as error:
-        raise errors.OptionError(f"The batching parameters file {path} cannot be read: {error.strerror}.") from error
     except (text_format.ParseError, UnicodeDecodeError) as error:
         raise errors.OptionError(f"The batching parameters file {path} is no BatchingParameters: {error}") from None
+    except (OSError, ValueError) as error:  # ValueError: no file can have such a name
+        cause = getattr(error, "strerror", error)
+        raise errors.OptionError(f"The batching parameters file {path} cannot be read: {cause}.") from error
     largest = parameters.max_batch_size.value if parameters.HasField("max_batch_size") else _DEFAULT_MAX_BATCH_SIZE
     padded = largest
     if parameters.enable_large_batch_splitting.value and parameters.HasField("max_execution_batch_size"):

@@ -92,6 +92,13 @@ def resolve(
     for target in targets:
         if targets.count(target) > 1:
             raise errors.OptionError(f"{','.join(target.signatures)} is asked for twice; name it once.")
+    fed = {target.signatures[0] for target in targets if target.method is spec.Method.PREDICT} | left_out.keys()
+    idle = [f"{key}/{alias}" for key, alias in features.mapped if key not in fed]
+    if idle:
+        raise errors.OptionError(
+            f"No Predict request is asked for that takes the mapped input {idle[0]}; name its signature with "
+            "--signature (RequestOptions.signatures), or drop the mapping."
+        )
     return targets, left_out
 
 
@@ -102,13 +109,16 @@ class _Features:
       mappings: `SIGNATURE/INPUT=FEATURE` each; an empty FEATURE stands for the whole serialized record.
       available: the model's signatures.
       records: some of the examples.
+
+    Attributes:
+      mapped: (signature, input) -> feature, of the mappings.
     """
 
     def __init__(
         self, mappings: Collection[str], available: Mapping[str, signatures.Signature], records: Sequence[bytes]
     ) -> None:
         inputs = {f"{key}/{alias}": (key, alias) for key, signature in available.items() for alias in signature.inputs}
-        self._mapped: dict[tuple[str, str], str] = {}
+        self.mapped: dict[tuple[str, str], str] = {}
         for mapping in mappings:
             name, equals, feature = mapping.partition("=")
             if not equals or name not in inputs:
@@ -116,7 +126,9 @@ class _Features:
                     f"{mapping!r} maps no input to a feature; write SIGNATURE/INPUT=FEATURE with one of "
                     f"{', '.join(inputs)}."
                 )
-            self._mapped[inputs[name]] = feature
+            if inputs[name] in self.mapped:
+                raise errors.OptionError(f"Input {name} is mapped twice; map it once.")
+            self.mapped[inputs[name]] = feature
         self._seen: set[str] = set()
         for record in records:
             example = example_pb2.Example()
@@ -128,9 +140,7 @@ class _Features:
 
     def of(self, key: str, alias: str) -> str | None:
         """The feature that feeds an input: the mapped one, else the one of the same name; "" for the whole record."""
-        if (key, alias) in self._mapped:
-            return self._mapped[key, alias]
-        return alias if alias in self._seen else None
+        return self.mapped.get((key, alias), alias if alias in self._seen else None)
 
 
 def _split(name: str, available: Mapping[str, signatures.Signature]) -> tuple[str, spec.Method | None]:
@@ -185,9 +195,10 @@ def _predict(signature: signatures.Signature, features: _Features) -> Target:
         if problem:
             raise _UnfeedableError(f"Input {alias!r} ({tensor}) of signature {key!r} cannot be fed: {problem}.")
         if not feature:
+            why = "a whole record feeds a single vector of strings only" if feature == "" else "none has its name"
             raise _UnfeedableError(
-                f"Input {alias!r} ({tensor}) of signature {key!r} has no feature: the examples have none of that name. "
-                f"Map one with --feature {key}/{alias}=FEATURE (RequestOptions.features)."
+                f"Input {alias!r} ({tensor}) of signature {key!r} has no feature: {why}. Map one with --feature "
+                f"{key}/{alias}=FEATURE (RequestOptions.features)."
             )
         shape = None if tensor.shape is None else tensor.shape[1:]
         dense.append(tensors.DenseInput(alias, feature, tensor.dtype, shape))
@@ -207,7 +218,7 @@ def _check_batch_sizes(signature: signatures.Signature, batch_sizes: Sequence[in
 
 def _pair(pair: str, available: Mapping[str, signatures.Signature], batch_sizes: Sequence[int]) -> Target:
     keys = tuple(pair.split(","))
-    if len(set(keys)) != len(keys) or len(keys) < 2:  # noqa: PLR2004 - a pair
+    if len(keys) != 2 or keys[0] == keys[1]:  # noqa: PLR2004 - a pair
         raise errors.OptionError(f"{pair!r} is no pair of two different signatures; write SIGNATURE,SIGNATURE.")
     methods = []
     for key in keys:

@@ -198,9 +198,9 @@ def prepare(plan: Plan, paths: Sequence[str], path: Path, make_pipeline: Callabl
         most = Counter(dead_letters).most_common(_MOST_CAUSES)
         causes = "; ".join(f"{count} times {cause}" for cause, count in most)
         raise errors.ExamplesError(
-            f"{left_out} of {records_read} records cannot feed what is to be called, more than the share of "
-            f"{plan.max_dead_letter_share:g} that may be left out: {causes}. Mend the examples or the mapping, or "
-            "raise --max-dead-letter-share."
+            f"{left_out} of {records_read} records cannot feed what is to be called: {causes}. A share of "
+            f"{plan.max_dead_letter_share:g} may be left out, and never all. Mend the examples or the mapping, or "
+            "raise --max-dead-letter-share (RequestOptions.max_dead_letter_share)."
         )
     return Requests(path, summary["count"], records_read, dead_letters)
 

@@ -1,0 +1,131 @@
+"""Requests of every kind through a real server: what is blessed holds a record for each cell, and starts warm."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from tensorflow.core.protobuf import saved_model_pb2
+
+import infraval
+from infraval import inspection, prediction_logs, spec, verdict
+
+EMBEDDED = spec.ServingSpec(process=spec.ProcessSpec(server="embedded"))
+SIZES = (1, 4)
+
+Calls = set[tuple[str, str]]
+
+
+def _validate(
+    model: Path, examples: Path, output: Path, requests: spec.RequestSpec, sizes: tuple[int, ...] = SIZES
+) -> verdict.Verdict:
+    return infraval.validate(
+        infraval.Job(
+            model,
+            (str(examples),),
+            requests,
+            warmup=spec.WarmupSpec(batch_sizes=sizes),
+            serving=EMBEDDED,
+            output=output,
+        )
+    )
+
+
+def _cells(model: Path) -> list[tuple[str, str, int, int]]:
+    """Signature, method, batch size and number of records of each cell that a warmup file touches."""
+    found = inspection.inspect(model)["warmup"]
+    return sorted((cell["signature"], cell["method"], cell["batch_size"], cell["records"]) for cell in found["cells"])
+
+
+def _each_once(calls: Calls) -> list[tuple[str, str, int, int]]:
+    return sorted((signature, method, size, 1) for (signature, method), size in itertools.product(calls, SIZES))
+
+
+def test_taxi_by_every_method_in_one_run(taxi_model: Path, taxi_examples: Path, tmp_path: Path) -> None:
+    """Declared and stated methods and a pair at two batch sizes: ten cells, and a second boot replays these ten."""
+    requests = spec.RequestSpec(
+        ("predict", "classification", "regression", "serving_default:classify"),
+        multi_inference=("classification,regression",),
+    )
+    judged = _validate(taxi_model, taxi_examples / "Split-eval" / "*", tmp_path / "out", requests)
+
+    assert judged.blessed, judged.reasons
+    calls = {
+        ("predict", "predict"),
+        ("classification", "classify"),
+        ("regression", "regress"),
+        ("serving_default", "classify"),
+        ("classification,regression", "multi_inference"),
+    }
+    assert _cells(tmp_path / "out" / "stamped_model") == _each_once(calls)
+    assert Counter(outcome.code for outcome in judged.outcomes) == {"OK": 10}
+
+    again = infraval.validate(infraval.Job(tmp_path / "out" / "stamped_model", serving=EMBEDDED))
+    assert again.blessed, again.reasons
+    assert again.warmup == verdict.Warmup(records=10, records_replayed=10, from_model=10)
+
+
+def test_each_signature_of_the_sink_in_one_run(
+    sink_model: Path, sink_examples: Path, sink_features: tuple[str, ...], tmp_path: Path
+) -> None:
+    """Nine by Predict, mapped by hand and by name, whole records, texts, images, integers; and what can be stated."""
+    requests = spec.RequestSpec(
+        ("all", "classify:classify", "regress:regress"),
+        multi_inference=("classify,regress",),
+        features=sink_features,
+    )
+    judged = _validate(sink_model, sink_examples, tmp_path / "out", requests)
+
+    assert judged.blessed, judged.reasons
+    nine = ("classify", "dynamic", "images", "logs", "regress", "scalar", "serving_default", "strings", "two_inputs")
+    calls = {(key, "predict") for key in nine}
+    calls |= {("classify", "classify"), ("regress", "regress"), ("classify,regress", "multi_inference")}
+    assert _cells(tmp_path / "out" / "stamped_model") == _each_once(calls)
+    assert judged.examples == verdict.Examples(records_read=50)
+    assert judged.warmup.records_replayed == len(judged.outcomes) == 24
+
+
+def test_examples_of_several_shapes_are_all_answered(
+    sink_model: Path, sink_examples: Path, sink_features: tuple[str, ...], tmp_path: Path
+) -> None:
+    """An input of unknown size gets a request for each shape; what `all` leaves out is in the verdict."""
+    requests = spec.RequestSpec(("all",), num_examples=50, features=("dynamic/x=series", *sink_features[1:]))
+    judged = _validate(sink_model, sink_examples, tmp_path / "out", requests, (3,))
+
+    assert judged.blessed, judged.reasons
+    shapes = Counter(
+        log.predict_log.request.inputs["x"].tensor_shape.dim[1].size
+        for log in prediction_logs.read(tmp_path / "out" / "stamped_model" / spec.WARMUP_FILE)
+        if log.predict_log.request.model_spec.signature_name == "dynamic"
+    )
+    assert shapes == {1: 6, 2: 6, 3: 6}
+    assert judged.examples is not None
+    assert list(judged.examples.left_out) == ["two_inputs"]
+
+
+@pytest.fixture
+def two_graphs(sink_model: Path, tmp_path: Path) -> Path:
+    """The sink with a second MetaGraphDef, tagged `serve` and `alternative`, that calls `strings` by another name."""
+    model = tmp_path / "two_graphs"
+    saved_model = saved_model_pb2.SavedModel.FromString((sink_model / "saved_model.pb").read_bytes())
+    second = saved_model.meta_graphs.add()
+    second.CopyFrom(saved_model.meta_graphs[0])
+    second.meta_info_def.tags.append("alternative")
+    second.signature_def["alternative_strings"].CopyFrom(second.signature_def.pop("strings"))
+    (model / "variables").mkdir(parents=True)
+    (model / "saved_model.pb").write_bytes(saved_model.SerializeToString())
+    for path in (sink_model / "variables").iterdir():
+        (model / "variables" / path.name).write_bytes(path.read_bytes())
+    return model
+
+
+def test_the_second_of_two_tag_sets(two_graphs: Path, sink_examples: Path, tmp_path: Path) -> None:
+    """Requests are built for the named MetaGraphDef, and it is the one that the server loads."""
+    requests = spec.RequestSpec(("alternative_strings",), tag_set=("alternative", "serve"))
+    judged = _validate(two_graphs, sink_examples, tmp_path / "out", requests)
+
+    assert judged.blessed, judged.reasons
+    assert [outcome.cell.signature for outcome in judged.outcomes] == ["alternative_strings"] * 2
+    assert judged.warmup.records_replayed == 2
