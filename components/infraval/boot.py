@@ -32,6 +32,7 @@ class Boot:
       records_replayed: warmup records that the server says it replayed.
       outcomes: of the requests.
       death: how the server ended while it answered; None if it did not.
+      latencies: by cell, if they were asked for.
     """
 
     server: base.ServerIdentity
@@ -40,6 +41,7 @@ class Boot:
     records_replayed: int | None = None
     outcomes: tuple[verdict.Outcome, ...] = ()
     death: str | None = None
+    latencies: tuple[verdict.Latency, ...] = ()
 
     @property
     def definite(self) -> bool:
@@ -76,8 +78,14 @@ class Booter:
         self._progress = progress
         self._boots = 0
 
-    def boot_until_definite(self, logs: Sequence[prediction_log_pb2.PredictionLog]) -> tuple[Boot, int]:
+    def boot_until_definite(
+        self, logs: Sequence[prediction_log_pb2.PredictionLog], *, measure: bool = False
+    ) -> tuple[Boot, int]:
         """Boots the model and sends the requests, again if the server is lost, crashes or takes too long.
+
+        Args:
+          logs: the requests.
+          measure: time the first requests, one at a time, before all of them are sent.
 
         Returns:
           The last boot, and the number of tries.
@@ -89,16 +97,16 @@ class Booter:
         most = self._validation.num_tries
         for tries in range(1, most):
             try:
-                boot = self._boot(logs, tries)
+                boot = self._boot(logs, tries, measure=measure)
             except errors.ServerLostError as error:
                 self._progress(f"Try {tries} of {most} came to no result. {error}")
                 continue
             if boot.definite:
                 return boot, tries
             self._progress(f"Try {tries} of {most} failed, trying again")
-        return self._boot(logs, most), most
+        return self._boot(logs, most, measure=measure), most
 
-    def _boot(self, logs: Sequence[prediction_log_pb2.PredictionLog], tries: int) -> Boot:
+    def _boot(self, logs: Sequence[prediction_log_pb2.PredictionLog], tries: int, *, measure: bool) -> Boot:
         self._boots += 1
         started = time.monotonic()
         with (
@@ -117,6 +125,7 @@ class Booter:
             load_time_s = time.monotonic() - started
             replayed = serving_log.warmup_records_read(sandbox.log())
             self._progress(f"AVAILABLE after {load_time_s:.1f} s, warmup records replayed: {replayed or 0}")
+            latencies = replayer.measure(logs, connection, self._validation) if measure else ()
             if logs:
                 self._progress(f"Sending requests: {len(logs)}")
             outcomes = replayer.replay(
@@ -126,7 +135,7 @@ class Booter:
             if ended is not None:
                 _check_ops(sandbox.log(), server)
             death = None if ended is None else _death(ended, server)
-            return Boot(server, None, load_time_s, replayed, outcomes, death)
+            return Boot(server, None, load_time_s, replayed, outcomes, death, latencies)
 
     def _load_failure(self, sandbox: base.Sandbox, ended: base.ServerExit, tries: int) -> load.Refused | load.Crashed:
         """What a server that ended while loading says about the model; raises if it says nothing about it."""

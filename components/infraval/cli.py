@@ -126,6 +126,11 @@ def commands() -> None:
     show_default=True,
     help="The warmup file never holds more.",
 )
+@click.option(
+    "--compare-cold",
+    is_flag=True,
+    help="Boot once without the warmup file as well, and report the first requests of both boots.",
+)
 @click.option("--no-warmup", is_flag=True, help="Only validate; the model gets no new warmup records.")
 @click.option(
     "--platform",
@@ -191,6 +196,7 @@ def validate(
     batching_parameters_file: Path | None,
     existing_warmup: str,
     max_warmup_records: int,
+    compare_cold: bool,
     no_warmup: bool,
     platform: str,
     model_name: str,
@@ -224,6 +230,7 @@ def validate(
             seed=seed,
             existing=spec.ExistingWarmup(existing_warmup),
             max_records=max_warmup_records,
+            compare_cold=compare_cold,
         )
         serving = spec.ServingSpec(spec.Platform(platform), model_name, spec.ProcessSpec(server, import_ops))
         limits = spec.ValidationSpec(max_loading_time, num_tries, request_timeout, concurrency)

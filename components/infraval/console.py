@@ -12,6 +12,8 @@ import rich.console
 import rich.markup
 import rich.table
 
+_WIDE = 120
+
 
 @contextlib.contextmanager
 def progress() -> Iterator[Callable[[str], None]]:
@@ -26,7 +28,7 @@ def progress() -> Iterator[Callable[[str], None]]:
 
 def show_report(found: dict[str, Any]) -> None:
     """Prints what `bless.report.to_dict` made of a verdict: reasons, server, latencies by cell."""
-    console = rich.console.Console(highlight=False, soft_wrap=True)
+    console = _console()
     colour = "green" if found["verdict"] == "BLESSED" else "red"
     console.print(f"[bold {colour}]{found['verdict']}[/]")
     for reason in found["reasons"]:
@@ -40,12 +42,14 @@ def show_report(found: dict[str, Any]) -> None:
             warm = "without its warmup file, with which the server refuses it"
         console.print(f"load    {found['load_time_s']:.1f} s, {warm}")
     if found["requests"]:
-        console.print(_cells(found["requests"]))
+        console.print(_requests_table(found["requests"]))
+    if found["cold"]:
+        console.print(cold_table(found["cold"]))
 
 
 def show_inspection(found: dict[str, Any]) -> None:
     """Prints what `inspection.inspect` found."""
-    console = rich.console.Console(highlight=False, soft_wrap=True)
+    console = _console()
     table = rich.table.Table("signature", "method", "inputs", "outputs", box=rich.box.SIMPLE_HEAD)
     for key, signature in found["signatures"].items():
         sides = (
@@ -59,28 +63,56 @@ def show_inspection(found: dict[str, Any]) -> None:
         console.print("No warmup file: the model starts cold.")
         return
     console.print(f"Warmup file: {warmup['records']} records")
-    table = rich.table.Table("signature", "method", "batch size", "records", box=rich.box.SIMPLE_HEAD)
+    table = _table("cell", "batch size", "records")
     for cell in warmup["cells"]:
-        table.add_row(*(rich.markup.escape(str(cell[key])) for key in ("signature", "method", "batch_size", "records")))
+        table.add_row(_cell(cell), str(cell["batch_size"]), str(cell["records"]))
     console.print(table)
 
 
-def _cells(requests: list[dict[str, Any]]) -> rich.table.Table:
-    by_cell: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
+def cold_table(cold: dict[str, Any]) -> rich.table.Table:
+    """First request without and with the warmup file, each from a boot of its own, against the steady median."""
+    table = _table("cell", "batch size", "cold first ms", "warm first ms", "steady ms", "cold/steady", "warm/steady")
+    for cell in cold["cells"]:
+        firsts = (cell["cold_first_ms"], cell["warm_first_ms"])
+        table.add_row(
+            _cell(cell),
+            str(cell["batch_size"]),
+            *(f"{milliseconds:.1f}" for milliseconds in (*firsts, cell["steady_ms"])),
+            *(f"{milliseconds / cell['steady_ms']:.1f}" for milliseconds in firsts),
+        )
+    return table
+
+
+def _requests_table(requests: list[dict[str, Any]]) -> rich.table.Table:
+    by_cell: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for request in requests:
-        by_cell.setdefault((request["signature"], request["method"], str(request["batch_size"])), []).append(request)
-    table = rich.table.Table(box=rich.box.SIMPLE_HEAD)
-    for column in ("signature", "method"):
-        table.add_column(column, overflow="fold")
-    for column in ("batch size", "answered", "first ms", "median ms"):
-        table.add_column(column, justify="right")
+        by_cell.setdefault((_cell(request), str(request["batch_size"])), []).append(request)
+    table = _table("cell", "batch size", "answered", "first ms", "median ms")
     for cell, results in by_cell.items():
         latencies = [result["latency_ms"] for result in results]
-        answered = sum(result["code"] == "OK" for result in results)
         table.add_row(
-            *map(rich.markup.escape, cell),
-            f"{answered}/{len(results)}",
+            *cell,
+            f"{sum(result['code'] == 'OK' for result in results)}/{len(results)}",
             f"{latencies[0]:.1f}",
             f"{statistics.median(latencies):.1f}",
         )
     return table
+
+
+def _table(label: str, *numbers: str) -> rich.table.Table:
+    table = rich.table.Table(box=rich.box.SIMPLE_HEAD)
+    table.add_column(label, overflow="fold")
+    for column in numbers:
+        table.add_column(column, justify="right")
+    return table
+
+
+def _cell(found: dict[str, Any]) -> str:
+    """A cell as the command line spells it."""
+    return rich.markup.escape(f"{found['signature']}:{found['method']}")
+
+
+def _console() -> rich.console.Console:
+    console = rich.console.Console(highlight=False, soft_wrap=True)
+    # Whoever reads a pipe has no 80 columns to keep to.
+    return console if console.is_terminal else rich.console.Console(highlight=False, soft_wrap=True, width=_WIDE)

@@ -45,7 +45,8 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         Args:
           input_dict: `model`, one Model; `examples`, any number of Examples or none.
           output_dict: `blessing`, one InfraBlessing. Gets the int custom properties `blessed` and, if it holds a
-            model, `has_model` (what Pusher reads), and `verdict`, `reasons` and `server` for people.
+            model, `has_model` (what Pusher reads), and for people `verdict`, `reasons`, `server`, `model_digest`,
+            `load_time_s`, `warmup_records`, `requests` and `requests_failed`.
           exec_properties: see `component.WarmupInfraValidatorSpec`; each a JSON string or absent.
 
         Raises:
@@ -216,6 +217,12 @@ def _set_properties(blessing: types.Artifact, judged: verdict.Verdict) -> None:
     """Pusher acts on these, so they are set last, once everything is in place."""
     blessing.set_string_custom_property("verdict", report.to_dict(judged)["verdict"])
     blessing.set_string_custom_property("reasons", "\n".join(reason.message for reason in judged.reasons))
+    blessing.set_string_custom_property("model_digest", f"sha256:{judged.digest}")
+    if judged.load_time_s is not None:
+        blessing.set_float_custom_property("load_time_s", judged.load_time_s)
+    blessing.set_int_custom_property("warmup_records", judged.warmup.records)
+    blessing.set_int_custom_property("requests", len(judged.outcomes))
+    blessing.set_int_custom_property("requests_failed", sum(not outcome.ok for outcome in judged.outcomes))
     blessing.set_string_custom_property("server", f"{judged.server.name} {judged.server.version}")
     if judged.blessed:
         blessing.set_int_custom_property("has_model", 1)

@@ -198,6 +198,7 @@ class WarmupSpec(JsonSpec):
       seed: another seed draws another sample; the same one always draws the same.
       existing: what to do with a warmup file that came with the model.
       max_records: the warmup file never holds more records than this, at most 1000.
+      compare_cold: boot once more, without the warmup file, and report the first requests of both boots.
     """
 
     batch_sizes: tuple[int, ...] = ()
@@ -205,6 +206,7 @@ class WarmupSpec(JsonSpec):
     seed: int = 0
     existing: ExistingWarmup = ExistingWarmup.MERGE
     max_records: int = MAX_WARMUP_RECORDS
+    compare_cold: bool = False
 
     def __post_init__(self) -> None:
         _require(isinstance(self.batch_sizes, tuple), f"batch_sizes has to be a list, not {self.batch_sizes!r}.")

@@ -110,7 +110,8 @@ def _judge(
     examples: verdict.Examples | None,
 ) -> verdict.Verdict:
     digest = staging.digest(staged)
-    booted, tries = booter.boot_until_definite(logs)
+    cold = _boot_cold(booter, staged, logs) if job.warmup.compare_cold and written.records else None
+    booted, tries = booter.boot_until_definite(logs, measure=cold is not None)
     written = dataclasses.replace(written, records_replayed=booted.records_replayed)
     if isinstance(booted.failure, load.Refused) and staging.warmup_file(staged).exists():
         booted, reasons = _judge_without_warmup(booter, staged, logs, booted, booted.failure, written)
@@ -128,7 +129,23 @@ def _judge(
         examples=examples,
         outcomes=booted.outcomes,
         digest=digest,
+        cold=_compare(cold, booted),
     )
+
+
+def _boot_cold(booter: boot.Booter, staged: Path, logs: Sequence[prediction_log_pb2.PredictionLog]) -> boot.Boot:
+    """Boots the staged model with its warmup file out of the way."""
+    path, aside = staging.warmup_file(staged), staged.parent.with_name("warmup")
+    path.rename(aside)
+    booted, _ = booter.boot_until_definite(logs, measure=True)
+    aside.rename(path)
+    return booted
+
+
+def _compare(cold: boot.Boot | None, warm: boot.Boot) -> verdict.Cold | None:
+    if cold is None or cold.load_time_s is None or not warm.latencies:
+        return None
+    return verdict.Cold(cold.load_time_s, cold.latencies, warm.latencies)
 
 
 def _judge_without_warmup(

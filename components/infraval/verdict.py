@@ -85,6 +85,36 @@ class Warmup:
 
 
 @dataclasses.dataclass(frozen=True)
+class Latency:
+    """How long a cell takes in one boot.
+
+    Attributes:
+      cell: the cell.
+      first_s: seconds of its first request since the boot.
+      steady_s: median seconds of the same request repeated.
+    """
+
+    cell: spec.Cell
+    first_s: float
+    steady_s: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Cold:
+    """The same model booted without its warmup file.
+
+    Attributes:
+      load_time_s: seconds until it was AVAILABLE.
+      cold: latencies of that boot, by cell.
+      warm: latencies of the boot with the warmup file, by cell.
+    """
+
+    load_time_s: float
+    cold: tuple[Latency, ...]
+    warm: tuple[Latency, ...]
+
+
+@dataclasses.dataclass(frozen=True)
 class Examples:
     """Where the requests came from.
 
@@ -112,6 +142,7 @@ class Verdict:
       examples: the source of the requests; None if none were given.
       outcomes: one for each request sent, in the order of the requests.
       digest: SHA-256 of the staged model directory, as hex.
+      cold: the comparison with a cold boot; None if none was asked for, or the model did not serve.
     """
 
     reasons: tuple[Reason, ...]
@@ -122,6 +153,7 @@ class Verdict:
     examples: Examples | None
     outcomes: tuple[Outcome, ...]
     digest: str
+    cold: Cold | None = None
 
     @property
     def blessed(self) -> bool:

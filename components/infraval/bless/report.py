@@ -30,6 +30,7 @@ def to_dict(judged: verdict.Verdict) -> dict[str, Any]:
             "records_from_model": judged.warmup.from_model,
             "records_dropped": judged.warmup.dropped,
         },
+        "cold": None if judged.cold is None else _cold(judged.cold),
         "examples": None
         if judged.examples is None
         else {
@@ -44,11 +45,34 @@ def to_dict(judged: verdict.Verdict) -> dict[str, Any]:
                 "batch_size": outcome.cell.batch_size,
                 "code": outcome.code,
                 "message": outcome.message,
-                "latency_ms": round(outcome.latency_s * 1000, 3),
+                "latency_ms": _ms(outcome.latency_s),
             }
             for outcome in judged.outcomes
         ],
     }
+
+
+def _cold(cold: verdict.Cold) -> dict[str, Any]:
+    warm = {latency.cell: latency for latency in cold.warm}
+    return {
+        "load_time_s": cold.load_time_s,
+        "cells": [
+            {
+                "signature": latency.cell.signature,
+                "method": latency.cell.method.value,
+                "batch_size": latency.cell.batch_size,
+                "cold_first_ms": _ms(latency.first_s),
+                "warm_first_ms": _ms(warm[latency.cell].first_s),
+                "steady_ms": _ms(warm[latency.cell].steady_s),
+            }
+            for latency in cold.cold
+            if latency.cell in warm
+        ],
+    }
+
+
+def _ms(seconds: float) -> float:
+    return round(seconds * 1000, 3)
 
 
 def write(judged: verdict.Verdict, output: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import time
 from collections.abc import Callable, Iterable
 from concurrent import futures
@@ -10,6 +11,46 @@ from tensorflow_serving.apis import prediction_log_pb2
 
 from infraval import prediction_logs, redaction, spec, verdict
 from infraval.replay import client
+
+_REPEATS = 20
+"""Requests behind the first one that a steady latency is the median of."""
+
+
+def measure(
+    logs: Iterable[prediction_log_pb2.PredictionLog],
+    connection: client.Client,
+    validation: spec.ValidationSpec,
+    clock: Callable[[], float] = time.perf_counter,
+) -> tuple[verdict.Latency, ...]:
+    """Times the first request of every cell and then the same one again and again, one at a time.
+
+    Args:
+      logs: the first one of each cell is sent; has to come before any other request of the boot.
+      connection: to the served model.
+      validation: how long each request may take.
+      clock: seconds.
+
+    Returns:
+      The latencies by cell; cells whose first request is not answered are missing.
+    """
+    first_of: dict[spec.Cell | None, prediction_log_pb2.PredictionLog] = {}
+    for log in logs:
+        first_of.setdefault(prediction_logs.cell(log), log)
+    firsts = {}
+    for cell, log in first_of.items():
+        started = clock()
+        code, _ = connection.send(log, validation.request_timeout_s)
+        if code == "OK" and cell is not None:
+            firsts[cell] = clock() - started
+    latencies = []
+    for cell, first_s in firsts.items():
+        repeats = []
+        for _ in range(_REPEATS):
+            started = clock()
+            connection.send(first_of[cell], validation.request_timeout_s)
+            repeats.append(clock() - started)
+        latencies.append(verdict.Latency(cell, first_s, statistics.median(repeats)))
+    return tuple(latencies)
 
 
 def replay(
