@@ -240,3 +240,36 @@ def test_the_report_on_disk_is_the_verdict(upper_model: Path, secret_examples: P
     assert [request["code"] for request in report["requests"]] == ["OK"] * 3
     assert report["model_digest"] == f"sha256:{judged.digest}"
     assert report["examples"] == {"records_read": 3, "dead_letters": {}, "left_out": {}}
+
+    assert report["examples"] == {"records_read": 3, "dead_letters": {}}
+
+
+def test_cold_is_compared_with_warm_only_if_asked_for(upper_model: Path, secret_examples: Path, tmp_path: Path) -> None:
+    """Every cell has its first request of a boot without the file, one of a boot with it, and a steady median."""
+    compared = _validate(
+        upper_model, secret_examples, tmp_path / "compared", warmup=spec.WarmupSpec((1, 2), compare_cold=True)
+    )
+    plain = _validate(upper_model, secret_examples, tmp_path / "plain", warmup=spec.WarmupSpec((1, 2)))
+
+    assert plain.cold is None
+    assert compared.cold is not None
+    cells = [spec.Cell("serving_default", spec.Method.PREDICT, size) for size in (1, 2)]
+    assert [latency.cell for latency in compared.cold.cold] == cells
+    assert [latency.cell for latency in compared.cold.warm] == cells
+    # The very first request of a cold boot initializes the graph; one of a warm boot finds it done.
+    assert compared.cold.cold[0].first_s > compared.cold.warm[0].first_s
+    # What is published is what was judged: the file was put back.
+    assert compared.digest == plain.digest
+    assert _records(tmp_path / "compared" / "stamped_model") == _records(tmp_path / "plain" / "stamped_model")
+    report = json.loads((tmp_path / "compared" / "report.json").read_text())
+    assert [set(cell) for cell in report["cold"]["cells"]] == [
+        {"signature", "method", "batch_size", "cold_first_ms", "warm_first_ms", "steady_ms"}
+    ] * 2
+
+
+def test_a_model_that_does_not_serve_has_nothing_to_compare(penguin_model: Path, secret_examples: Path) -> None:
+    """The verdict does not depend on whether a comparison was asked for."""
+    judged = _validate(penguin_model, secret_examples, warmup=spec.WarmupSpec(compare_cold=True))
+
+    assert judged.cold is None
+    assert judged.reasons[0].gate is verdict.Gate.RESPONSES
