@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from tfx import types
+from tfx.components.pusher.component import Pusher
 from tfx.dsl.components.base import base_beam_component, executor_spec
 from tfx.orchestration import data_types
 from tfx.proto import infra_validator_pb2
 from tfx.types import component_spec, standard_artifacts
 
 from infraval import executor, spec
+
+_log = logging.getLogger(__name__)
 
 
 class WarmupInfraValidatorSpec(component_spec.ComponentSpec):
@@ -88,6 +92,26 @@ class WarmupInfraValidator(base_beam_component.BaseBeamComponent):
                 blessing=types.Channel(type=standard_artifacts.InfraBlessing),
             )
         )
+        # Whether a RuntimeParameter asks for one is not known before the run; it is taken to.
+        self._makes_warmup = examples is not None and getattr(request_spec, "make_warmup", True)
+
+    def add_downstream_node(self, downstream_node: Any) -> None:
+        """Warns of a Pusher that would push the model without its warmup file.
+
+        Pipelines call it for whatever depends on the blessing. No other place sees both: a running executor is told
+        the ids of the nodes behind its own, not their inputs.
+
+        Args:
+          downstream_node: a node that runs after this one.
+        """
+        super().add_downstream_node(downstream_node)
+        if self._makes_warmup and isinstance(downstream_node, Pusher) and "model" in downstream_node.inputs:
+            _log.warning(
+                "%s is given `model`, so it will push that one, which starts cold. Leave `model` out, and it pushes "
+                "the copy with the warmup file that %s hands on.",
+                downstream_node.id,
+                self.id,
+            )
 
 
 def _as_json(given: spec.JsonSpec | data_types.RuntimeParameter | None) -> Any:
