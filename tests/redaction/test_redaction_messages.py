@@ -86,3 +86,10 @@ def test_the_most_specific_message_is_taken() -> None:
     text = "Key: tips.  Data types don't match. Expected type: float, Data type: int64"
     assert Redactor(names=["tips"]).message(text) == text
     assert Redactor(names=["tips"]).message("Key: tips.  John Smith") == f"Key: tips.  {REDACTED}"
+
+
+def test_functions_before_a_message_do_not_hide_it() -> None:
+    """An eager call puts the functions it runs in before the text; the text is known all the same."""
+    text = "{{function_node __wrapped__LookupTable}} {{function_node inner}} Table not initialized."
+
+    assert Redactor().message(text) == "Table not initialized."

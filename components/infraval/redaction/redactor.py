@@ -28,6 +28,7 @@ _STATUS = re.compile(rf"(?:{'|'.join(spelling for code in STATUS_CODES for spell
 # What TensorFlow's Python session puts before a message, and its allocator after one.
 _FRAMING = re.compile(
     r"\AGraph execution error:\n\n(?:Detected at node .*?\nNode: '[^'\n]*'\n)?"
+    r"|\A(?:\{\{function_node [^{}\n]*\}\} ?)+(?!\{)"
     r"|\nHint: If you want to see a list of allocated tensors when OOM happens, add "
     r"report_tensor_allocations_upon_oom to RunOptions for current allocation info\."
     r"(?: This isn't available when running in Eager mode\.)?\n?",
