@@ -13,8 +13,8 @@ setup: .venv/complete ## make .venv with everything the project needs
 .venv/complete: requirements/lock.txt requirements/install.sh setup.py
 	@requirements/install.sh
 
-demo: setup ## run the pipeline on Chicago-taxi data: validate a model, push it with its warmup
-	@$(PYTHON) pipeline/run_local.py
+demo: setup ## run the digits pipeline: train, evaluate, validate, push warm (FLAGS=--clean, FLAGS=--verbose)
+	@$(PYTHON) pipeline/run_local.py $(FLAGS)
 
 check: setup ## linters, formatter, types, import contracts
 	$(PYTHON) -m ruff check .

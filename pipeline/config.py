@@ -1,16 +1,21 @@
-"""Where the demo's data comes from and where its results go."""
+"""Where everything of the demo goes, and what its model has to reach."""
 
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 from pathlib import Path
 
-NAME = "taxi"
+NAME = "digits"
 """Of the pipeline, and of the model that it pushes."""
+
+MIN_ACCURACY = 0.95
+"""On the eval split; below it Evaluator does not bless the model."""
 
 RESULTS = Path(__file__).resolve().parents[1] / "demo"
 """Everything the demo writes; `make clean` removes it."""
+
+TRAINER_MODULE = Path(__file__).resolve().with_name("modules") / "digits_trainer.py"
+"""TFX packs it, and whatever Python files are next to it, for Trainer."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,10 +23,15 @@ class Locations:
     """Places below the folder of the results.
 
     Attributes:
-      results: that folder.
+      results: that folder, absolute.
     """
 
     results: Path
+
+    @property
+    def examples(self) -> Path:
+        """The images as tf.Examples, a TFRecord file a split."""
+        return self.results / "examples"
 
     @property
     def pipeline_root(self) -> Path:
@@ -34,14 +44,11 @@ class Locations:
         return self.results / "metadata.sqlite"
 
     @property
+    def log(self) -> Path:
+        """What TFX, Beam and TensorFlow said in the latest run."""
+        return self.results / "log.txt"
+
+    @property
     def serving_model(self) -> Path:
         """A model base path with numbered versions, ready for `tensorflow_model_server` or `infraval serve`."""
         return self.results / "serving_model" / NAME
-
-
-def tfx_testdata() -> Path:
-    """The Chicago-taxi Examples and the models that the tfx wheel carries."""
-    found = importlib.util.find_spec("tfx")
-    if found is None or found.origin is None:
-        raise ModuleNotFoundError("The demo needs tfx: pip install 'tfx-infraval[tfx]'.")
-    return Path(found.origin).parent / "components" / "testdata"
