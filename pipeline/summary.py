@@ -7,7 +7,6 @@ import json
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import rich.box
 import rich.console
@@ -17,6 +16,7 @@ from ml_metadata import metadata_store
 from ml_metadata.proto import metadata_store_pb2
 
 import config
+from infraval.console import cold_table
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,20 +128,7 @@ def _show_validation(validator: Component, console: rich.console.Console) -> Non
     if report["cold"] is None:
         console.print("  not compared")
     else:
-        console.print(_cold_table(report["cold"]["cells"]))
-
-
-def _cold_table(cells: Sequence[Mapping[str, Any]]) -> rich.table.Table:
-    """Narrow enough for 80 columns."""
-    table = rich.table.Table("signature", "method", box=rich.box.SIMPLE_HEAD)
-    for column in ("batch size", "cold ms", "warm ms", "steady ms"):
-        table.add_column(column, justify="right")
-    for cell in cells:
-        latencies = (cell["cold_first_ms"], cell["warm_first_ms"], cell["steady_ms"])
-        table.add_row(
-            cell["signature"], cell["method"], str(cell["batch_size"]), *(f"{latency:.1f}" for latency in latencies)
-        )
-    return table
+        console.print(cold_table(report["cold"]))
 
 
 def _show_pushed(pusher: Component, locations: config.Locations, console: rich.console.Console) -> bool:

@@ -44,6 +44,7 @@ def show_report(found: dict[str, Any]) -> None:
     if found["requests"]:
         console.print(_requests_table(found["requests"]))
     if found["cold"]:
+        console.print("First request of a fresh server, without (cold) and with (warm) the warmup file:")
         console.print(cold_table(found["cold"]))
 
 
@@ -70,16 +71,11 @@ def show_inspection(found: dict[str, Any]) -> None:
 
 
 def cold_table(cold: dict[str, Any]) -> rich.table.Table:
-    """First request without and with the warmup file, each from a boot of its own, against the steady median."""
-    table = _table("cell", "batch size", "cold first ms", "warm first ms", "steady ms", "cold/steady", "warm/steady")
+    """First request without (cold) and with (warm) the warmup file, each of a fresh boot, and the steady median."""
+    table = _table("cell", "batch size", "cold ms", "warm ms", "steady ms")
     for cell in cold["cells"]:
-        firsts = (cell["cold_first_ms"], cell["warm_first_ms"])
-        table.add_row(
-            _cell(cell),
-            str(cell["batch_size"]),
-            *(f"{milliseconds:.1f}" for milliseconds in (*firsts, cell["steady_ms"])),
-            *(f"{milliseconds / cell['steady_ms']:.1f}" for milliseconds in firsts),
-        )
+        milliseconds = (cell["cold_first_ms"], cell["warm_first_ms"], cell["steady_ms"])
+        table.add_row(_cell(cell), str(cell["batch_size"]), *(f"{each:.1f}" for each in milliseconds))
     return table
 
 

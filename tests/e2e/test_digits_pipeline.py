@@ -174,6 +174,10 @@ def test_the_metadata_says_what_pusher_acted_on(store: metadata_store.MetadataSt
     assert properties["verdict"].string_value == "BLESSED"
     assert properties["reasons"].string_value == ""
     assert properties["server"].string_value.startswith("infraval embedded server")
+    assert properties["model_digest"].string_value.startswith("sha256:")
+    assert properties["load_time_s"].double_value > 0
+    figures = ("warmup_records", "requests", "requests_failed")
+    assert [properties[figure].int_value for figure in figures] == [len(CELLS), len(CELLS), 0]
 
     (model_blessing,) = store.get_artifacts_by_type("ModelBlessing")
     assert model_blessing.custom_properties["blessed"].int_value == 1
@@ -195,7 +199,7 @@ def test_the_warmup_file_is_what_makes_the_first_requests_fast(
     rows = [line.split() for line in demo.stdout.splitlines()]
     for cell in cells:
         latencies = [f"{cell[key]:.1f}" for key in ("cold_first_ms", "warm_first_ms", "steady_ms")]
-        assert [cell["signature"], cell["method"], str(cell["batch_size"]), *latencies] in rows
+        assert [f"{cell['signature']}:{cell['method']}", str(cell["batch_size"]), *latencies] in rows
 
 
 def test_the_output_is_for_people(demo: subprocess.CompletedProcess[str], results: Path, version: Path) -> None:
