@@ -241,8 +241,6 @@ def test_the_report_on_disk_is_the_verdict(upper_model: Path, secret_examples: P
     assert report["model_digest"] == f"sha256:{judged.digest}"
     assert report["examples"] == {"records_read": 3, "dead_letters": {}, "left_out": {}}
 
-    assert report["examples"] == {"records_read": 3, "dead_letters": {}}
-
 
 def test_cold_is_compared_with_warm_only_if_asked_for(upper_model: Path, secret_examples: Path, tmp_path: Path) -> None:
     """Every cell has its first request of a boot without the file, one of a boot with it, and a steady median."""
