@@ -27,6 +27,11 @@ def judged() -> verdict.Verdict:
             verdict.Outcome(spec.Cell("classification", spec.Method.CLASSIFY, 11), "INTERNAL", "no\udcff", 12.0),
         ),
         digest="ab" * 32,
+        cold=verdict.Cold(
+            load_time_s=1.25,
+            cold=(verdict.Latency(spec.Cell("predict", spec.Method.PREDICT, 10), 0.3, 0.002),),
+            warm=(verdict.Latency(spec.Cell("predict", spec.Method.PREDICT, 10), 0.0015, 0.001),),
+        ),
     )
 
 
@@ -45,6 +50,19 @@ def test_the_documented_keys(judged: verdict.Verdict, tmp_path: Path) -> None:
             "tries": 3,
             "load_time_s": 1.5,
             "warmup": {"records": 4, "records_replayed": 5, "records_from_model": 6, "records_dropped": 7},
+            "cold": {
+                "load_time_s": 1.25,
+                "cells": [
+                    {
+                        "signature": "predict",
+                        "method": "predict",
+                        "batch_size": 10,
+                        "cold_first_ms": 300.0,
+                        "warm_first_ms": 1.5,
+                        "steady_ms": 1.0,
+                    }
+                ],
+            },
             "examples": {
                 "records_read": 8,
                 "dead_letters": {"not a tf.Example": 9},
