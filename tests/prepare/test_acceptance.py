@@ -115,3 +115,16 @@ def test_a_record_has_to_feed_every_target(change: Callable[[], bytes], cause: s
     assert cause in found
     assert SECRET.decode() not in found
     assert count == 1
+
+
+def test_what_only_tensorflow_cannot_parse_is_looked_at_alone() -> None:
+    """A Feature with a field of a later version in front; TensorFlow's message quotes bytes that are no text."""
+    entry = b"\x0a\x01z\x12\x02\x48\x01"
+    features = b"\x0a" + bytes([len(entry)]) + entry
+    odd = record(y=[b"\xff\x80"]) + b"\x0a" + bytes([len(features)]) + features
+    wanted = tensors.DenseInput("z", "z", "float", ())
+    dead_letters: Counter[str] = Counter()
+    assert list(acceptance.Acceptance([DENSE, OTHER]).accepted([odd], dead_letters)) == [odd]
+    target = targets.Target(("z",), spec.Method.PREDICT, dense_inputs=(wanted,))
+    assert list(acceptance.Acceptance([target]).accepted([odd], dead_letters)) == []
+    assert dict(dead_letters) == {"feature 'z' is a list of no kind, input 'z' needs a float_list": 1}

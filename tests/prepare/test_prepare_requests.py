@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tensorflow.core.example import example_pb2
+from tensorflow.core.example import example_pb2, feature_pb2
 from tensorflow_serving.apis import prediction_log_pb2
 
 from infraval import errors, prediction_logs, spec
@@ -172,6 +172,33 @@ def test_the_most_frequent_causes_are_told(
         prepare(
             write_shards([*records, *taxi_records[:3]]), "serving_default", model=sink_model, records=records, share=0.5
         )
+
+
+@pytest.mark.parametrize("second", ["int64_list", "float_list"])
+def test_a_record_that_can_be_read_in_two_ways_is_no_request(
+    second: str, sink_model: Path, write_shards: WriteShards, prepare: Prepare
+) -> None:
+    """A Feature with two lists, as no protobuf library writes it, whether its neighbours are good or bad."""
+
+    def feature(kind: str, *values: float) -> bytes:
+        made = feature_pb2.Feature()
+        getattr(made, kind).value.extend(values)
+        return made.SerializeToString()
+
+    def record(serialized: bytes) -> bytes:
+        entry = b"\x0a\x01x\x12" + bytes([len(serialized)]) + serialized
+        features = b"\x0a" + bytes([len(entry)]) + entry
+        return b"\x0a" + bytes([len(features)]) + features
+
+    good = record(feature("float_list", 1, 2, 3))
+    odd = record(feature("float_list", 1, 2, 3) + feature(second, 4))
+    plan = {"model": sink_model, "records": [good], "num_examples": 9}
+    with pytest.raises(
+        errors.ExamplesError, match=r"sets a field twice .*\(feature 'x' .*\)\. Write the examples anew"
+    ):
+        prepare(write_shards([good, odd], folder="good"), "serving_default", **plan)
+    prepared = prepare(write_shards([good, odd, b"\xff"], folder="bad"), "serving_default", share=0.7, **plan)
+    assert (prepared.count, sum(prepared.dead_letters.values())) == (1, 2)
 
 
 def test_requests_of_several_shapes(

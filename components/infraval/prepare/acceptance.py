@@ -38,7 +38,7 @@ class Acceptance:
             return records
         accepted = []
         for record in records:
-            cause = self._cause_of_rejection(record)
+            cause = self.cause_of_rejection(record)
             if cause is None:
                 accepted.append(record)
             else:
@@ -46,9 +46,12 @@ class Acceptance:
         return accepted
 
     def _all_fit(self, records: Sequence[bytes]) -> bool:
-        return tensors.all_fit(records, self._dense_inputs) if self._dense_inputs else _all_parse(records)
+        return _all_parse(records) and (not self._dense_inputs or tensors.all_fit(records, self._dense_inputs))
 
-    def _cause_of_rejection(self, record: bytes) -> str | None:
+    def cause_of_rejection(self, record: bytes) -> str | None:
+        """Why a record cannot feed every target; None if it can. Names features and inputs, never a value."""
+        if not self._parses:
+            return None
         example = example_pb2.Example()
         try:
             protos.parse(record, example)

@@ -9,8 +9,6 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from google.protobuf import message
-from tensorflow.core.example import example_pb2
 from tensorflow.core.framework import tensor_pb2
 
 from infraval.prepare import signatures
@@ -89,35 +87,21 @@ def cause_of_rejection(features: Any, dense: DenseInput) -> str | None:
 
 
 def all_fit(records: Sequence[bytes], dense_inputs: Sequence[DenseInput]) -> bool:
-    """Whether all records surely are tf.Examples that can feed the inputs; False leaves it open.
+    """Whether all of these tf.Examples surely can feed the inputs; False leaves it open.
 
     Args:
-      records: at least one.
+      records: serialized tf.Examples as protobuf writes them, at least one; where a Feature has two lists, or a list
+        has two parts, TensorFlow's parser sees the first only.
       dense_inputs: at least one.
     """
-    # Whoever runs us may have switched eager execution off.
-    if not (tf.executing_eagerly() and _all_as_protobuf_writes_them(records)):
+    if not tf.executing_eagerly():  # whoever runs us may have switched it off
         return False
     kinds = {dense.feature: tf.io.RaggedFeature(_VALUE_TYPES[_LISTS[dense.dtype]]) for dense in dense_inputs}
     try:
         parsed = tf.io.parse_example(records, kinds)
-    except tf.errors.InvalidArgumentError:
+    except (tf.errors.InvalidArgumentError, UnicodeDecodeError):  # the latter where the message quotes the record
         return False
     return all(_all_rows_fit(parsed[dense.feature], dense) for dense in dense_inputs)
-
-
-def _all_as_protobuf_writes_them(records: Sequence[bytes]) -> bool:
-    """Whether the records are tf.Examples without a field that comes twice, for which their size speaks.
-
-    Of two values that share a oneof, or of a list in two parts, TensorFlow's parser sees the first only.
-    """
-    example = example_pb2.Example()
-    parse, size = example.ParseFromString, example.ByteSize
-    lengths = list(map(len, records))
-    try:
-        return [parse(record) == length and size() for record, length in zip(records, lengths, strict=True)] == lengths
-    except message.DecodeError:
-        return False
 
 
 def _all_rows_fit(rows: tf.RaggedTensor, dense: DenseInput) -> bool:

@@ -135,16 +135,26 @@ class _WriteRequests(beam.DoFn):
 
     def process(self, harvest: _Harvest) -> Iterator[int]:
         count = 0
-        if harvest.sample.records and not harvest.problems:
+        problems = harvest.problems or self._misread(harvest.sample.records)
+        if harvest.sample.records and not problems:
             count = prediction_logs.write(self._path, _build(self._plan, harvest.sample.records))
         summary = {
             "count": count,
             "records_read": harvest.records_read,
             "dead_letters": dict(sorted(harvest.dead_letters.items())),
-            "problems": sorted(harvest.problems),
+            "problems": sorted(problems),
         }
         _summary_path(self._path).write_text(json.dumps(summary), encoding="utf-8")
         yield count
+
+    def _misread(self, records: Sequence[bytes]) -> tuple[str, ...]:
+        """Records that only the check of a whole chunk takes: of a field set twice it sees another value."""
+        accept = acceptance.Acceptance(self._plan.targets)
+        causes = Counter(filter(None, map(accept.cause_of_rejection, records)))
+        return tuple(
+            f"A record sets a field twice and can be read in two ways ({cause}). Write the examples anew."
+            for cause in causes
+        )
 
 
 class PrepareRequests(beam.PTransform):
