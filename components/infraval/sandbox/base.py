@@ -40,11 +40,17 @@ class ServerIdentity:
       name: `tensorflow_model_server` or `infraval embedded server`.
       version: what the server says its version is.
       embedded: whether it is infraval's own stand-in.
+      image: reference of the image it came from, as asked for; empty for a process.
+      image_id: the engine's id of that image, `sha256:…`.
+      image_digest: the registry's `NAME@sha256:…`; empty for an image that came from none.
     """
 
     name: str
     version: str
     embedded: bool
+    image: str = ""
+    image_id: str = ""
+    image_digest: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,10 +60,12 @@ class ServerExit:
     Attributes:
       code: exit code; None if a signal ended it.
       signal: number of that signal; None if it exited by itself.
+      out_of_memory: whether it outgrew the memory limit that its sandbox sets.
     """
 
     code: int | None
     signal: int | None
+    out_of_memory: bool = False
 
 
 @dataclasses.dataclass(frozen=True)

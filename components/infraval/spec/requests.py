@@ -1,27 +1,16 @@
-"""What a validation is asked to do: frozen dataclasses without tfx, TensorFlow or a server in sight.
-
-The executor builds them from TFX's protos and the command line from its options. Those that travel as exec
-properties (`WarmupSpec`, `ProcessSpec`) also have a JSON form, so that a RuntimeParameter can carry them.
-"""
+"""Which requests to build, and which of them become the warmup file."""
 
 from __future__ import annotations
 
 import dataclasses
 import enum
-import json
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from infraval import errors
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
+from infraval.spec import json_spec
 
 DEFAULT_SIGNATURE = "serving_default"
 """TF Serving's meaning of an empty `signature_name` (tf.saved_model.DEFAULT_SERVING_SIGNATURE_DEF_KEY)."""
-
-DEFAULT_MODEL_NAME = "infra-validation-model"
-"""The model name TFX's InfraValidator serves under when its ServingSpec names none."""
 
 MAX_WARMUP_RECORDS = 1000
 """TF Serving refuses a model whose warmup file holds more records (saved_model_warmup_util.h)."""
@@ -65,59 +54,8 @@ class ExistingWarmup(str, enum.Enum):
     """It is shipped as it is; the new requests are only used to validate."""
 
 
-class Platform(str, enum.Enum):
-    """Where the server under test runs."""
-
-    PROCESS = "process"
-    DOCKER = "docker"
-    KUBERNETES = "kubernetes"
-
-
-class JsonSpec:
-    """A frozen dataclass of strings, numbers, enums and tuples of strings or numbers, with a JSON form."""
-
-    def to_json(self) -> str:
-        """This spec as one JSON object with sorted keys; fields that hold their default are left out."""
-        changed = {
-            field.name: getattr(self, field.name)
-            for field in dataclasses.fields(self)  # type: ignore[arg-type]  # subclasses are dataclasses
-            if getattr(self, field.name) != field.default
-        }
-        return json.dumps(changed, sort_keys=True)
-
-    @classmethod
-    def from_json(cls, text: str) -> Self:
-        """Parses what `to_json` wrote, or the same written by hand.
-
-        Raises:
-          OptionError: the text is no JSON object, or has a key or a value that the spec does not take.
-        """
-        try:
-            values = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise errors.OptionError(f"{cls.__name__} is not valid JSON ({error}); give an object.") from None
-        if not isinstance(values, Mapping):
-            raise errors.OptionError(f"{cls.__name__} has to be a JSON object, not {type(values).__name__}.")
-        known = {field.name for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
-        unknown = sorted(set(values) - known)
-        if unknown:
-            raise errors.OptionError(
-                f"{cls.__name__} has no field {', '.join(unknown)}; it has {', '.join(sorted(known))}."
-            )
-        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
-
-
-def _require(condition: bool, message: str) -> None:
-    if not condition:
-        raise errors.OptionError(message)
-
-
-def _whole(value: Any, least: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least
-
-
 def _require_share(value: Any) -> None:
-    _require(
+    json_spec.require(
         isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= 1,
         f"max_dead_letter_share has to be within 0 and 1, not {value!r}.",
     )
@@ -146,20 +84,22 @@ class RequestSpec:
     max_dead_letter_share: float = 0.1
 
     def __post_init__(self) -> None:
-        _require(
+        json_spec.require(
             bool(self.signatures or self.multi_inference),
             "No signature is named; leave the option out to use serving_default.",
         )
         _require_share(self.max_dead_letter_share)
-        _require(
+        json_spec.require(
             len(set(self.signatures)) == len(self.signatures),
             f"A signature is named twice in {', '.join(self.signatures)}; name each once.",
         )
-        _require(_whole(self.num_examples, 1), f"num_examples has to be 1 or more, not {self.num_examples}.")
+        json_spec.require(
+            json_spec.whole(self.num_examples, 1), f"num_examples has to be 1 or more, not {self.num_examples}."
+        )
 
 
 @dataclasses.dataclass(frozen=True)
-class RequestOptions(JsonSpec):
+class RequestOptions(json_spec.JsonSpec):
     """What TFX's RequestSpec proto has no fields for; see `RequestSpec` for the first four.
 
     Attributes:
@@ -179,7 +119,7 @@ class RequestOptions(JsonSpec):
     def __post_init__(self) -> None:
         for name in ("signatures", "multi_inference", "features", "splits"):
             values = getattr(self, name)
-            _require(
+            json_spec.require(
                 isinstance(values, tuple) and all(isinstance(value, str) and value for value in values),
                 f"{name} has to be a list of texts, none empty, not {values!r}.",
             )
@@ -187,7 +127,7 @@ class RequestOptions(JsonSpec):
 
 
 @dataclasses.dataclass(frozen=True)
-class WarmupSpec(JsonSpec):
+class WarmupSpec(json_spec.JsonSpec):
     """What the warmup file has to cover, and how its records are sampled.
 
     Attributes:
@@ -209,22 +149,27 @@ class WarmupSpec(JsonSpec):
     compare_cold: bool = False
 
     def __post_init__(self) -> None:
-        _require(isinstance(self.batch_sizes, tuple), f"batch_sizes has to be a list, not {self.batch_sizes!r}.")
-        _require(
+        json_spec.require(
+            isinstance(self.batch_sizes, tuple), f"batch_sizes has to be a list, not {self.batch_sizes!r}."
+        )
+        json_spec.require(
             isinstance(self.batching_parameters_file, str),
             f"batching_parameters_file has to be a path, not {self.batching_parameters_file!r}.",
         )
         for size in self.batch_sizes:
-            _require(_whole(size, 1), f"A batch size has to be a whole number of 1 or more, not {size!r}.")
-        _require(
+            json_spec.require(
+                json_spec.whole(size, 1), f"A batch size has to be a whole number of 1 or more, not {size!r}."
+            )
+        json_spec.require(
             len(set(self.batch_sizes)) == len(self.batch_sizes),
             f"A batch size is named twice in {self.batch_sizes}; name each once.",
         )
-        _require(
-            _whole(self.seed, 0) and self.seed < 2**64, f"The seed has to be within 0 and 2**64 - 1, not {self.seed}."
+        json_spec.require(
+            json_spec.whole(self.seed, 0) and self.seed < 2**64,
+            f"The seed has to be within 0 and 2**64 - 1, not {self.seed}.",
         )
-        _require(
-            _whole(self.max_records, 1) and self.max_records <= MAX_WARMUP_RECORDS,
+        json_spec.require(
+            json_spec.whole(self.max_records, 1) and self.max_records <= MAX_WARMUP_RECORDS,
             f"max_records has to be within 1 and {MAX_WARMUP_RECORDS}, not {self.max_records}.",
         )
         try:
@@ -232,77 +177,3 @@ class WarmupSpec(JsonSpec):
         except ValueError:
             names = ", ".join(choice.value for choice in ExistingWarmup)
             raise errors.OptionError(f"existing has to be one of {names}, not {self.existing!r}.") from None
-
-
-@dataclasses.dataclass(frozen=True)
-class ProcessSpec(JsonSpec):
-    """The process sandbox.
-
-    Attributes:
-      server: "auto" takes `tensorflow_model_server` from PATH if it is there, else the embedded server;
-        "embedded" insists on the latter; anything else is the path of a `tensorflow_model_server` binary.
-      import_ops: Python modules that the embedded server imports first, for the custom ops they register.
-    """
-
-    server: str = "auto"
-    import_ops: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        _require(
-            isinstance(self.server, str) and bool(self.server),
-            f"The server has to be auto, embedded or the path of a tensorflow_model_server, not {self.server!r}.",
-        )
-        _require(
-            isinstance(self.import_ops, tuple) and all(isinstance(name, str) and name for name in self.import_ops),
-            f"import_ops has to be a list of module names, not {self.import_ops!r}.",
-        )
-        _require(
-            not self.import_ops or self.server in ("auto", "embedded"),
-            f"--import-ops (ProcessSpec.import_ops) is for the embedded server, and {self.server} is another one; drop "
-            "the one or the other.",
-        )
-
-
-@dataclasses.dataclass(frozen=True)
-class ServingSpec:
-    """What serves the model, and where (mirrors TFX's ServingSpec proto).
-
-    Attributes:
-      platform: the kind of sandbox.
-      model_name: the name the model is served under.
-      process: options of the process sandbox.
-    """
-
-    platform: Platform = Platform.PROCESS
-    model_name: str = DEFAULT_MODEL_NAME
-    process: ProcessSpec = ProcessSpec()
-
-    def __post_init__(self) -> None:
-        _require(
-            self.platform is Platform.PROCESS or self.process == ProcessSpec(),
-            f"--server and --import-ops (ProcessSpec) are of the process sandbox, and the platform is "
-            f"{self.platform.value}; drop the one or the other.",
-        )
-
-
-@dataclasses.dataclass(frozen=True)
-class ValidationSpec:
-    """How long and how often to try (mirrors TFX's ValidationSpec proto).
-
-    Attributes:
-      max_loading_time_s: seconds from the start of the server until the model has to be AVAILABLE.
-      num_tries: boots to try at most; a definite refusal is not tried again.
-      request_timeout_s: seconds that one request may take.
-      concurrency: requests under way at once.
-    """
-
-    max_loading_time_s: float = 300.0
-    num_tries: int = 5
-    request_timeout_s: float = 60.0
-    concurrency: int = 4
-
-    def __post_init__(self) -> None:
-        _require(self.max_loading_time_s > 0, f"max_loading_time_s has to be over 0, not {self.max_loading_time_s}.")
-        _require(_whole(self.num_tries, 1), f"num_tries has to be 1 or more, not {self.num_tries}.")
-        _require(self.request_timeout_s > 0, f"request_timeout_s has to be over 0, not {self.request_timeout_s}.")
-        _require(_whole(self.concurrency, 1), f"concurrency has to be 1 or more, not {self.concurrency}.")
