@@ -10,6 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from infraval.spec import (
+    DockerSpec,
     ExistingWarmup,
     ProcessSpec,
     RequestOptions,
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "DockerSpec",
     "ExistingWarmup",
     "Job",
     "ProcessSpec",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import signal
+import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -53,7 +54,7 @@ class Booter:
     """Boots one staged model.
 
     Args:
-      serving: the server under test.
+      serving: the server under test; with one image at most.
       validation: limits.
       options: what to boot.
       directory: where the sandboxes have their own directories; private and short.
@@ -77,15 +78,28 @@ class Booter:
         self._redactor = redactor
         self._progress = progress
         self._boots = 0
+        self._aborted = threading.Event()
+        self._connection: client.Client | None = None
+
+    def abort(self) -> None:
+        """Ends a boot that is under way in another thread soon, with AbortedError there."""
+        self._aborted.set()
+        if self._connection is not None:
+            self._connection.close()
 
     def boot_until_definite(
-        self, logs: Sequence[prediction_log_pb2.PredictionLog], *, measure: bool = False
+        self,
+        logs: Sequence[prediction_log_pb2.PredictionLog],
+        *,
+        measure: bool = False,
+        model_base_path: Path | None = None,
     ) -> tuple[Boot, int]:
         """Boots the model and sends the requests, again if the server is lost, crashes or takes too long.
 
         Args:
           logs: the requests.
           measure: time the first requests, one at a time, before all of them are sent.
+          model_base_path: takes the place of the one in the options.
 
         Returns:
           The last boot, and the number of tries.
@@ -93,31 +107,43 @@ class Booter:
         Raises:
           SandboxError: the last try came to no result, for a reason that is not the model's.
           UnregisteredOpError: the embedded server cannot judge this model.
+          AbortedError: `abort` was called.
         """
+        options = self._options
+        if model_base_path is not None:
+            options = dataclasses.replace(options, model_base_path=model_base_path)
         most = self._validation.num_tries
         for tries in range(1, most):
             try:
-                boot = self._boot(logs, tries, measure=measure)
+                boot = self._boot(options, logs, tries, measure=measure)
             except errors.ServerLostError as error:
                 self._progress(f"Try {tries} of {most} came to no result. {error}")
                 continue
             if boot.definite:
                 return boot, tries
             self._progress(f"Try {tries} of {most} failed, trying again")
-        return self._boot(logs, most, measure=measure), most
+        return self._boot(options, logs, most, measure=measure), most
 
-    def _boot(self, logs: Sequence[prediction_log_pb2.PredictionLog], tries: int, *, measure: bool) -> Boot:
+    def _boot(
+        self,
+        options: base.ServerOptions,
+        logs: Sequence[prediction_log_pb2.PredictionLog],
+        tries: int,
+        *,
+        measure: bool,
+    ) -> Boot:
         self._boots += 1
         started = time.monotonic()
         with (
-            factory.create(self._serving, self._options, self._directory / f"boot{self._boots}") as sandbox,
+            factory.create(self._serving, options, self._directory / f"boot{self._boots}") as sandbox,
             client.Client(sandbox.endpoint.target, self._serving.model_name) as connection,
         ):
+            self._connection = connection
             server = sandbox.identity
             self._progress(f"Booting {server.name} ({server.version})")
             limit_s = self._validation.max_loading_time_s
             try:
-                ended = base.wait_until(connection.available, sandbox, started + limit_s)
+                ended = base.wait_until(lambda: self._available(connection), sandbox, started + limit_s)
             except TimeoutError:
                 return Boot(server, failure=load.Late(limit_s, tries))
             if ended is not None:
@@ -125,17 +151,27 @@ class Booter:
             load_time_s = time.monotonic() - started
             replayed = serving_log.warmup_records_read(sandbox.log())
             self._progress(f"AVAILABLE after {load_time_s:.1f} s, warmup records replayed: {replayed or 0}")
+            self._check_aborted()
             latencies = replayer.measure(logs, connection, self._validation) if measure else ()
             if logs:
                 self._progress(f"Sending requests: {len(logs)}")
             outcomes = replayer.replay(
                 logs, connection, self._redactor, self._validation, stopped=lambda: sandbox.poll() is not None
             )
+            self._check_aborted()
             ended = _end_of(sandbox, outcomes)
             if ended is not None:
                 _check_ops(sandbox.log(), server)
-            death = None if ended is None else _death(ended, server)
+            death = None if ended is None else self._death(ended, server)
             return Boot(server, None, load_time_s, replayed, outcomes, death, latencies)
+
+    def _available(self, connection: client.Client) -> bool:
+        self._check_aborted()
+        return connection.available()
+
+    def _check_aborted(self) -> None:
+        if self._aborted.is_set():
+            raise errors.AbortedError("Another image could not judge, so this one was stopped.")
 
     def _load_failure(self, sandbox: base.Sandbox, ended: base.ServerExit, tries: int) -> load.Refused | load.Crashed:
         """What a server that ended while loading says about the model; raises if it says nothing about it."""
@@ -144,23 +180,49 @@ class Booter:
         refusal = serving_log.refusal(log)
         if refusal is not None:
             return load.Refused(refusal.code, self._redactor.message(refusal.message))
-        if ended.signal is not None:
-            return load.Crashed(_death(ended, server), tries)
+        if ended.signal is not None or ended.out_of_memory:
+            return load.Crashed(self._death(ended, server), tries)
         raise errors.ServerStartError(
             f"{server.name} ended with exit code {ended.code} before it loaded the model, for a reason of its own. "
             f"Its last words:\n{self._redactor.log(log)}"
         )
 
+    def _death(self, ended: base.ServerExit, server: base.ServerIdentity) -> str:
+        """What the server died of; raises if that is not the model's doing."""
+        limit = self._serving.docker.memory_bytes
+        if ended.out_of_memory and limit:
+            # Asked for, so production has no more either.
+            return f"its memory limit of {limit} bytes (memory_bytes)"
+        if ended.out_of_memory:
+            raise errors.ServerLostError(
+                f"{server.name} was killed for using up the memory of the engine's machine. Free some, or validate on "
+                "a larger one; --memory (DockerSpec.memory_bytes) makes a limit part of what is judged."
+            )
+        if ended.signal is None:
+            return f"exit code {ended.code}"
+        if ended.signal == signal.SIGKILL:
+            raise errors.ServerLostError(
+                f"{server.name} was killed from outside (SIGKILL); most often the machine ran out of memory. Free "
+                "some, or validate on a larger machine."
+            )
+        return signal.Signals(ended.signal).name
+
 
 def _check_ops(log: str, server: base.ServerIdentity) -> None:
     """Sees that it was not the stand-in's own limit which ended it."""
     op = serving_log.unregistered_op(log)
-    if op is not None and server.embedded:
+    if op is None or not server.embedded:
+        return
+    if server.image:
         raise errors.UnregisteredOpError(
-            f"The model uses the op {op}, which the embedded server does not have. Name the Python module that "
-            "registers it with --import-ops MODULE (ProcessSpec.import_ops), or validate with a "
-            "tensorflow_model_server that has it."
+            f"The model uses the op {op}, which the embedded server in {server.image} does not have. Name an image "
+            "with a tensorflow_model_server that has it."
         )
+    raise errors.UnregisteredOpError(
+        f"The model uses the op {op}, which the embedded server does not have. Name the Python module that "
+        "registers it with --import-ops MODULE (ProcessSpec.import_ops), or validate with a tensorflow_model_server "
+        "that has it."
+    )
 
 
 def _end_of(sandbox: base.Sandbox, outcomes: Sequence[verdict.Outcome]) -> base.ServerExit | None:
@@ -174,14 +236,3 @@ def _end_of(sandbox: base.Sandbox, outcomes: Sequence[verdict.Outcome]) -> base.
         return base.wait_until(lambda: False, sandbox, time.monotonic() + _END_TIMEOUT_S)
     except TimeoutError:
         return None
-
-
-def _death(ended: base.ServerExit, server: base.ServerIdentity) -> str:
-    if ended.signal is None:
-        return f"exit code {ended.code}"
-    if ended.signal == signal.SIGKILL:
-        raise errors.ServerLostError(
-            f"{server.name} was killed from outside (SIGKILL); most often the machine ran out of memory. Free some, or "
-            "validate on a larger machine."
-        )
-    return signal.Signals(ended.signal).name

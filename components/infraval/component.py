@@ -30,6 +30,7 @@ class WarmupInfraValidatorSpec(component_spec.ComponentSpec):
         "request_options": component_spec.ExecutionParameter(type=str, optional=True),
         "warmup_spec": component_spec.ExecutionParameter(type=str, optional=True),
         "process_spec": component_spec.ExecutionParameter(type=str, optional=True),
+        "docker_spec": component_spec.ExecutionParameter(type=str, optional=True),
     }
     INPUTS = {  # noqa: RUF012 - likewise
         "model": component_spec.ChannelParameter(type=standard_artifacts.Model),
@@ -64,6 +65,7 @@ class WarmupInfraValidator(base_beam_component.BaseBeamComponent):
         request_options: spec.RequestOptions | data_types.RuntimeParameter | None = None,
         warmup_spec: spec.WarmupSpec | data_types.RuntimeParameter | None = None,
         process_spec: spec.ProcessSpec | data_types.RuntimeParameter | None = None,
+        docker_spec: spec.DockerSpec | data_types.RuntimeParameter | None = None,
     ) -> None:
         """Makes the component; a RuntimeParameter carries a proto or a spec as its JSON.
 
@@ -78,6 +80,7 @@ class WarmupInfraValidator(base_beam_component.BaseBeamComponent):
           warmup_spec: batch sizes to cover, batching parameters, seed, and what to do with a warmup file that came
             with the model.
           process_spec: options of the process sandbox.
+          docker_spec: options of the Docker sandbox that serving_spec has no fields for.
         """
         super().__init__(
             WarmupInfraValidatorSpec(
@@ -89,6 +92,7 @@ class WarmupInfraValidator(base_beam_component.BaseBeamComponent):
                 request_options=_as_json(request_options),
                 warmup_spec=_as_json(warmup_spec),
                 process_spec=_as_json(process_spec),
+                docker_spec=_as_json(docker_spec),
                 blessing=types.Channel(type=standard_artifacts.InfraBlessing),
             )
         )

@@ -27,16 +27,35 @@ def progress() -> Iterator[Callable[[str], None]]:
 
 
 def show_report(found: dict[str, Any]) -> None:
-    """Prints what `bless.report.to_dict` made of a verdict: reasons, server, latencies by cell."""
+    """Prints what `bless.report.to_dict` made of a verdict: reasons, server, latencies by cell; for every image."""
     console = _console()
-    colour = "green" if found["verdict"] == "BLESSED" else "red"
-    console.print(f"[bold {colour}]{found['verdict']}[/]")
+    _show_verdict(console, found["verdict"])
+    others = found["others"]
+    if others:
+        own = "NOT_BLESSED" if found["reasons"] else "BLESSED"
+        _show_server(console, {**found, "verdict": own}, found["warmup"]["records"], of_several=True)
+        for other in others:
+            _show_server(console, other, found["warmup"]["records"], of_several=True)
+    else:
+        _show_server(console, found, found["warmup"]["records"], of_several=False)
+
+
+def _show_verdict(console: rich.console.Console, shown: str) -> None:
+    console.print(f"[bold {'green' if shown == 'BLESSED' else 'red'}]{shown}[/]")
+
+
+def _show_server(console: rich.console.Console, found: dict[str, Any], records: int, *, of_several: bool) -> None:
+    server = found["server"]
+    if of_several:
+        console.print()
+        _show_verdict(console, found["verdict"])
     for reason in found["reasons"]:
         console.print(f"  {reason['gate']}: {reason['message']}", markup=False)
-    server = found["server"]
     console.print(f"server  {server['name']} ({server['version']}), {server['platform']} sandbox", markup=False)
+    if server["image"]:
+        console.print(f"image   {server['image']} ({server['image_digest'] or server['image_id']})", markup=False)
     if found["load_time_s"] is not None:
-        records, replayed = found["warmup"]["records"], found["warmup"]["records_replayed"]
+        replayed = found["warmup"]["records_replayed"]
         warm = f"warmup records replayed: {replayed}" if records else "no warmup records: it starts cold"
         if records and replayed is None:
             warm = "without its warmup file, with which the server refuses it"

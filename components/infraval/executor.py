@@ -6,6 +6,7 @@ what a remote URI names is copied in and out through TFX's file system.
 
 from __future__ import annotations
 
+import dataclasses
 import glob
 import logging
 import os
@@ -29,6 +30,9 @@ from infraval.bless import report
 _log = logging.getLogger(__name__)
 
 _TFRECORDS_GZIP = "tfrecords_gzip"
+
+_DEFAULT_IMAGE = "tensorflow/serving"
+"""What InfraValidator runs when TensorFlowServing names no image (tfx/components/infra_validator/serving_bins.py)."""
 
 
 class Executor(base_beam_executor.BaseBeamExecutor):
@@ -80,8 +84,8 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             )
             judged = validation.validate(job, self._make_beam_pipeline if self._configures_beam() else None)
         _set_properties(blessing, judged)
-        for reason in judged.reasons:
-            _log.error("Not blessed (%s): %s", reason.gate.value, reason.message)
+        for reason in report.reasons(judged):
+            _log.error("Not blessed: %s", reason)
 
     def _configures_beam(self) -> bool:
         """Whether the pipeline says on what runner; TFX's default would be the DirectRunner, see ADR 13."""
@@ -119,13 +123,35 @@ def _request_spec(
 def _serving_spec(exec_properties: dict[str, Any]) -> spec.ServingSpec:
     given = _parse(exec_properties.get("serving_spec"), infra_validator_pb2.ServingSpec)
     process = spec.ProcessSpec.from_json(exec_properties.get("process_spec") or "{}")
+    docker = spec.DockerSpec.from_json(exec_properties.get("docker_spec") or "{}")
     if given is None:
-        return spec.ServingSpec(process=process)
+        return spec.ServingSpec(process=process, docker=docker)
     platforms = {"local_docker": spec.Platform.DOCKER, "kubernetes": spec.Platform.KUBERNETES}
     platform = platforms.get(given.WhichOneof("serving_platform"), spec.Platform.PROCESS)
-    if platform is spec.Platform.PROCESS and given.HasField("tensorflow_serving"):
+    images: tuple[str, ...] = ()
+    if platform is spec.Platform.DOCKER:
+        images = _images(given.tensorflow_serving)
+        docker = _with_engine(docker, given.local_docker)
+    elif platform is spec.Platform.PROCESS and given.HasField("tensorflow_serving"):
         _log.warning("ServingSpec names an image and no platform; the process sandbox runs no image and ignores it.")
-    return spec.ServingSpec(platform, given.model_name or spec.DEFAULT_MODEL_NAME, process)
+    return spec.ServingSpec(platform, given.model_name or spec.DEFAULT_MODEL_NAME, process, images, docker)
+
+
+def _images(given: infra_validator_pb2.TensorFlowServing) -> tuple[str, ...]:
+    """References as InfraValidator forms them."""
+    name = given.image_name or _DEFAULT_IMAGE
+    return (*(f"{name}:{tag}" for tag in given.tags), *(f"{name}@{digest}" for digest in given.digests))
+
+
+def _with_engine(docker: spec.DockerSpec, given: infra_validator_pb2.LocalDockerConfig) -> spec.DockerSpec:
+    """The options, with what LocalDockerConfig says of the engine in their place."""
+    said = {
+        "base_url": given.client_base_url,
+        "api_version": given.client_api_version,
+        "client_timeout_s": float(given.client_timeout_seconds),
+        "host_ip_address": "" if given.host_ip_address == "localhost" else given.host_ip_address,
+    }
+    return dataclasses.replace(docker, **{name: value for name, value in said.items() if value})
 
 
 def _validation_spec(exec_properties: dict[str, Any]) -> spec.ValidationSpec:
@@ -216,14 +242,21 @@ def _local_target(uri: str) -> Iterator[str]:
 def _set_properties(blessing: types.Artifact, judged: verdict.Verdict) -> None:
     """Pusher acts on these, so they are set last, once everything is in place."""
     blessing.set_string_custom_property("verdict", report.to_dict(judged)["verdict"])
-    blessing.set_string_custom_property("reasons", "\n".join(reason.message for reason in judged.reasons))
+    blessing.set_string_custom_property("reasons", "\n".join(report.reasons(judged)))
     blessing.set_string_custom_property("model_digest", f"sha256:{judged.digest}")
     if judged.load_time_s is not None:
         blessing.set_float_custom_property("load_time_s", judged.load_time_s)
     blessing.set_int_custom_property("warmup_records", judged.warmup.records)
-    blessing.set_int_custom_property("requests", len(judged.outcomes))
-    blessing.set_int_custom_property("requests_failed", sum(not outcome.ok for outcome in judged.outcomes))
-    blessing.set_string_custom_property("server", f"{judged.server.name} {judged.server.version}")
+    outcomes = [outcome for each in judged.each for outcome in each.outcomes]
+    blessing.set_int_custom_property("requests", len(outcomes))
+    blessing.set_int_custom_property("requests_failed", sum(not outcome.ok for outcome in outcomes))
+    blessing.set_string_custom_property(
+        "server", "\n".join(f"{each.server.name} {each.server.version}" for each in judged.each)
+    )
+    if judged.server.image:
+        blessing.set_string_custom_property(
+            "images", "\n".join(f"{each.server.image} {each.server.image_id}" for each in judged.each)
+        )
     if judged.blessed:
         blessing.set_int_custom_property("has_model", 1)
     blessing.set_int_custom_property("blessed", int(judged.blessed))

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from concurrent import futures
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tensorflow_serving.apis import prediction_log_pb2
 
-from infraval import boot, errors, prediction_logs, redaction, spec, verdict, workspace
+from infraval import boot, errors, judging, prediction_logs, redaction, spec, verdict, workspace
 from infraval.bless import report, staging
 from infraval.bless import warmup as warmup_file
-from infraval.judge import load, responses, unchanged, warmup
 from infraval.prepare import batching, shards, signatures, targets
 from infraval.sandbox import base, factory
 
@@ -72,7 +73,7 @@ def validate(
     Raises:
       InfravalError: the model could not be judged; the output then holds nothing.
     """
-    factory.check(job.serving)
+    factory.check(job.serving, progress)
     available = signatures.read(job.model, job.requests.tag_set)
     batch_sizes = batching.batch_sizes(job.warmup)
     if job.output is not None:
@@ -94,7 +95,13 @@ def validate(
         staged = models / _VERSION
         staging.stage(job.model, staged)
         written = _write_warmup(job, staging.warmup_file(staged), logs)
-        judged = _judge(job, _booter(job, models, directory, available, progress), staged, logs, written, examples)
+        judged = _judge(
+            job,
+            judging.Staged(staged, staging.digest(staged), logs, written, examples),
+            directory,
+            _redactor(job, models, available),
+            progress,
+        )
         if job.output is not None:
             progress(f"Writing the {'blessed model' if judged.blessed else 'report'} to {job.output}")
             _publish(judged, staged, job.output)
@@ -102,79 +109,42 @@ def validate(
 
 
 def _judge(
-    job: Job,
-    booter: boot.Booter,
-    staged: Path,
-    logs: list[prediction_log_pb2.PredictionLog],
-    written: verdict.Warmup,
-    examples: verdict.Examples | None,
+    job: Job, staged: judging.Staged, directory: Path, redactor: redaction.Redactor, progress: Callable[[str], None]
 ) -> verdict.Verdict:
-    digest = staging.digest(staged)
-    cold = _boot_cold(booter, staged, logs) if job.warmup.compare_cold and written.records else None
-    booted, tries = booter.boot_until_definite(logs, measure=cold is not None)
-    written = dataclasses.replace(written, records_replayed=booted.records_replayed)
-    if isinstance(booted.failure, load.Refused) and staging.warmup_file(staged).exists():
-        booted, reasons = _judge_without_warmup(booter, staged, logs, booted, booted.failure, written)
-    else:
-        reasons = _reasons(booted, len(logs)) or (
-            *warmup.judge(written),
-            *unchanged.judge(digest, staging.digest(staged)),
+    """What every server finds, side by side if there are several; the first that cannot judge ends the others."""
+    servings = job.serving.each()
+    booters = []
+    judges = []
+    for index, serving in enumerate(servings):
+        own = directory / f"server{index}"
+        own.mkdir(mode=0o700)
+        tell = progress if len(servings) == 1 else functools.partial(_tell, progress, serving.images[0])
+        booter = boot.Booter(serving, job.validation, _options(job, staged.model.parent), own, redactor, tell)
+        booters.append(booter)
+        judges.append(
+            functools.partial(
+                judging.judge, staged, booter, serving.platform, own, compare_cold=job.warmup.compare_cold
+            )
         )
-    return verdict.Verdict(
-        reasons=reasons,
-        server=verdict.Server(booted.server.name, booted.server.version, job.serving.platform),
-        tries=tries,
-        load_time_s=booted.load_time_s,
-        warmup=written,
-        examples=examples,
-        outcomes=booted.outcomes,
-        digest=digest,
-        cold=_compare(cold, booted),
-    )
+    if len(judges) == 1:
+        return judges[0]()
+    pool = futures.ThreadPoolExecutor(job.serving.docker.parallel_images, thread_name_prefix="image")
+    try:
+        pending = [pool.submit(judge) for judge in judges]
+        for finished in futures.as_completed(pending):
+            finished.result()
+    except BaseException:
+        for booter in booters:
+            booter.abort()
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
+    first, *others = sorted((finished.result() for finished in pending), key=lambda judged: not judged.reasons)
+    return dataclasses.replace(first, others=tuple(others))
 
 
-def _boot_cold(booter: boot.Booter, staged: Path, logs: Sequence[prediction_log_pb2.PredictionLog]) -> boot.Boot:
-    """Boots the staged model with its warmup file out of the way."""
-    path, aside = staging.warmup_file(staged), staged.parent.with_name("warmup")
-    path.rename(aside)
-    booted, _ = booter.boot_until_definite(logs, measure=True)
-    aside.rename(path)
-    return booted
-
-
-def _compare(cold: boot.Boot | None, warm: boot.Boot) -> verdict.Cold | None:
-    if cold is None or cold.load_time_s is None or not warm.latencies:
-        return None
-    return verdict.Cold(cold.load_time_s, cold.latencies, warm.latencies)
-
-
-def _judge_without_warmup(
-    booter: boot.Booter,
-    staged: Path,
-    logs: list[prediction_log_pb2.PredictionLog],
-    refused: boot.Boot,
-    refusal: load.Refused,
-    written: verdict.Warmup,
-) -> tuple[boot.Boot, tuple[verdict.Reason, ...]]:
-    """Boots once more without the warmup file, to tell whether the model or the file is at fault.
-
-    Returns:
-      The boot that decides, and the reasons against the model.
-
-    Raises:
-      WarmupFileError: the model answers every request, and all of the file is infraval's.
-    """
-    staging.warmup_file(staged).unlink()
-    booted, _ = booter.boot_until_definite(logs)
-    reasons = _reasons(booted, len(logs))
-    if reasons:
-        return booted, reasons
-    if written.records > written.from_model == 0:
-        raise errors.WarmupFileError(
-            f"The server refuses the model with its warmup file ({refusal.code}: {refusal.message}) but answers the "
-            "same requests without it. The file is infraval's own, so this is a bug of infraval's: please report it."
-        )
-    return refused, warmup.judge_refusal(refusal.code, refusal.message, written)
+def _tell(progress: Callable[[str], None], image: str, text: str) -> None:
+    progress(f"{image}: {text}")
 
 
 def _resolve(
@@ -227,19 +197,16 @@ def _write_warmup(job: Job, path: Path, logs: list[prediction_log_pb2.Prediction
     return written
 
 
-def _booter(
-    job: Job,
-    models: Path,
-    directory: Path,
-    available: Mapping[str, signatures.Signature],
-    progress: Callable[[str], None],
-) -> boot.Booter:
-    parameters = job.warmup.batching_parameters_file
+def _redactor(job: Job, models: Path, available: Mapping[str, signatures.Signature]) -> redaction.Redactor:
     saved_model = models / _VERSION / "saved_model.pb"
-    redactor = redaction.Redactor(
+    return redaction.Redactor(
         saved_model.read_bytes() if saved_model.exists() else b"", (job.serving.model_name, *available, str(models))
     )
-    options = base.ServerOptions(
+
+
+def _options(job: Job, models: Path) -> base.ServerOptions:
+    parameters = job.warmup.batching_parameters_file
+    return base.ServerOptions(
         model_name=job.serving.model_name,
         model_base_path=models,
         batching_parameters_file=Path(parameters).absolute() if parameters else None,
@@ -247,7 +214,6 @@ def _booter(
         grpc_max_threads=job.validation.concurrency + 4,
         saved_model_tags=job.requests.tag_set,
     )
-    return boot.Booter(job.serving, job.validation, options, directory, redactor, progress)
 
 
 def _publish(judged: verdict.Verdict, staged: Path, output: Path) -> None:
@@ -256,9 +222,3 @@ def _publish(judged: verdict.Verdict, staged: Path, output: Path) -> None:
             staging.publish(staged, output)
         report.write(judged, output)
         staging.mark(output, blessed=judged.blessed)
-
-
-def _reasons(booted: boot.Boot, requests: int) -> tuple[verdict.Reason, ...]:
-    if booted.failure is not None:
-        return load.judge(booted.failure)
-    return responses.judge(booted.outcomes, requests, booted.death)

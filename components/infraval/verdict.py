@@ -60,11 +60,17 @@ class Server:
       name: `tensorflow_model_server` or `infraval embedded server`.
       version: what it says its version is.
       platform: the kind of sandbox it ran in.
+      image: reference of its image, as asked for; empty for a process.
+      image_id: the engine's id of that image.
+      image_digest: the registry's `NAME@sha256:…`; empty for an image that came from none.
     """
 
     name: str
     version: str
     platform: spec.Platform
+    image: str = ""
+    image_id: str = ""
+    image_digest: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,10 +137,10 @@ class Examples:
 
 @dataclasses.dataclass(frozen=True)
 class Verdict:
-    """The result of a validation.
+    """The result of a validation: what one server found and, with several images, what the others did.
 
     Attributes:
-      reasons: why not blessed; empty for a blessed model.
+      reasons: what this server has against the model; empty for nothing.
       server: which server judged.
       tries: boots of the staged model.
       load_time_s: seconds from the start of the server until the model was AVAILABLE; None if it never was.
@@ -143,6 +149,8 @@ class Verdict:
       outcomes: one for each request sent, in the order of the requests.
       digest: SHA-256 of the staged model directory, as hex.
       cold: the comparison with a cold boot; None if none was asked for, or the model did not serve.
+      others: the verdicts of the other images, in the order asked for. Those that failed the model come first, so
+        this verdict itself is one of them if there is any.
     """
 
     reasons: tuple[Reason, ...]
@@ -154,8 +162,14 @@ class Verdict:
     outcomes: tuple[Outcome, ...]
     digest: str
     cold: Cold | None = None
+    others: tuple[Verdict, ...] = ()
+
+    @property
+    def each(self) -> tuple[Verdict, ...]:
+        """One verdict for each server, this one first."""
+        return (self, *self.others)
 
     @property
     def blessed(self) -> bool:
-        """Whether the model passed every gate."""
-        return not self.reasons
+        """Whether the model passed every gate on every server."""
+        return not any(judged.reasons for judged in self.each)

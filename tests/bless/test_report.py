@@ -45,7 +45,14 @@ def test_the_documented_keys(judged: verdict.Verdict, tmp_path: Path) -> None:
         == {
             "verdict": "NOT_BLESSED",
             "reasons": [{"gate": "responses", "message": "1 of 2 requests failed"}],
-            "server": {"name": "tensorflow_model_server", "version": "2.16.1", "platform": "process"},
+            "server": {
+                "name": "tensorflow_model_server",
+                "version": "2.16.1",
+                "platform": "process",
+                "image": None,
+                "image_id": None,
+                "image_digest": None,
+            },
             "model_digest": f"sha256:{'ab' * 32}",
             "tries": 3,
             "load_time_s": 1.5,
@@ -86,6 +93,7 @@ def test_the_documented_keys(judged: verdict.Verdict, tmp_path: Path) -> None:
                     "latency_ms": 12000.0,
                 },
             ],
+            "others": [],
         }
     )
 
@@ -100,6 +108,38 @@ def test_what_was_not_measured_is_null(judged: verdict.Verdict) -> None:
     assert set(as_dict) == set(report.to_dict(judged))
     assert (as_dict["load_time_s"], as_dict["examples"], as_dict["warmup"]["records_replayed"]) == (None, None, None)
     assert as_dict["reasons"] == as_dict["requests"] == []
+
+
+def test_several_images_have_a_verdict_each(judged: verdict.Verdict) -> None:
+    """One that fails the model fails it for all, and each reason says whose it is."""
+
+    def on(tag: str, *reasons: verdict.Reason) -> verdict.Verdict:
+        image = f"tensorflow/serving:{tag}"
+        server = verdict.Server(
+            "tensorflow_model_server", tag, spec.Platform.DOCKER, image, f"sha256:{tag}", f"x@{tag}"
+        )
+        return dataclasses.replace(judged, server=server, reasons=reasons)
+
+    first = on("1", verdict.Reason(verdict.Gate.LOAD, "too old"))
+    both = dataclasses.replace(first, others=(on("2"),))
+
+    as_dict = report.to_dict(both)
+    assert as_dict["verdict"] == "NOT_BLESSED"
+    assert as_dict["server"]["image"] == "tensorflow/serving:1"
+    (other,) = as_dict["others"]
+    assert (other["verdict"], other["reasons"]) == ("BLESSED", [])
+    assert other["server"] == {
+        "name": "tensorflow_model_server",
+        "version": "2",
+        "platform": "docker",
+        "image": "tensorflow/serving:2",
+        "image_id": "sha256:2",
+        "image_digest": "x@2",
+    }
+    assert report.reasons(both) == ["tensorflow/serving:1: too old"]
+    assert report.reasons(first) == ["too old"]
+    assert not both.blessed
+    assert dataclasses.replace(on("1"), others=(on("2"),)).blessed
 
 
 def test_it_is_written_whole(judged: verdict.Verdict, tmp_path: Path) -> None:

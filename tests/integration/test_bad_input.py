@@ -347,6 +347,18 @@ ROWS = [
         "drop the one or the other",
     ),
     Row(
+        "an image without Docker",
+        lambda _: ["--image", "tensorflow/serving"],
+        "--image is of the docker --platform only",
+        "drop the one or the other",
+    ),
+    Row(
+        "a memory limit in words",
+        lambda _: ["--memory", "plenty"],
+        "Invalid value for '--memory'",
+        "such as 4g or 512m",
+    ),
+    Row(
         "ops for another server",
         lambda _: ["--import-ops", "ops", "--server", NO_SERVER],
         "--import-ops .* is for the embedded server, and /nowhere/tensorflow_model_server is another one",

@@ -149,14 +149,20 @@ def test_a_failing_model_is_not_blessed_and_the_artifact_says_why(
                 "serving_spec": infra_validator_pb2.ServingSpec(local_docker=infra_validator_pb2.LocalDockerConfig()),
                 "process_spec": "",
             },
-            errors.PlatformNotBuiltError,
-            "docker is not built yet",
+            errors.OptionError,
+            "needs an image of a model server; name one, such as",
         ),
         (
             {"serving_spec": infra_validator_pb2.ServingSpec(local_docker=infra_validator_pb2.LocalDockerConfig())},
             errors.OptionError,
             "the platform is docker; drop the one or the other",
         ),
+        (
+            {"docker_spec": '{"pull": "never"}'},
+            errors.OptionError,
+            "the platform is process; drop the one or the other",
+        ),
+        ({"docker_spec": '{"pull": "sometimes"}'}, errors.OptionError, "pull has to be one of never, missing, always"),
         (
             {
                 "serving_spec": infra_validator_pb2.ServingSpec(kubernetes=infra_validator_pb2.KubernetesConfig()),

@@ -31,6 +31,22 @@ REQUEST_OPTIONS = st.builds(
     max_dead_letter_share=st.floats(0, 1),
     splits=NAMES,
 )
+DOCKER_SPECS = st.builds(
+    spec.DockerSpec,
+    base_url=st.text(),
+    client_timeout_s=st.floats(0.001, 1e6),
+    host_ip_address=st.sampled_from(["", "127.0.0.1", "172.17.0.1", "::1"]),
+    pull=st.sampled_from(spec.PullPolicy),
+    model_transfer=st.sampled_from(spec.ModelTransfer),
+    user=st.from_regex(r"([0-9]+(:[0-9]+)?)?", fullmatch=True),
+    memory_bytes=st.integers(0, 2**63),
+    cpus=st.floats(0, 1024),
+    pids=st.integers(spec.MIN_PIDS, 2**31),
+    gpus=st.sampled_from(["", "all", "2", "device=0,GPU-3a"]),
+    environment=st.lists(st.from_regex(r"[A-Z_]+(=.*)?", fullmatch=True), max_size=3).map(tuple),
+    server_arguments=st.lists(st.from_regex(r"--[a-z]+=.*", fullmatch=True), max_size=3).map(tuple),
+    parallel_images=st.integers(1, 100),
+)
 JSON_VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=4),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
@@ -38,7 +54,7 @@ JSON_VALUES = st.recursive(
 )
 
 
-@given(WARMUP_SPECS | PROCESS_SPECS | REQUEST_OPTIONS)
+@given(WARMUP_SPECS | PROCESS_SPECS | DOCKER_SPECS | REQUEST_OPTIONS)
 def test_json_is_an_inverse(given_spec: spec.JsonSpec) -> None:
     """What went through JSON is equal to what went in, and its JSON stays the same."""
     text = given_spec.to_json()
@@ -61,7 +77,7 @@ def test_json_by_hand_reads_as_the_type_says() -> None:
     assert hash(parsed) == hash(spec.WarmupSpec(batch_sizes=(2,), existing=spec.ExistingWarmup.REPLACE))
 
 
-@pytest.mark.parametrize("kind", [spec.WarmupSpec, spec.ProcessSpec, spec.RequestOptions])
+@pytest.mark.parametrize("kind", [spec.WarmupSpec, spec.ProcessSpec, spec.DockerSpec, spec.RequestOptions])
 @given(data=st.data())
 def test_no_json_raises_anything_but_an_option_error(kind: type[spec.JsonSpec], data: st.DataObject) -> None:
     """Whatever values the fields have: either a spec that goes through JSON unchanged, or an OptionError."""
@@ -170,6 +186,66 @@ def test_request_options_name_the_field_that_is_wrong(fields: dict[str, Any]) ->
     (name,) = fields
     with pytest.raises(errors.OptionError, match=name):
         spec.RequestOptions.from_json(json.dumps(fields))
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"base_url": 5},
+        {"client_timeout_s": 0},
+        {"client_timeout_s": float("inf")},
+        {"host_ip_address": "localhost"},
+        {"host_ip_address": "0.0.0.0"},  # noqa: S104 - refused
+        {"host_ip_address": 1},
+        {"pull": "if-missing"},
+        {"pull_timeout_s": "9"},
+        {"model_transfer": "bind"},
+        {"user": "root"},
+        {"memory_bytes": -1},
+        {"memory_bytes": "4g"},
+        {"cpus": float("nan")},
+        {"pids": 511},
+        {"gpus": "0"},
+        {"gpus": "device="},
+        {"environment": ["=secret"]},
+        {"environment": "A=1"},
+        {"server_arguments": ["model_name=m"]},
+        {"parallel_images": 0},
+    ],
+    ids=json.dumps,
+)
+def test_a_docker_spec_names_the_field_that_is_wrong(fields: dict[str, Any]) -> None:
+    """Likewise; what a variable holds is in no message, it may be a secret."""
+    (name,) = fields
+    with pytest.raises(errors.OptionError, match=name) as caught:
+        spec.DockerSpec.from_json(json.dumps(fields))
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"images": ()}, "needs an image"),
+        ({"images": ("a", "a")}, "named twice"),
+        ({"images": ("",)}, "reference"),
+        ({"images": ("a",), "model_name": "a/b"}, "no name for one"),
+        ({"images": ("a",), "model_name": ".."}, "no name for one"),
+        ({"images": ("a",), "platform": spec.Platform.PROCESS}, "the platform is process"),
+        ({"docker": spec.DockerSpec(cpus=1), "platform": spec.Platform.PROCESS}, "the platform is process"),
+    ],
+)
+def test_what_docker_serves_has_an_image_and_a_directory(fields: dict[str, Any], says: str) -> None:
+    """The model's name is that of a directory in the container, and images are of Docker only."""
+    with pytest.raises(errors.OptionError, match=says):
+        spec.ServingSpec(**{"platform": spec.Platform.DOCKER, **fields})
+
+
+def test_each_image_judges_on_its_own() -> None:
+    """One spec an image, all else alike; a process stands for itself."""
+    several = spec.ServingSpec(spec.Platform.DOCKER, images=("a:1", "a:2"), docker=spec.DockerSpec(cpus=1))
+    assert [serving.images for serving in several.each()] == [("a:1",), ("a:2",)]
+    assert {serving.docker for serving in several.each()} == {several.docker}
+    assert spec.ServingSpec().each() == (spec.ServingSpec(),)
 
 
 def test_options_of_another_server_are_refused() -> None:

@@ -14,23 +14,15 @@ REPORT = "report.json"
 def to_dict(judged: verdict.Verdict) -> dict[str, Any]:
     """The verdict as JSON values; the keys are documented in the README and only ever added to."""
     return {
-        "verdict": "BLESSED" if judged.blessed else "NOT_BLESSED",
-        "reasons": [{"gate": reason.gate.value, "message": reason.message} for reason in judged.reasons],
-        "server": {
-            "name": judged.server.name,
-            "version": judged.server.version,
-            "platform": judged.server.platform.value,
-        },
+        "verdict": _verdict(blessed=judged.blessed),
+        **_of_server(judged),
         "model_digest": f"sha256:{judged.digest}",
-        "tries": judged.tries,
-        "load_time_s": judged.load_time_s,
         "warmup": {
             "records": judged.warmup.records,
             "records_replayed": judged.warmup.records_replayed,
             "records_from_model": judged.warmup.from_model,
             "records_dropped": judged.warmup.dropped,
         },
-        "cold": None if judged.cold is None else _cold(judged.cold),
         "examples": None
         if judged.examples is None
         else {
@@ -38,6 +30,40 @@ def to_dict(judged: verdict.Verdict) -> dict[str, Any]:
             "dead_letters": judged.examples.dead_letters,
             "left_out": judged.examples.left_out,
         },
+        "others": [
+            {
+                "verdict": _verdict(blessed=not other.reasons),
+                **_of_server(other),
+                "warmup": {"records_replayed": other.warmup.records_replayed},
+            }
+            for other in judged.others
+        ],
+    }
+
+
+def reasons(judged: verdict.Verdict) -> list[str]:
+    """Why the model is not blessed, a line each, with the image in front if there are several."""
+    return [
+        f"{each.server.image}: {reason.message}" if judged.others else reason.message
+        for each in judged.each
+        for reason in each.reasons
+    ]
+
+
+def _of_server(judged: verdict.Verdict) -> dict[str, Any]:
+    return {
+        "reasons": [{"gate": reason.gate.value, "message": reason.message} for reason in judged.reasons],
+        "server": {
+            "name": judged.server.name,
+            "version": judged.server.version,
+            "platform": judged.server.platform.value,
+            "image": judged.server.image or None,
+            "image_id": judged.server.image_id or None,
+            "image_digest": judged.server.image_digest or None,
+        },
+        "tries": judged.tries,
+        "load_time_s": judged.load_time_s,
+        "cold": None if judged.cold is None else _cold(judged.cold),
         "requests": [
             {
                 "signature": outcome.cell.signature,
@@ -50,6 +76,10 @@ def to_dict(judged: verdict.Verdict) -> dict[str, Any]:
             for outcome in judged.outcomes
         ],
     }
+
+
+def _verdict(*, blessed: bool) -> str:
+    return "BLESSED" if blessed else "NOT_BLESSED"
 
 
 def _cold(cold: verdict.Cold) -> dict[str, Any]:

@@ -71,6 +71,17 @@ def digest(directory: Path) -> str:
     return total.hexdigest()
 
 
+def without_warmup(staged: Path, target: Path) -> None:
+    """Makes the staged model anew without its warmup file, of hard links: a model can be large."""
+    warmup = warmup_file(staged)
+    shutil.copytree(
+        staged,
+        target,
+        copy_function=os.link,
+        ignore=lambda directory, names: [name for name in names if Path(directory, name) == warmup],
+    )
+
+
 def publish(staged: Path, output: Path) -> None:
     """Copies the staged model to `output/stamped_model`; `saved_model.pb` comes last.
 

@@ -57,6 +57,10 @@ class Client:
         exc_value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Ends the connection, and the requests under way with CANCELLED; another thread may call it."""
         self._channel.close()
 
     def available(self) -> bool:

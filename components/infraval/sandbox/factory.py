@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from infraval import errors, spec
 from infraval.sandbox import base
 
 
-def check(serving: spec.ServingSpec) -> None:
+def check(serving: spec.ServingSpec, progress: Callable[[str], None]) -> None:
     """Sees that a sandbox can be made, before any work is put into what it is to serve.
 
     Raises:
@@ -32,7 +33,6 @@ def create(serving: spec.ServingSpec, options: base.ServerOptions, run_directory
     Raises:
       PlatformNotBuiltError: infraval does not run that platform yet.
     """
-    check(serving)
     from infraval.sandbox import process  # noqa: PLC0415 - a backend loads only when it is used
 
     return process.ProcessSandbox(options, serving.process, run_directory)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import ipaddress
 import re
 from typing import Any
 
@@ -47,6 +48,8 @@ class DockerSpec(json_spec.JsonSpec):
       context: a Docker context to take the engine from; empty for none in particular.
       api_version: of the engine's API, such as 1.41; empty for the newest that both sides know.
       client_timeout_s: seconds that the engine may take to answer one call.
+      host_ip_address: where the engine's machine is reached, for a server that no socket can be shared with: its port
+        is published on this IP address only. Empty for 127.0.0.1.
       pull: when to pull the image.
       pull_timeout_s: seconds that one pull may take.
       model_transfer: how the model gets into the container.
@@ -65,6 +68,7 @@ class DockerSpec(json_spec.JsonSpec):
     context: str = ""
     api_version: str = ""
     client_timeout_s: float = 60.0
+    host_ip_address: str = ""
     pull: PullPolicy = PullPolicy.IF_MISSING
     pull_timeout_s: float = 1800.0
     model_transfer: ModelTransfer = ModelTransfer.AUTO
@@ -78,14 +82,15 @@ class DockerSpec(json_spec.JsonSpec):
     parallel_images: int = 2
 
     def __post_init__(self) -> None:
-        for name in ("base_url", "context", "api_version", "user", "gpus"):
+        for name in ("base_url", "context", "api_version", "host_ip_address", "user", "gpus"):
             value = getattr(self, name)
             json_spec.require(isinstance(value, str), f"{name} has to be a text, not {value!r}.")
         json_spec.require(
             not (self.base_url and self.context), "base_url and context both name an engine; drop the one or the other."
         )
-        for name, least in (("client_timeout_s", 0), ("pull_timeout_s", 0)):
-            _require_number(name, getattr(self, name), over=least)
+        for name in ("client_timeout_s", "pull_timeout_s"):
+            _require_number(name, getattr(self, name), over=0)
+        _require_address("host_ip_address", self.host_ip_address)
         _require_number("cpus", self.cpus)
         json_spec.require(
             json_spec.whole(self.memory_bytes, 0),
@@ -138,3 +143,14 @@ def _require_number(name: str, value: Any, *, over: float | None = None) -> None
     number = isinstance(value, (int, float)) and not isinstance(value, bool) and value < float("inf")
     bound = "0 or more" if over is None else f"over {over}"
     json_spec.require(number and (value >= 0 if over is None else value > over), f"{name} has to be {bound}.")
+
+
+def _require_address(name: str, value: str) -> None:
+    if value:
+        try:
+            address = ipaddress.ip_address(value)
+        except ValueError:
+            raise errors.OptionError(f"{name} has to be an IP address, not {value!r}.") from None
+        json_spec.require(
+            not address.is_unspecified, f"{name} may not be {value}: the server would be open to every network."
+        )

@@ -1,24 +1,18 @@
-"""The same core from a shell: `infraval validate | inspect | serve`.
-
-Exit codes of `validate`: 0 blessed, 1 not blessed, 2 could not judge, 128 + N ended by signal N. Nothing heavy is
-imported before a command needs it.
-"""
+"""`infraval validate`."""
 
 from __future__ import annotations
 
 import json
-import os
 import sys
-import traceback
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 
-import infraval
-from infraval import errors, signals, spec
+from infraval import errors, spec
+from infraval.cli import docker_options, guard
 
-_BLESSED, _NOT_BLESSED, _COULD_NOT_JUDGE = 0, 1, 2
+_BLESSED, _NOT_BLESSED = 0, 1
 
 _ON_WARMUP = ("existing_warmup", "max_warmup_records")
 _ON_REQUESTS = (
@@ -26,34 +20,10 @@ _ON_REQUESTS = (
     *_ON_WARMUP,
 )
 _ON_PROCESS = ("server", "import_ops")
+_ON_DOCKER = ("images", *docker_options.NAMES)
 
 
-def main() -> None:
-    """Entry point of the console script."""
-    commands(prog_name="infraval")
-
-
-class _Command(click.Command):
-    """A command that takes `--json`, and then says as JSON what is wrong with its arguments, too."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        as_json = "--json" in args
-        try:
-            return super().parse_args(ctx, args)
-        except click.UsageError as error:
-            if not as_json:
-                raise
-            _complain(errors.OptionError(error.format_message()), as_json=True)
-            ctx.exit(_COULD_NOT_JUDGE)
-
-
-@click.group()
-@click.version_option(infraval.__version__)
-def commands() -> None:
-    """Proves that a SavedModel loads, answers and is warm in a real TensorFlow model server."""
-
-
-@commands.command(cls=_Command)
+@click.command(cls=guard.Command)
 @click.option("--model", required=True, type=click.Path(path_type=Path), help="SavedModel directory.")
 @click.option(
     "--examples",
@@ -152,6 +122,14 @@ def commands() -> None:
     "--import-ops", multiple=True, metavar="MODULE", help="Module whose custom ops the embedded server registers."
 )
 @click.option(
+    "--image",
+    "images",
+    multiple=True,
+    metavar="REFERENCE",
+    help="Image of a model server, such as tensorflow/serving:2.16.1; with several, all have to bless the model.",
+)
+@docker_options.add
+@click.option(
     "--max-loading-time",
     type=click.FloatRange(min=0, min_open=True),
     default=spec.ValidationSpec.max_loading_time_s,
@@ -202,12 +180,14 @@ def validate(
     model_name: str,
     server: str,
     import_ops: tuple[str, ...],
+    images: tuple[str, ...],
     max_loading_time: float,
     num_tries: int,
     request_timeout: float,
     concurrency: int,
     output: Path | None,
     as_json: bool,
+    **docker: Any,
 ) -> None:
     """Judge a model by really serving it with its warmup file.
 
@@ -232,7 +212,8 @@ def validate(
             max_records=max_warmup_records,
             compare_cold=compare_cold,
         )
-        serving = spec.ServingSpec(spec.Platform(platform), model_name, spec.ProcessSpec(server, import_ops))
+        process = spec.ProcessSpec(server, import_ops)
+        serving = spec.ServingSpec(spec.Platform(platform), model_name, process, images, docker_options.to_spec(docker))
         limits = spec.ValidationSpec(max_loading_time, num_tries, request_timeout, concurrency)
         from infraval import console, validation  # noqa: PLC0415 - takes seconds
         from infraval.bless import report, staging  # noqa: PLC0415 - likewise
@@ -250,33 +231,7 @@ def validate(
                 click.echo(f"written {output / (staging.STAMPED_MODEL if judged.blessed else report.REPORT)}")
         return _BLESSED if judged.blessed else _NOT_BLESSED
 
-    sys.exit(_guarded(run, as_json=as_json))
-
-
-@commands.command(cls=_Command)
-@click.argument("directory", type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
-def inspect(*, directory: Path, as_json: bool) -> None:
-    """List the signatures of a SavedModel and what its warmup file covers."""
-
-    def run() -> int:
-        from infraval import console, inspection  # noqa: PLC0415 - takes seconds
-
-        found = inspection.inspect(directory)
-        if as_json:
-            click.echo(json.dumps(found))
-        else:
-            console.show_inspection(found)
-        return 0
-
-    sys.exit(_guarded(run, as_json=as_json))
-
-
-@commands.command(context_settings={"ignore_unknown_options": True}, add_help_option=False)
-@click.argument("flags", nargs=-1, type=click.UNPROCESSED)
-def serve(*, flags: tuple[str, ...]) -> None:
-    """Serve a model with the embedded server; takes tensorflow_model_server's flags."""
-    os.execv(sys.executable, [sys.executable, "-m", "infraval.server", *flags])  # noqa: S606 - no shell is wanted
+    sys.exit(guard.guarded(run, as_json=as_json))
 
 
 def _check_combination(context: click.Context) -> None:
@@ -290,47 +245,8 @@ def _check_combination(context: click.Context) -> None:
         (_ON_REQUESTS, "examples" not in given, "is about the requests, and there are no --examples to build them of"),
         (_ON_WARMUP, "no_warmup" in given, "is about the warmup file, and --no-warmup wants none written"),
         (_ON_PROCESS, context.params["platform"] != spec.Platform.PROCESS, "is of the process --platform only"),
+        (_ON_DOCKER, context.params["platform"] != spec.Platform.DOCKER, "is of the docker --platform only"),
     ):
         for name in names:
             if contradicted and name in given:
                 raise errors.OptionError(f"{given[name]} {why}; drop the one or the other.")
-
-
-def _guarded(run: Callable[[], int], *, as_json: bool) -> int:
-    """Runs a command with TensorFlow quiet; whatever keeps it from an answer is exit code 2, never 1."""
-    _quiet_tensorflow()
-    try:
-        with signals.abort_on_signal():
-            return run()
-    except signals.SignalledError as error:
-        _complain(error, as_json=as_json)
-        return 128 + error.signal
-    except errors.InfravalError as error:
-        _complain(error, as_json=as_json)
-        return _COULD_NOT_JUDGE
-    except Exception as error:  # noqa: BLE001 - a bug must not pass for exit code 1, which is a verdict
-        # The text of an error that nobody foresaw may hold request data; where it came from does not.
-        sys.stderr.writelines(traceback.format_tb(error.__traceback__))
-        bug = errors.InfravalError(
-            f"infraval failed with {type(error).__name__}; please report this with the lines above."
-        )
-        _complain(bug, as_json=as_json)
-        return _COULD_NOT_JUDGE
-
-
-def _complain(error: errors.InfravalError, *, as_json: bool) -> None:
-    if as_json:
-        click.echo(json.dumps({"verdict": None, "error": {"kind": type(error).__name__, "message": str(error)}}))
-    else:
-        click.echo(f"infraval: {error}", err=True)
-
-
-def _quiet_tensorflow() -> None:
-    """Keeps TensorFlow's start-up noise off the terminal; to be called before it is imported."""
-    import logging  # noqa: PLC0415 - costs a help text its quick start
-    import warnings  # noqa: PLC0415 - likewise
-
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    warnings.simplefilter("ignore")
