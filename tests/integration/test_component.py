@@ -103,6 +103,7 @@ def test_every_public_name_resolves() -> None:
         assert getattr(infraval, name) is not None
     assert infraval.WarmupInfraValidator is component.WarmupInfraValidator
     assert set(infraval.__all__) == {
+        "DockerSpec",
         "ExistingWarmup",
         "Job",
         "ProcessSpec",
