@@ -1,8 +1,11 @@
 # The verbs of the project. Each sets up what it needs; `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check format test test-slow bench lock clean
+.PHONY: help setup demo check format test test-slow test-docker image bench lock clean
 
 PYTHON := .venv/bin/python
+# What images stand on, and what their packages are installed in (see the Dockerfiles).
+BASE := python:3.10-slim
+INSTALLER := $(BASE)
 # The tests start `pytest`, not `python -m pytest`: that would put this folder on the import path.
 
 help: ## list the verbs
@@ -27,10 +30,17 @@ format: setup ## format and fix what can be fixed by itself
 	$(PYTHON) -m ruff check --fix .
 
 test: setup ## run the tests
-	.venv/bin/pytest -m "not slow"
+	.venv/bin/pytest -m "not slow and not docker"
 
 test-slow: setup ## run the tests that take minutes
-	.venv/bin/pytest -m slow
+	.venv/bin/pytest -m "slow and not docker"
+
+test-docker: setup ## run the tests that need a Docker engine, on one of their own (as root)
+	@tests/docker/run.sh .venv/bin/pytest -m docker
+
+image: ## build infraval/model-server in your Docker engine (BASE=, INSTALLER=)
+	docker build --file kubeflow/model-server/Dockerfile --build-arg BASE=$(BASE) --build-arg INSTALLER=$(INSTALLER) \
+		--tag infraval/model-server .
 
 bench: setup ## measure speed against peers in the same run
 	$(PYTHON) tests/benchmarks/run.py
@@ -38,6 +48,9 @@ bench: setup ## measure speed against peers in the same run
 lock: setup ## resolve requirements/lock.in anew
 	.venv/bin/uv pip compile requirements/lock.in --output-file requirements/lock.txt --python-version 3.10 \
 		--generate-hashes --custom-compile-command "make lock" --upgrade --quiet
+	.venv/bin/uv pip compile kubeflow/model-server/requirements.in --output-file kubeflow/model-server/requirements.txt \
+		--override kubeflow/model-server/overrides.txt --python-version 3.10 --generate-hashes \
+		--custom-compile-command "make lock" --upgrade --quiet
 
 clean: ## remove what make has made
 	rm -rf .venv build demo components/*.egg-info

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from infraval import spec, workspace
-from infraval.sandbox import base, process
+from infraval.sandbox import base, model_server, process
 
 HERE = Path(__file__).parent
 
@@ -30,7 +30,7 @@ def private_directory() -> Iterator[Path]:
 @pytest.fixture
 def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The stand-in server, first on PATH as `tensorflow_model_server`."""
-    binary = tmp_path / "bin" / process.TF_SERVING
+    binary = tmp_path / "bin" / model_server.TF_SERVING
     binary.parent.mkdir()
     binary.write_text(f"#!{sys.executable} -IS\n{(HERE / 'model_server_stand_in.py').read_text()}")
     binary.chmod(0o755)
@@ -42,7 +42,7 @@ def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def no_tf_serving(monkeypatch: pytest.MonkeyPatch) -> None:
     """No `tensorflow_model_server` on PATH."""
     monkeypatch.setenv("PATH", "/nonexistent")
-    assert shutil.which(process.TF_SERVING) is None
+    assert shutil.which(model_server.TF_SERVING) is None
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from infraval import errors, spec
-from infraval.sandbox import base, process, supervised
+from infraval.sandbox import base, process
 
 MakeSandbox = Callable[..., process.ProcessSandbox]
 Eventually = Callable[..., bool]
@@ -237,7 +237,7 @@ def test_a_log_is_cut_at_its_start(make_sandbox: MakeSandbox, private_directory:
     """Of a long log the end is kept, and bytes that are no UTF-8 do not stop it from being read."""
     with make_sandbox("babble") as sandbox:
         assert eventually((private_directory / "r" / "s").exists)
-        assert len(sandbox.log()) == supervised.LOG_TAIL_BYTES
+        assert len(sandbox.log()) == base.LOG_TAIL_BYTES
     assert sandbox.log().startswith("\N{REPLACEMENT CHARACTER}")
     assert sandbox.log().endswith("\N{REPLACEMENT CHARACTER}the end\n")
 

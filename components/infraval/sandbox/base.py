@@ -20,6 +20,9 @@ Clock = Callable[[], float]
 
 POLL_INTERVAL_S = 0.02
 
+LOG_TAIL_BYTES = 1 << 20
+"""How much of the end of a server's log is kept."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Endpoint:
@@ -114,7 +117,7 @@ class Sandbox(Protocol):
         """How the server ended, or None while it runs."""
 
     def log(self) -> str:
-        """What the server wrote so far, unredacted; still there after the sandbox was left."""
+        """The last `LOG_TAIL_BYTES` of what the server wrote so far, unredacted; still there after leaving."""
 
 
 def wait_until(

@@ -12,10 +12,19 @@ from infraval.sandbox import base
 def check(serving: spec.ServingSpec, progress: Callable[[str], None]) -> None:
     """Sees that a sandbox can be made, before any work is put into what it is to serve.
 
+    Args:
+      serving: which platform, and its options.
+      progress: is told what takes time, such as the pull of an image.
+
     Raises:
       PlatformNotBuiltError: infraval does not run that platform yet.
+      SandboxError: the platform lacks what is needed: a Docker engine, an image.
     """
-    if serving.platform is not spec.Platform.PROCESS:
+    if serving.platform is spec.Platform.DOCKER:
+        from infraval.sandbox import docker  # noqa: PLC0415 - a backend loads only when it is used
+
+        docker.check(serving, progress)
+    elif serving.platform is not spec.Platform.PROCESS:
         raise errors.PlatformNotBuiltError(
             f"The serving platform {serving.platform.value} is not built yet; leave the platform unset to serve in a "
             "process of this machine."
@@ -26,13 +35,14 @@ def create(serving: spec.ServingSpec, options: base.ServerOptions, run_directory
     """The sandbox of a serving platform, not entered yet.
 
     Args:
-      serving: which platform, and its options.
+      serving: which platform, and its options; of several images, the first.
       options: what to boot.
       run_directory: the sandbox's own directory, absolute and short; the sandbox makes it and removes it.
-
-    Raises:
-      PlatformNotBuiltError: infraval does not run that platform yet.
     """
-    from infraval.sandbox import process  # noqa: PLC0415 - a backend loads only when it is used
+    if serving.platform is spec.Platform.DOCKER:
+        from infraval.sandbox import docker  # noqa: PLC0415 - see above
+
+        return docker.DockerSandbox(options, serving.docker, serving.images[0], run_directory)
+    from infraval.sandbox import process  # noqa: PLC0415 - see above
 
     return process.ProcessSandbox(options, serving.process, run_directory)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import importlib.metadata
 import os
-import re
 import shutil
 import sys
 from collections.abc import Mapping
@@ -19,15 +18,10 @@ from typing import TYPE_CHECKING
 
 import infraval
 from infraval import errors, spec
-from infraval.sandbox import base, supervised
+from infraval.sandbox import base, model_server, supervised, unix_socket
 
 if TYPE_CHECKING:
     from typing_extensions import Self
-
-TF_SERVING = "tensorflow_model_server"
-
-MAX_SOCKET_PATH_BYTES = 107 if sys.platform == "linux" else 103
-"""sockaddr_un.sun_path without its final zero byte; gRPC refuses a longer path."""
 
 VERSION_TIMEOUT_S = 20.0
 """How long `--version` may take."""
@@ -68,7 +62,7 @@ class ProcessSandbox:
         Raises:
           ServerStartError: there is no such server, it cannot be executed, or it is something else.
         """
-        self._check_socket_path()
+        unix_socket.check_path(self._socket)
         environment = scrubbed_environment(os.environ)
         binary = _binary(self._process.server)
         if binary is None:
@@ -113,32 +107,19 @@ class ProcessSandbox:
         return self._server.poll()
 
     def log(self) -> str:
-        """The end of what the server wrote, at most `supervised.LOG_TAIL_BYTES`; still there after leaving."""
+        """The end of what the server wrote, at most `base.LOG_TAIL_BYTES`; still there after leaving."""
         return self._server.log()
-
-    def _check_socket_path(self) -> None:
-        length = len(os.fsencode(self._socket))
-        if length > MAX_SOCKET_PATH_BYTES:
-            raise errors.ServerStartError(
-                f"The path of the server's socket, {self._socket}, has {length} bytes and may have "
-                f"{MAX_SOCKET_PATH_BYTES}; set TMPDIR to a folder with a shorter path, such as /tmp."
-            )
 
     def _flags(self) -> list[str]:
         options = self._options
-        flags = [
+        batching = options.batching_parameters_file
+        return [
             "--port=0",  # no TCP; tensorflow_model_server listens on every address otherwise
             f"--grpc_socket_path={self._socket}",
             f"--model_name={options.model_name}",
             f"--model_base_path={options.model_base_path}",
-            "--max_num_load_retries=0",
-            f"--grpc_max_threads={options.grpc_max_threads}",
+            *model_server.flags(options, None if batching is None else str(batching)),
         ]
-        if options.batching_parameters_file is not None:
-            flags += ["--enable_batching", f"--batching_parameters_file={options.batching_parameters_file}"]
-        if options.saved_model_tags:
-            flags.append(f"--saved_model_tags={','.join(options.saved_model_tags)}")
-        return flags
 
 
 def scrubbed_environment(environment: Mapping[str, str]) -> dict[str, str]:
@@ -159,11 +140,11 @@ def _binary(server: str) -> str | None:
     """The absolute path of the `tensorflow_model_server` to run, or None for the embedded server."""
     if server == "embedded":
         return None
-    found = shutil.which(TF_SERVING if server == "auto" else server)
+    found = shutil.which(model_server.TF_SERVING if server == "auto" else server)
     if found is None and server != "auto":
         raise errors.ServerStartError(
-            f"{server} is not an executable file; give the path of a {TF_SERVING} binary, or `embedded` for the "
-            "embedded server."
+            f"{server} is not an executable file; give the path of a {model_server.TF_SERVING} binary, or `embedded` "
+            "for the embedded server."
         )
     return None if found is None else str(Path(found).absolute())
 
@@ -181,12 +162,13 @@ def _embedded_identity() -> base.ServerIdentity:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             tensorflow = importlib.metadata.version(distribution)
             return base.ServerIdentity(
-                name="infraval embedded server",
+                name=model_server.EMBEDDED,
                 version=f"infraval {infraval.__version__}, TensorFlow {tensorflow}",
                 embedded=True,
             )
     raise errors.ServerStartError(
-        f"The embedded server needs TensorFlow, which is not installed: install it, or put {TF_SERVING} on PATH."
+        "The embedded server needs TensorFlow, which is not installed: install it, or put "
+        f"{model_server.TF_SERVING} on PATH."
     )
 
 
@@ -196,14 +178,11 @@ def _tf_serving_identity(binary: str, directory: Path, environment: Mapping[str,
             command.wait(VERSION_TIMEOUT_S)
         except TimeoutError:
             raise errors.ServerStartError(
-                f"`{binary} --version` did not end within {VERSION_TIMEOUT_S:.0f} s; is it a {TF_SERVING}?"
+                f"`{binary} --version` did not end within {VERSION_TIMEOUT_S:.0f} s; is it a {model_server.TF_SERVING}?"
             ) from None
-    # What main.cc of tensorflow_serving/model_servers prints.
-    version = re.search(r"^TensorFlow ModelServer: (\S+)$", command.log(), re.MULTILINE)
-    library = re.search(r"^TensorFlow Library: (\S+)$", command.log(), re.MULTILINE)
+    version = model_server.version(command.log())
     if version is None:
         raise errors.ServerStartError(
-            f"`{binary} --version` does not answer as a {TF_SERVING} does; give the path of one."
+            f"`{binary} --version` does not answer as a {model_server.TF_SERVING} does; give the path of one."
         )
-    text = version[1] if library is None else f"{version[1]}, TensorFlow {library[1]}"
-    return base.ServerIdentity(name=TF_SERVING, version=text, embedded=False)
+    return base.ServerIdentity(name=model_server.TF_SERVING, version=version, embedded=False)

@@ -19,9 +19,6 @@ from infraval.sandbox import base, supervisor
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-LOG_TAIL_BYTES = 1 << 20
-"""How much of the end of a log is kept."""
-
 _STOP_TIMEOUT_S = 10.0
 
 
@@ -84,12 +81,12 @@ class SupervisedCommand:
             raise TimeoutError from None
 
     def log(self) -> str:
-        """The last `LOG_TAIL_BYTES` of what the command wrote; still there after leaving."""
+        """The last `base.LOG_TAIL_BYTES` of what the command wrote; still there after leaving."""
         if not self._log_file.closed:
             # The file's offset is shared with the command, so it must not move.
             log = self._log_file.fileno()
-            start = max(0, os.fstat(log).st_size - LOG_TAIL_BYTES)
-            self._log_tail = os.pread(log, LOG_TAIL_BYTES, start).decode(errors="replace")
+            start = max(0, os.fstat(log).st_size - base.LOG_TAIL_BYTES)
+            self._log_tail = os.pread(log, base.LOG_TAIL_BYTES, start).decode(errors="replace")
         return self._log_tail
 
     def _make_directory(self, on_leaving: contextlib.ExitStack) -> None:

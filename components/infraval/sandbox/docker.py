@@ -1,0 +1,260 @@
+"""A model server in a container of a Docker engine, isolated from everything but its requests.
+
+Where the engine's containers share this machine's kernel and files, the container has no network: gRPC goes over a unix
+socket in a directory that is mounted into it, and the model is mounted read-only. Elsewhere its gRPC port is published
+on the loopback address, and the model copied into a volume.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from infraval import errors, spec
+from infraval.sandbox import (
+    base,
+    docker_container,
+    docker_engine,
+    docker_images,
+    docker_model,
+    docker_owner,
+    docker_port,
+    docker_version,
+    docker_watch,
+    model_server,
+    unix_socket,
+)
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+_SOCKET_DIRECTORY = "grpc"
+_BATCHING_PARAMETERS = "batching_parameters"
+
+
+def check(serving: spec.ServingSpec, progress: Callable[[str], None]) -> None:
+    """Sees that there are an engine and the images, before any work is put into what they are to serve.
+
+    Args:
+      serving: which images, on which engine.
+      progress: is told what is pulled and what is removed.
+
+    Raises:
+      SandboxError: no engine answers, or an image is missing and cannot be pulled.
+    """
+    with docker_engine.connect(serving.docker) as engine:
+        if engine.info.get("OSType") != "linux":
+            raise errors.SandboxError(
+                f"The Docker engine at {engine.url} runs {engine.info.get('OSType')} containers, and model servers are "
+                "for Linux; switch it, or name another engine."
+            )
+        removed = docker_owner.reap(engine)
+        if removed:
+            progress(f"Removed containers and volumes that killed runs had left: {removed}")
+        for image in serving.images:
+            docker_images.provide(engine, image, serving.docker, progress)
+
+
+class DockerSandbox:
+    """The `Sandbox` of a server that runs in a container.
+
+    Args:
+      options: what to boot.
+      docker: which engine, and the container's limits.
+      image: reference of an image that the engine has.
+      run_directory: absolute and short, in a directory that is this user's alone. It is made on entering, mode 0700,
+        and removed on leaving.
+    """
+
+    def __init__(self, options: base.ServerOptions, docker: spec.DockerSpec, image: str, run_directory: Path) -> None:
+        self._options = options
+        self._docker = docker
+        self._reference = image
+        self._run_directory = run_directory
+        self._name = f"infraval-{uuid.uuid4().hex[:16]}"
+        self._labels = docker_owner.labels()
+        self._engine: docker_engine.Engine
+        self._image: docker_images.Image
+        self._watch: docker_watch.ContainerWatch
+        self._endpoint: base.Endpoint
+        self._port: docker_port.PublishedPort | None = None
+        self._version: docker_version.VersionQuery
+        self._on_leaving = contextlib.ExitStack()
+
+    def __enter__(self) -> Self:
+        """Starts the container.
+
+        Raises:
+          SandboxError: the engine does not answer, or not for this container.
+          OptionError: the model is to be mounted, and the engine does not see it.
+        """
+        with contextlib.ExitStack() as on_failure:
+            self._engine = on_failure.enter_context(docker_engine.connect(self._docker))
+            self._image = self._find_image()
+            self._make_directory(on_failure)
+            self._watch = docker_watch.ContainerWatch(self._engine, self._name)
+            on_failure.callback(self._watch.join)
+            self._version = docker_version.VersionQuery(self._engine, self._name, self._image.id)
+            on_failure.callback(self._version.join)
+            on_socket = self._create(on_failure)
+            with docker_engine.failing_as(
+                errors.ServerStartError, f"A container of {self._reference} cannot be started"
+            ):
+                self._engine.api.start(self._name)
+            self._watch.start()
+            on_failure.callback(self._watch.close)
+            self._version.start()
+            self._endpoint = base.Endpoint(f"unix:{self._socket}") if on_socket else self._publish()
+            self._on_leaving = on_failure.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._on_leaving.close()
+
+    @property
+    def endpoint(self) -> base.Endpoint:
+        """The unix socket or the published port that the server listens on, once it does."""
+        return self._endpoint
+
+    @property
+    def identity(self) -> base.ServerIdentity:
+        """Which server this is; the first time for an image, waits until the server has told its version."""
+        return base.ServerIdentity(
+            name=model_server.EMBEDDED if self._image.embedded else model_server.TF_SERVING,
+            version=self._version.answer() or f"of {self._reference}",
+            embedded=self._image.embedded,
+            image=self._reference,
+            image_id=self._image.id,
+            image_digest=self._image.digest,
+        )
+
+    def poll(self) -> base.ServerExit | None:
+        """How the server ended, or None while it runs.
+
+        Raises:
+          SandboxError: the engine was lost, or the server cannot be reached.
+        """
+        ended = self._watch.poll()
+        if ended is None and self._port is not None:
+            self._port.check()
+        return ended
+
+    def log(self) -> str:
+        """The end of what the server wrote, at most `base.LOG_TAIL_BYTES`; still there after leaving.
+
+        Raises:
+          ServerLostError: the engine does not tell.
+        """
+        return self._watch.log()
+
+    def _find_image(self) -> docker_images.Image:
+        image = docker_images.find(self._engine, self._reference)
+        if image is None:
+            raise errors.ServerStartError(
+                f"The engine at {self._engine.url} has no image {self._reference}; load, build or pull it there."
+            )
+        return image
+
+    def _make_directory(self, on_leaving: contextlib.ExitStack) -> None:
+        unix_socket.check_path(self._socket)
+        try:
+            self._run_directory.mkdir(mode=0o700)
+            on_leaving.callback(shutil.rmtree, self._run_directory, ignore_errors=True)
+            self._socket.parent.mkdir(mode=0o700)
+            if self._options.batching_parameters_file is not None:
+                copy = self._run_directory / _BATCHING_PARAMETERS
+                copy.write_bytes(self._options.batching_parameters_file.read_bytes())
+                copy.chmod(0o444)
+        except OSError as error:
+            raise errors.ServerStartError(f"The sandbox's directory cannot be made: {error}") from error
+
+    @property
+    def _socket(self) -> Path:
+        return self._run_directory / _SOCKET_DIRECTORY / docker_container.SOCKET
+
+    def _create(self, on_leaving: contextlib.ExitStack) -> bool:
+        """Makes the container, in the first way that the engine allows.
+
+        Returns:
+          Whether the server is to listen on the socket, so that the container has no network.
+        """
+        user = docker_container.user(self._docker, self._engine)
+        here = docker_container.user_here(user, self._engine) if self._engine.shares_kernel() else None
+        on_socket = here is not None and os.geteuid() in (0, int(here.partition(":")[0]))
+        transfer = self._docker.model_transfer
+        mounted = transfer is spec.ModelTransfer.MOUNT or (
+            transfer is spec.ModelTransfer.AUTO
+            and here is not None
+            and docker_model.may_read(self._options.model_base_path, here)
+        )
+        if on_socket and os.geteuid() == 0 and here is not None:
+            uid, _, gid = here.partition(":")
+            os.chown(self._socket.parent, int(uid), int(gid or -1))
+        try:
+            self._make_container(user, on_leaving, mounted=mounted, on_socket=on_socket)
+        except docker_container.UnseenPathError as error:
+            if transfer is spec.ModelTransfer.MOUNT:
+                raise errors.OptionError(
+                    f"model_transfer is mount, and the engine at {self._engine.url} does not see this machine's files "
+                    f"({error}) Use auto or copy."
+                ) from error
+            self._make_container(user, on_leaving, mounted=False, on_socket=False)
+            return False
+        return on_socket
+
+    def _make_container(self, user: str, on_leaving: contextlib.ExitStack, *, mounted: bool, on_socket: bool) -> None:
+        options, docker, engine = self._options, self._docker, self._engine
+        files = {options.model_name: options.model_base_path}
+        if options.batching_parameters_file is not None:
+            files[docker_model.BATCHING_PARAMETERS] = self._run_directory / _BATCHING_PARAMETERS
+        binds = []
+        if on_socket:
+            binds.append(docker_container.Bind(self._socket.parent, docker_container.SOCKET_DIRECTORY, read_only=False))
+        if mounted:
+            binds += [docker_container.Bind(path, f"{docker_model.BASE_PATH}/{name}") for name, path in files.items()]
+        arguments = {
+            "image": self._image.id,
+            "name": self._name,
+            "labels": self._labels,
+            "user": user,
+            "command": docker_container.command(options, docker, on_socket=on_socket),
+            "environment": docker_container.environment(options, docker, os.environ),
+            "ports": [] if on_socket else [docker_container.GRPC_PORT],
+            "healthcheck": {"test": ["NONE"]},
+            "use_config_proxy": False,  # the client's proxies are none of the model's business
+        }
+        with contextlib.ExitStack() as on_failure:
+            volumes = []
+            if not mounted:
+                on_failure.enter_context(docker_model.volume(engine, self._name, self._labels))
+                volumes.append(docker_model.mount(self._name, read_only=True))
+            # Named beforehand, so that it can be removed although a signal came before the engine's answer did.
+            on_failure.callback(
+                docker_engine.remove, engine, engine.api.remove_container, self._name, v=True, force=True
+            )
+            host = docker_container.host_config(engine, docker, on_socket=on_socket)
+            docker_container.create(engine, arguments, host, binds, volumes)
+            if not mounted:
+                docker_model.copy(engine, self._name, self._image.id, self._labels, files)
+            on_leaving.enter_context(on_failure.pop_all())
+
+    def _publish(self) -> base.Endpoint:
+        """Where the engine publishes the container's port."""
+        with docker_engine.failing_as(errors.ServerStartError, "The model server's port cannot be found out"):
+            ports = self._engine.api.inspect_container(self._name)["NetworkSettings"]["Ports"] or {}
+        published = ports.get(f"{docker_container.GRPC_PORT}/tcp")
+        # A server that has ended at once has no port any more; that it has ended is for `poll` to say.
+        port = int(published[0]["HostPort"]) if published else 0
+        self._port = docker_port.PublishedPort((docker_container.LOOPBACK, port), self._engine.url, self.log)
+        return base.Endpoint(f"{docker_container.LOOPBACK}:{port}")

@@ -1,0 +1,38 @@
+"""What every sandbox knows of `tensorflow_model_server`: its name, its flags, what it says its version is."""
+
+from __future__ import annotations
+
+import re
+
+from infraval.sandbox import base
+
+TF_SERVING = "tensorflow_model_server"
+
+EMBEDDED = "infraval embedded server"
+
+
+def flags(options: base.ServerOptions, batching_parameters_file: str | None) -> list[str]:
+    """The flags that are the same wherever the server runs.
+
+    Args:
+      options: what to boot.
+      batching_parameters_file: where the server finds the file; None for no batching.
+    """
+    flags = ["--max_num_load_retries=0", f"--grpc_max_threads={options.grpc_max_threads}"]
+    if batching_parameters_file is not None:
+        flags += ["--enable_batching", f"--batching_parameters_file={batching_parameters_file}"]
+    if options.saved_model_tags:
+        flags.append(f"--saved_model_tags={','.join(options.saved_model_tags)}")
+    return flags
+
+
+def version(answer: str) -> str | None:
+    """The version in the answer to `--version`; None if it is not a `tensorflow_model_server`'s.
+
+    source: tensorflow_serving/model_servers/main.cc
+    """
+    server = re.search(r"^TensorFlow ModelServer: (\S+)$", answer, re.MULTILINE)
+    library = re.search(r"^TensorFlow Library: (\S+)$", answer, re.MULTILINE)
+    if server is None:
+        return None
+    return server[1] if library is None else f"{server[1]}, TensorFlow {library[1]}"

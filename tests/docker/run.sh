@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# Runs a command with the tests' engine started and the images built, and ends the engine on any exit.
+set -euo pipefail
+cd "$(dirname "$0")"
+
+export DOCKER_HOST
+DOCKER_HOST=$(./engine.sh start)
+trap './engine.sh stop' EXIT
+trap 'exit 129' HUP
+trap 'exit 130' INT
+trap 'exit 143' TERM
+./images.sh
+cd ../..
+"$@"
