@@ -39,6 +39,15 @@ def main(behaviour: str, boots: Path, flags: list[str]) -> int:
         os.kill(os.getpid(), signal.SIGKILL)
     if behaviour == "hang-at-load":
         hang()
+    if behaviour == "outgrow-memory":
+        taken = []
+        while True:
+            taken.append(b"x" * 10_000_000)
+    if behaviour == "babble":
+        for number in range(60_000):
+            print(f"{number:06d} {'chatter ' * 12}", file=sys.stderr)
+        print("\u2026the end", file=sys.stderr, flush=True)
+        return 3
     if behaviour == "bad-flag":
         print("Failed to start server. Error: INVALID_ARGUMENT: no such flag", file=sys.stderr)
         return 255
@@ -48,11 +57,11 @@ def main(behaviour: str, boots: Path, flags: list[str]) -> int:
     if behaviour != "cold":
         text = f"Finished reading warmup data for model at {warmup}. Number of warmup records read: 1. Elapsed time "
         print(f"{text}(microseconds): 1.", file=sys.stderr, flush=True)
-    serve(behaviour, options["grpc_socket_path"])
+    serve(behaviour, f"unix:{options['grpc_socket_path']}" if "grpc_socket_path" in options else "0.0.0.0:8500")
     return 0
 
 
-def serve(behaviour: str, socket: str) -> None:
+def serve(behaviour: str, address: str) -> None:
     """Answers GetModelStatus and Predict until it is killed."""
     import grpc  # noqa: PLC0415 - takes seconds with what follows, and not every behaviour gets here
     from tensorflow_serving.apis import (  # noqa: PLC0415
@@ -73,13 +82,16 @@ def serve(behaviour: str, socket: str) -> None:
                 os.abort()
             if behaviour == "hang-in-request":
                 hang()
+            if behaviour == "abort-between-requests":
+                threading.Timer(0.2, os.abort).start()
             return predict_pb2.PredictResponse()
 
     server = grpc.server(futures.ThreadPoolExecutor(4))
     model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(), server)
     prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(PredictionService(), server)
-    server.add_insecure_port(f"unix:{socket}")
+    server.add_insecure_port(address)
     server.start()
+    print(f"Running gRPC ModelServer at {address} ...", file=sys.stderr, flush=True)
     server.wait_for_termination()
 
 
