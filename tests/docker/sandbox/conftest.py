@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import os
+import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -31,6 +34,7 @@ FAULTY = "infraval-test/faulty-server:1"
 DOCKERFILE = b"""FROM infraval/model-server:latest
 COPY fakes.py tensorflow_model_server entrypoint.sh /faulty/
 ENV PATH=/faulty:/usr/local/bin:/usr/bin:/bin BEHAVIOUR=serve
+LABEL org.tfx-infraval.server=
 ENTRYPOINT ["/faulty/entrypoint.sh"]
 """
 
@@ -90,6 +94,28 @@ def second_engine_url(second_engine: docker.DockerClient) -> str:
     script = HERE.parent / "engine.sh"
     directory = HERE.parents[2] / "build" / "second-engine"
     return subprocess.run([script, "url", directory], check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+
+
+@pytest.fixture
+def build_image() -> Callable[[docker.DockerClient, str, dict[str, bytes]], str]:
+    """Builds an image of files, one of which is the Dockerfile."""
+    return build
+
+
+@pytest.fixture
+def restart_second_engine(second_engine: docker.DockerClient, second_engine_url: str) -> Callable[[], None]:
+    """Ends the second engine as its service manager would, and starts it again."""
+    script, directory = HERE.parent / "engine.sh", HERE.parents[2] / "build" / "second-engine"
+
+    def restart() -> None:
+        second_engine.ping()
+        pid = int(Path(second_engine_url.removeprefix("unix://")).with_name("dockerd.pid").read_text())
+        os.kill(pid, signal.SIGTERM)
+        while Path(f"/proc/{pid}").exists():
+            time.sleep(0.02)
+        subprocess.run([script, "start", "--hide", tempfile.gettempdir(), directory], check=True)
+
+    return restart
 
 
 @pytest.fixture
@@ -193,11 +219,16 @@ def take_ports_after() -> Iterator[Callable[[int], None]]:
 def start_client(
     base_url: str, faulty_image: str, models: Path, private_directory: Path
 ) -> Callable[..., contextlib.AbstractContextManager[subprocess.Popen[str]]]:
-    """Starts sandbox_client.py up to a phase, with a server that behaves as named; further arguments are DockerSpec's."""
+    """Starts sandbox_client.py up to a phase, with a server that behaves as named; others are DockerSpec's."""
 
     @contextlib.contextmanager
     def start(
-        phase: str, behaviour: str = "serve", *, image: str = faulty_image, within: Sequence[str] = (), **options: object
+        phase: str,
+        behaviour: str = "serve",
+        *,
+        image: str = faulty_image,
+        within: Sequence[str] = (),
+        **options: object,
     ) -> Iterator[subprocess.Popen[str]]:
         docker_spec = spec.DockerSpec(**{"base_url": base_url, "environment": (f"BEHAVIOUR={behaviour}",), **options})
         script = [sys.executable, str(HERE / "sandbox_client.py")]
@@ -214,3 +245,68 @@ def start_client(
                 client.kill()
 
     return start
+
+
+@pytest.fixture
+def silent_registry() -> Iterator[str]:
+    """`host:port` of a registry that stalls."""
+    command = [sys.executable, str(HERE.parents[1] / "fakes.py"), "silent-registry"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as registry:
+        assert registry.stdout is not None
+        yield f"127.0.0.1:{registry.stdout.readline().strip()}"
+        registry.kill()
+
+
+@pytest.fixture(scope="session")
+def docker_registry() -> str:
+    """The registry server of Debian's package docker-registry, installed if need be."""
+    if shutil.which("docker-registry") is None:
+        subprocess.run(["/usr/bin/apt-get", "update", "-qq"], check=True)
+        # At that runlevel its service is not started.
+        install = ["/usr/bin/apt-get", "install", "-y", "-qq", "--no-install-recommends", "docker-registry"]
+        environment = {**os.environ, "RUNLEVEL": "1", "DEBIAN_FRONTEND": "noninteractive"}
+        subprocess.run(install, check=True, env=environment, stdout=subprocess.DEVNULL)
+    found = shutil.which("docker-registry")
+    assert found is not None
+    return found
+
+
+@pytest.fixture
+def start_registry(docker_registry: str, tmp_path: Path) -> Iterator[Callable[..., str]]:
+    """Starts a registry that is empty, and one that asks for a password if it is given htpasswd's lines."""
+    running = []
+
+    def start(htpasswd: str = "") -> str:
+        folder = tmp_path / f"registry{len(running)}"
+        folder.mkdir()
+        with socket.create_server(("127.0.0.1", 0)) as probe:
+            address = f"127.0.0.1:{probe.getsockname()[1]}"
+        configuration: dict[str, object] = {
+            "version": 0.1,
+            "log": {"level": "error"},
+            "storage": {"filesystem": {"rootdirectory": str(folder / "data")}},
+            "http": {"addr": address, "secret": "of no use outside"},
+        }
+        if htpasswd:
+            (folder / "htpasswd").write_text(htpasswd)
+            configuration["auth"] = {"htpasswd": {"realm": "test", "path": str(folder / "htpasswd")}}
+        (folder / "config.yml").write_text(json.dumps(configuration))  # which is YAML too
+        command = [docker_registry, "serve", str(folder / "config.yml")]
+        with (folder / "log").open("wb") as log:
+            running.append(subprocess.Popen(command, stdout=log, stderr=log))
+        host, _, port = address.partition(":")
+        deadline_s = time.monotonic() + 30
+        while True:
+            try:
+                socket.create_connection((host, int(port))).close()
+            except ConnectionRefusedError:
+                assert running[-1].poll() is None, (folder / "log").read_text()
+                assert time.monotonic() < deadline_s
+                time.sleep(0.02)
+            else:
+                return address
+
+    yield start
+    for registry in running:
+        registry.kill()
+        registry.wait()

@@ -1,11 +1,17 @@
 """Run inside a container: writes down, as JSON, what a process there is and may do."""
 
 import json
-import os
 import socket
 from pathlib import Path
 
-WAYS_OUT = ["/new-file", "/usr/new-file", "/model/m/1/new-file", "/model/m/1/saved_model.pb", "/run/infraval/new-file", "/tmp/new-file"]
+WAYS_OUT = [
+    "/new-file",
+    "/usr/new-file",
+    "/model/m/1/new-file",
+    "/model/m/1/saved_model.pb",
+    "/run/infraval/new-file",
+    "/tmp/new-file",  # noqa: S108 - the container's
+]
 
 
 def may_write(path: str) -> bool:
@@ -40,7 +46,7 @@ mounts = [line.split() for line in Path("/proc/self/mounts").read_text().splitli
 print(
     json.dumps(
         {
-            "interfaces": sorted(os.listdir("/sys/class/net")),
+            "interfaces": sorted(path.name for path in Path("/sys/class/net").iterdir()),
             "may_connect": may_connect(),
             "capabilities": [status[name] for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")],
             "no_new_privileges": status["NoNewPrivs"],
@@ -55,7 +61,9 @@ print(
             "cpu_period": cgroup("cpu", "cpu.cfs_period_us", "cpu.max"),
             "writable": [path for path in WAYS_OUT if may_write(path)],
             "options": {mount[1]: mount[3].split(",") for mount in mounts},
-            "environment": sorted(entry.decode() for entry in Path("/proc/1/environ").read_bytes().split(b"\0") if entry),
+            "environment": sorted(
+                entry.decode() for entry in Path("/proc/1/environ").read_bytes().split(b"\0") if entry
+            ),
             "arguments": Path("/proc/1/cmdline").read_bytes().decode().split("\0"),
         }
     )

@@ -16,6 +16,8 @@ from infraval.sandbox import docker as docker_sandbox
 
 pytestmark = pytest.mark.docker
 
+TEMP = "/tmp"  # noqa: S108 - the container's
+
 INSIDE = (Path(__file__).parent / "inside.py").read_text()
 
 MEMORY_BYTES = 1_500_000_000
@@ -65,10 +67,10 @@ def test_inside_there_is_nothing_to_take(container_of: ContainerOf, inside: Insp
     assert seen["uid"] == ["65534"] * 4
     assert seen["gid"] == ["65534"] * 4
     assert seen["core_limit"] == ["0", "0"]
-    assert seen["writable"] == ["/run/infraval/new-file", "/tmp/new-file"]
+    assert seen["writable"] == ["/run/infraval/new-file", f"{TEMP}/new-file"]
     assert "ro" in seen["options"]["/"]
-    assert {"rw", "nosuid", "nodev"} <= {*seen["options"]["/tmp"]}
-    assert "noexec" not in seen["options"]["/tmp"]
+    assert {"rw", "nosuid", "nodev"} <= {*seen["options"][TEMP]}
+    assert "noexec" not in seen["options"][TEMP]
     assert int(seen["memory"]) == MEMORY_LIMIT
     assert int(seen["memory_and_swap"]) in (MEMORY_LIMIT, 0)  # together in control groups 1, swap alone in 2
     assert seen["pids"] == "600"

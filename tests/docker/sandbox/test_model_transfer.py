@@ -108,7 +108,7 @@ def test_a_mount_cannot_be_forced_on_an_engine_that_does_not_see_the_model(
     """That is an error of the option, with what to use instead."""
     mount = spec.ModelTransfer.MOUNT
     with (
-        pytest.raises(errors.OptionError, match="does not see this machine's files .* Use auto or copy"),
+        pytest.raises(errors.OptionError, match=r"does not see this machine's files .* Use auto or copy"),
         make_sandbox("serve", image=second_faulty_image, base_url=second_engine_url, model_transfer=mount),
     ):
         pass
@@ -138,10 +138,12 @@ def test_a_published_port_out_of_reach_is_no_late_model(
     leftovers: Callable[..., list[str]],
 ) -> None:
     """A client in another network namespace, as in a container, is told that it cannot reach the server."""
-    with start_client("replay", image=second_faulty_image, base_url=second_engine_url, within=["unshare", "--net"]) as client:
+    with start_client(
+        "replay", image=second_faulty_image, base_url=second_engine_url, within=["unshare", "--net"]
+    ) as client:
         output, _ = client.communicate(timeout=120)
     assert client.returncode == 2
-    assert re.search(r"^SandboxError: The model server runs, and 127.0.0.1:\d+, .* does not answer here", output, re.M)
+    assert re.search(r"^SandboxError: The model server runs, and 127.0.0.1:\d+, .* does not answer here", output, re.MULTILINE)
     assert leftovers(second_engine) == []
 
 
