@@ -143,7 +143,7 @@ def test_a_published_port_out_of_reach_is_no_late_model(
     ) as client:
         output, _ = client.communicate(timeout=120)
     assert client.returncode == 2
-    assert re.search(r"^SandboxError: The model server runs, and 127.0.0.1:\d+, .* does not answer here", output, re.MULTILINE)
+    assert re.search(r"\nSandboxError: The model server runs, and 127.0.0.1:\d+, .* does not answer here", output)
     assert leftovers(second_engine) == []
 
 
