@@ -1,0 +1,92 @@
+"""A Docker engine, the image of the embedded server in it, and containers that do not outlive their test."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import docker
+import pytest
+from docker.models.containers import Container
+
+HERE = Path(__file__).parent
+
+StartContainer = Callable[..., Container]
+Eventually = Callable[..., None]
+
+
+@pytest.fixture(scope="session")
+def base_url() -> str:
+    """The address of the engine that `make test-docker` has started for these tests."""
+    address = os.environ.get("INFRAVAL_TEST_ENGINE", "")
+    if not address:
+        pytest.fail("These tests need an engine of their own: run them with `make test-docker`.", pytrace=False)
+    return address
+
+
+@pytest.fixture(scope="session")
+def engine(base_url: str) -> Iterator[docker.DockerClient]:
+    """A client of the engine."""
+    client = docker.DockerClient(base_url=base_url)
+    yield client
+    client.close()
+
+
+@pytest.fixture(scope="session")
+def image(engine: docker.DockerClient) -> str:
+    """The image of the embedded server, with a tag, as built from this checkout."""
+    name = "infraval/model-server:latest"
+    engine.images.get(name)
+    return name
+
+
+@pytest.fixture(scope="session")
+def second_engine(engine: docker.DockerClient, image: str) -> Iterator[docker.DockerClient]:
+    """A client of an engine that sees another temp folder than its clients, and has the image too."""
+    directory = HERE.parents[1] / "build" / "second-engine"
+    script = HERE / "engine.sh"
+    started = subprocess.run(
+        [script, "start", "--hide", tempfile.gettempdir(), directory], check=True, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        client = docker.DockerClient(base_url=started.stdout.strip(), timeout=300)
+        wanted = engine.images.get(image)
+        if wanted.id not in {present.id for present in client.images.list()}:
+            client.images.load(wanted.save(named=image))
+        yield client
+        client.close()
+    finally:
+        subprocess.run([script, "stop", directory], check=True)
+
+
+@pytest.fixture
+def start_container(engine: docker.DockerClient, image: str) -> Iterator[StartContainer]:
+    """Starts containers, of the image unless another one is named; takes docker-py's arguments for it."""
+    started = []
+
+    def start(*arguments: str, image: str = image, **options: Any) -> Container:
+        container = engine.containers.run(image, list(arguments), detach=True, **options)
+        started.append(container)
+        return container
+
+    yield start
+    for container in started:
+        container.remove(force=True, v=True)
+
+
+@pytest.fixture
+def eventually() -> Eventually:
+    """Polls a condition until it holds; fails with what `explain` says if it does not."""
+
+    def poll(condition: Callable[[], object], explain: Callable[[], object], within_s: float = 60.0) -> None:
+        deadline_s = time.monotonic() + within_s
+        while not condition():
+            assert time.monotonic() < deadline_s, explain()
+            time.sleep(0.02)
+
+    return poll
