@@ -9,7 +9,7 @@ INSTALLER := $(BASE)
 # The tests start `pytest`, not `python -m pytest`: that would put this folder on the import path.
 
 help: ## list the verbs
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-12s %s\n", $$1, $$2}'
 
 setup: .venv/complete ## make .venv with everything the project needs
 
