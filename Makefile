@@ -1,6 +1,6 @@
 # The verbs of the project. Each sets up what it needs; `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check format test test-slow test-docker image bench lock clean
+.PHONY: help setup demo check format test test-slow test-docker image bench bench-docker lock clean
 
 PYTHON := .venv/bin/python
 # What images stand on, and what their packages are installed in (see the Dockerfiles).
@@ -44,6 +44,9 @@ image: ## build infraval/model-server in your Docker engine (BASE=, INSTALLER=)
 
 bench: setup ## measure speed against peers in the same run
 	$(PYTHON) tests/benchmarks/run.py
+
+bench-docker: setup ## the same for the Docker sandbox, on an engine of its own (as root)
+	@tests/docker/run.sh sh -c 'DOCKER_HOST=$$INFRAVAL_TEST_ENGINE $(PYTHON) tests/benchmarks/containers.py'
 
 lock: setup ## resolve requirements/lock.in anew
 	.venv/bin/uv pip compile requirements/lock.in --output-file requirements/lock.txt --python-version 3.10 \
