@@ -1,6 +1,6 @@
 # The verbs of the project. Each sets up what it needs; `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check format test test-slow bench lock clean
+.PHONY: help setup demo check format test test-slow kfp-image bench lock clean
 
 PYTHON := .venv/bin/python
 # The tests start `pytest`, not `python -m pytest`: that would put this folder on the import path.
@@ -31,6 +31,10 @@ test: setup ## run the tests
 
 test-slow: setup ## run the tests that take minutes
 	.venv/bin/pytest -m slow
+
+kfp-image: ## build infraval/component, which the tasks of the Kubeflow pipeline run in, in your Docker engine
+	docker build --file kubeflow/Dockerfile --build-arg BASE=$(BASE) --build-arg INSTALLER=$(INSTALLER) \
+		--tag infraval/component .
 
 bench: setup ## measure speed against peers in the same run
 	$(PYTHON) tests/benchmarks/run.py
