@@ -3,6 +3,9 @@
 .PHONY: help setup demo check format test test-slow kfp-image bench lock clean
 
 PYTHON := .venv/bin/python
+# What images stand on, and what their packages are installed in (see the Dockerfiles).
+BASE := python:3.10-slim
+KFP_INSTALLER := python:3.10
 # The tests start `pytest`, not `python -m pytest`: that would put this folder on the import path.
 
 help: ## list the verbs
@@ -32,8 +35,8 @@ test: setup ## run the tests
 test-slow: setup ## run the tests that take minutes
 	.venv/bin/pytest -m slow
 
-kfp-image: ## build infraval/component, which the tasks of the Kubeflow pipeline run in, in your Docker engine
-	docker build --file kubeflow/Dockerfile --build-arg BASE=$(BASE) --build-arg INSTALLER=$(INSTALLER) \
+kfp-image: ## build infraval/component, for the tasks of the Kubeflow pipeline, in your Docker engine (BASE=, KFP_INSTALLER=)
+	docker build --file kubeflow/Dockerfile --build-arg BASE=$(BASE) --build-arg INSTALLER=$(KFP_INSTALLER) \
 		--tag infraval/component .
 
 bench: setup ## measure speed against peers in the same run

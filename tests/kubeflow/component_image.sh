@@ -35,4 +35,4 @@ COPY packages /packages-index
 ENV PIP_NO_INDEX=1 PIP_FIND_LINKS=/packages-index PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
 DOCKERFILE
 fi
-make --no-print-directory kfp-image BASE=infraval/python:3.10-slim-local INSTALLER="$installer" >&2
+make --no-print-directory kfp-image BASE=infraval/python:3.10-slim-local KFP_INSTALLER="$installer" >&2
