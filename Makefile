@@ -1,6 +1,6 @@
 # The verbs of the project. Each sets up what it needs; `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check format test test-slow kfp-image bench lock clean
+.PHONY: help setup demo check format test test-slow kfp-image kfp-local bench lock clean
 
 PYTHON := .venv/bin/python
 # What images stand on, and what their packages are installed in (see the Dockerfiles).
@@ -38,6 +38,11 @@ test-slow: setup ## run the tests that take minutes
 kfp-image: ## build infraval/component, for the tasks of the Kubeflow pipeline, in your Docker engine (BASE=, KFP_INSTALLER=)
 	docker build --file kubeflow/Dockerfile --build-arg BASE=$(BASE) --build-arg INSTALLER=$(KFP_INSTALLER) \
 		--tag infraval/component .
+
+kfp-local: setup setup-kfp kfp-image ## run the Kubeflow pipeline with kfp.local, each task in a container; results in demo/kfp
+	$(PYTHON) pipeline/run_kubeflow.py --pipeline-root $(CURDIR)/demo/kfp --image infraval/component \
+		--output demo/kfp/digits.yaml
+	.venv-kfp/bin/python pipeline/run_kfp_local.py demo/kfp/digits.yaml --pipeline-root demo/kfp
 
 bench: setup ## measure speed against peers in the same run
 	$(PYTHON) tests/benchmarks/run.py

@@ -31,6 +31,8 @@ if ! docker image inspect "$installer" >/dev/null 2>&1; then
 FROM infraval/python:3.10-slim-local
 RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends g++ && rm -rf /var/lib/apt/lists/*
 COPY include /usr/local/include/python3.10
+# Python looks for its headers where it was built.
+ENV CPATH=/usr/local/include/python3.10
 COPY packages /packages-index
 ENV PIP_NO_INDEX=1 PIP_FIND_LINKS=/packages-index PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
 DOCKERFILE
