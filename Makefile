@@ -1,11 +1,12 @@
 # The verbs of the project. Each sets up what it needs; `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check format test test-slow test-docker image bench bench-docker lock clean
+.PHONY: help setup demo check format test test-slow test-docker image kfp-image kfp-local bench bench-docker lock clean
 
 PYTHON := .venv/bin/python
 # What images stand on, and what their packages are installed in (see the Dockerfiles).
 BASE := python:3.10-slim
 INSTALLER := $(BASE)
+KFP_INSTALLER := python:3.10
 # The tests start `pytest`, not `python -m pytest`: that would put this folder on the import path.
 
 help: ## list the verbs
@@ -41,6 +42,15 @@ test-docker: setup ## run the tests that need a Docker engine, on one of their o
 image: ## build infraval/model-server in your Docker engine (BASE=, INSTALLER=)
 	docker build --file kubeflow/model-server/Dockerfile --build-arg BASE=$(BASE) --build-arg INSTALLER=$(INSTALLER) \
 		--tag infraval/model-server .
+
+kfp-image: ## build infraval/component, for the tasks of the Kubeflow pipeline, in your Docker engine (BASE=, KFP_INSTALLER=)
+	docker build --file kubeflow/Dockerfile --build-arg BASE=$(BASE) --build-arg INSTALLER=$(KFP_INSTALLER) \
+		--tag infraval/component .
+
+kfp-local: setup setup-kfp kfp-image ## run the Kubeflow pipeline with kfp.local, each task in a container; results in demo/kfp
+	$(PYTHON) pipeline/run_kubeflow.py --pipeline-root $(CURDIR)/demo/kfp --image infraval/component \
+		--output demo/kfp/digits.yaml
+	.venv-kfp/bin/python pipeline/run_kfp_local.py demo/kfp/digits.yaml --pipeline-root demo/kfp
 
 bench: setup ## measure speed against peers in the same run
 	$(PYTHON) tests/benchmarks/run.py
