@@ -1,6 +1,6 @@
 # The verbs of the project. Each sets up what it needs; `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check format test test-slow bench lock clean
+.PHONY: help setup setup-kfp demo check format test test-slow bench lock clean
 
 PYTHON := .venv/bin/python
 # The tests start `pytest`, not `python -m pytest`: that would put this folder on the import path.
@@ -10,8 +10,13 @@ help: ## list the verbs
 
 setup: .venv/complete ## make .venv with everything the project needs
 
-.venv/complete: requirements/lock.txt requirements/install.sh setup.py
+.venv/complete: requirements/lock.txt requirements/install.sh requirements/find_python.sh setup.py
 	@requirements/install.sh
+
+setup-kfp: .venv-kfp/complete ## make .venv-kfp with the newest Kubeflow Pipelines SDK
+
+.venv-kfp/complete: .venv/complete requirements/kfp.lock.txt requirements/install_kfp.sh
+	@requirements/install_kfp.sh
 
 demo: setup ## run the digits pipeline: train, evaluate, validate, push warm (FLAGS=--clean, FLAGS=--verbose)
 	@$(PYTHON) pipeline/run_local.py $(FLAGS)
@@ -26,18 +31,20 @@ format: setup ## format and fix what can be fixed by itself
 	$(PYTHON) -m ruff format .
 	$(PYTHON) -m ruff check --fix .
 
-test: setup ## run the tests
+test: setup setup-kfp ## run the tests
 	.venv/bin/pytest -m "not slow"
 
-test-slow: setup ## run the tests that take minutes
+test-slow: setup setup-kfp ## run the tests that take minutes
 	.venv/bin/pytest -m slow
 
 bench: setup ## measure speed against peers in the same run
 	$(PYTHON) tests/benchmarks/run.py
 
-lock: setup ## resolve requirements/lock.in anew
+lock: setup ## resolve requirements/*.in anew
 	.venv/bin/uv pip compile requirements/lock.in --output-file requirements/lock.txt --python-version 3.10 \
+		--generate-hashes --custom-compile-command "make lock" --upgrade --quiet
+	.venv/bin/uv pip compile requirements/kfp.in --output-file requirements/kfp.lock.txt --python-version 3.11 \
 		--generate-hashes --custom-compile-command "make lock" --upgrade --quiet
 
 clean: ## remove what make has made
-	rm -rf .venv build demo components/*.egg-info
+	rm -rf .venv .venv-kfp build demo components/*.egg-info
