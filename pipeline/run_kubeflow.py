@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
+import os
 import sys
+import warnings
 from datetime import datetime
 from pathlib import Path
 
@@ -19,6 +22,9 @@ def main() -> int:
       could not be followed to its end.
     """
     options = _parse()
+    # TFX's dependencies warn of each other and of Python 3.10; none of it is about this pipeline.
+    warnings.simplefilter("ignore")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
     import kubeflow_pipeline  # noqa: PLC0415 - takes ten seconds with TFX, and `--help` does not need it
 
@@ -55,29 +61,24 @@ def _run(options: argparse.Namespace, tasks: list[str]) -> int:
         client = kubeflow_run.connect(options.host)
         run_id = kubeflow_run.submit(client, submission)
         state = kubeflow_run.follow(client, run_id, tasks=tasks, tell=print, poll_s=options.poll)
-    except ConnectionError as error:
-        print(error, file=sys.stderr)
-    except kfp_server_api.ApiException as error:
-        print(f"{options.host} answered {error.status} {error.reason}: {_message(error.body)}", file=sys.stderr)
-    except urllib3.exceptions.HTTPError as error:
-        print(f"{options.host} can no longer be reached: {error}", file=sys.stderr)
-    else:
-        print(f"Run {run_id} {state}")
-        return 0 if state == "SUCCEEDED" else 1
-    finally:
-        if sys.exc_info()[0] is not None and run_id:
+    except (ConnectionError, urllib3.exceptions.HTTPError, kfp_server_api.ApiException) as error:
+        print(_message(options.host, error), file=sys.stderr)
+        if run_id:
             print(f"Run {run_id} goes on without this command.", file=sys.stderr)
-    if run_id:
-        print(f"Run {run_id} goes on without this command.", file=sys.stderr)
-    return 2
+        return 2
+    print(f"Run {run_id} {state}")
+    return 0 if state == "SUCCEEDED" else 1
 
 
-def _message(body: str | bytes | None) -> str:
-    """What KFP's API says in its error, which is JSON unless a proxy has answered."""
-    try:
-        return str(json.loads(body or "")["message"])
-    except (ValueError, KeyError, TypeError):
-        return str(body)
+def _message(host: str, error: Exception) -> str:
+    """What went wrong; KFP's API answers with JSON, a proxy in front of it with anything."""
+    status = getattr(error, "status", None)
+    if status is None:
+        return str(error) if isinstance(error, ConnectionError) else f"{host} can no longer be reached: {error}"
+    body = getattr(error, "body", "")
+    with contextlib.suppress(ValueError, KeyError, TypeError):
+        body = json.loads(body)["message"]
+    return f"{host} answered {status}: {body}"
 
 
 def _parse() -> argparse.Namespace:
