@@ -101,9 +101,7 @@ def make_components(
     with contextlib.ExitStack() as stack:
         if conditional_push:
             for blessing in blessings.values():
-                stack.enter_context(
-                    tfx.dsl.Cond(blessing.future()[0].custom_property("blessed") == 1)
-                )
+                stack.enter_context(tfx.dsl.Cond(blessing.future()[0].custom_property("blessed") == 1))
         # No `model` for Pusher: it then pushes the blessing's copy, the one with the warmup file.
         pusher = tfx.components.Pusher(
             push_destination=tfx.proto.PushDestination(

@@ -49,7 +49,7 @@ def _executor(executor: dict[str, Any]) -> dict[str, Any]:
     return {
         "image": container["image"],
         "command": container["command"],
-        "args": args[: repeated + 1] + ["…"] + args[repeated + 2 :],
+        "args": [*args[: repeated + 1], "…", *args[repeated + 2 :]],
         "lifecycle": sorted(container.get("lifecycle", {})),
     }
 

@@ -77,7 +77,7 @@ def test_it_is_a_pipeline_spec(package: str, request: pytest.FixtureRequest) -> 
 
 @pytest.mark.parametrize("python", [sys.executable, ROOT / ".venv-kfp" / "bin" / "python"], ids=["lock", "newest"])
 def test_kfp_loads_it(python: Path | str, compiled: Path) -> None:
-    """The lock's kfp and the newest one, from `make setup-kfp`: the same tasks, and no parameter that a run must give."""
+    """The lock's kfp and `make setup-kfp`'s: the same tasks, and no parameter that a run has to give."""
     loaded = _load_with_kfp(python, compiled)
 
     assert loaded["kfp"] == ("2.5.0" if python == sys.executable else "2.17.0")

@@ -106,9 +106,7 @@ def test_a_task_reaches_what_kfp_needs_and_nothing_else() -> None:
             assert rule["ports"]
             assert all("0.0.0.0/0" not in str(peer) and "::/0" not in str(peer) for peer in rule["to"])
     assert (tasks["spec"]["policyTypes"], tasks["spec"]["ingress"]) == (["Ingress", "Egress"], [])
-    reached = {
-        port["port"]: peer for rule in tasks["spec"]["egress"] for peer in rule["to"] for port in rule["ports"]
-    }
+    reached = {port["port"]: peer for rule in tasks["spec"]["egress"] for peer in rule["to"] for port in rule["ports"]}
     assert set(reached) == {53, 8887, 8080, 9000, 8333}
     assert reached[8887] == kfp | {"podSelector": {"matchLabels": {"app": "ml-pipeline"}}}
     assert reached[8080] == kfp | {"podSelector": {"matchLabels": {"component": "metadata-grpc-server"}}}

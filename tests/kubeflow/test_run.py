@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -40,10 +39,14 @@ def submission(kubeflow_run: ModuleType, tmp_path: Path) -> Any:
 
 
 def _task(name: str, state: str, message: str = "") -> dict[str, Any]:
-    return {"display_name": name, "state": state, "error": {"message": message}} if message else {
-        "display_name": name,
-        "state": state,
-    }
+    return (
+        {"display_name": name, "state": state, "error": {"message": message}}
+        if message
+        else {
+            "display_name": name,
+            "state": state,
+        }
+    )
 
 
 def _look(state: str, *tasks: dict[str, Any]) -> dict[str, Any]:
@@ -156,7 +159,7 @@ def test_a_run_that_kfp_no_longer_knows_is_an_error(kubeflow_run: ModuleType, kf
 
 
 def test_a_host_without_a_scheme_is_refused(kubeflow_run: ModuleType) -> None:
-    """kfp's client would take it for https and look for a cluster."""
+    """The client would take it for https and look for a cluster."""
     with pytest.raises(ConnectionError, match=r"has to start with http:// or https://"):
         kubeflow_run.connect("localhost:8080")
 
