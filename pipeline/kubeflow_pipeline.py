@@ -30,7 +30,7 @@ RUNTIME_PARAMETERS: Mapping[str, str] = {
 def make_pipeline(
     *,
     pipeline_root: str,
-    examples: str = config.IMAGE_EXAMPLES,
+    data: str = config.IMAGE_EXAMPLES,
     destination: str | None = None,
     cache: bool = False,
     baseline: bool = False,
@@ -40,7 +40,7 @@ def make_pipeline(
 
     Args:
       pipeline_root: URI that every task can read and write, with TFX's file system and with the back end's launcher.
-      examples: URI of the folder with a TFRecord file a split; a path is one within the image.
+      data: URI of the folder with a TFRecord file a split; a path is one within the image.
       destination: URI of the model base path that Pusher adds a version to; below the pipeline root by default.
       cache: whether results of earlier runs are taken. No back end sees that an image moved under its tag, and
         open-source KFP does not see that files changed under their URI.
@@ -56,7 +56,7 @@ def make_pipeline(
         pipeline_name=config.NAME,
         pipeline_root=root,
         components=pipeline.make_components(
-            examples=examples,
+            data=data,
             destination=destination or f"{root}/serving_model/{config.NAME}",
             trainer={"run_fn": config.TRAINER_FUNCTION},
             specs=specs,

@@ -39,7 +39,7 @@ def make_pipeline(locations: config.Locations) -> tfx.dsl.Pipeline:
         pipeline_name=config.NAME,
         pipeline_root=str(locations.pipeline_root),
         components=make_components(
-            examples=str(locations.examples),
+            data=str(locations.examples),
             destination=str(locations.serving_model),
             trainer={"module_file": str(config.TRAINER_MODULE)},
             specs=SPECS,
@@ -54,7 +54,7 @@ def make_pipeline(locations: config.Locations) -> tfx.dsl.Pipeline:
 
 def make_components(
     *,
-    examples: str,
+    data: str,
     destination: str,
     trainer: Mapping[str, str],
     specs: Mapping[str, Any],
@@ -64,7 +64,7 @@ def make_components(
     """The pipeline's nodes, wherever they are to run.
 
     Args:
-      examples: URI of the folder with a TFRecord file a split.
+      data: URI of the folder with a TFRecord file a split.
       destination: URI of the model base path that Pusher adds a version to.
       trainer: Trainer's argument that names its code, `module_file` or `run_fn`.
       specs: keyword arguments of `WarmupInfraValidator`.
@@ -72,7 +72,7 @@ def make_components(
       conditional_push: Pusher is not started unless both blessings are given; otherwise it starts and pushes nothing.
     """
     example_gen = tfx.components.ImportExampleGen(
-        input_base=examples,
+        input_base=data,
         input_config=tfx.proto.Input(
             splits=[tfx.proto.Input.Split(name=split, pattern=f"{split}.tfrecord") for split in digits.SPLITS]
         ),

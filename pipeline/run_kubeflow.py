@@ -30,7 +30,7 @@ def main() -> int:
 
     made = kubeflow_pipeline.make_pipeline(
         pipeline_root=options.pipeline_root,
-        examples=options.data,
+        data=options.data,
         destination=options.push_to,
         cache=options.cache,
         baseline=options.baseline,
