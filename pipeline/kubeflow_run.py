@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import json
+import sys
 import threading
 import urllib.parse
 import warnings
@@ -39,6 +42,42 @@ class Submission:
     namespace: str | None = None
     service_account: str | None = None
     parameters: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+
+def run(host: str, submission: Submission, *, tasks: Sequence[str], poll_s: float) -> int:
+    """Submits, follows, and says how it went.
+
+    Args:
+      host: see `connect`.
+      submission: what to run.
+      tasks: see `follow`.
+      poll_s: likewise.
+
+    Returns:
+      The exit code: 0 the run succeeded; 1 it ended otherwise; 2 there is none, or it could not be followed to its end.
+    """
+    run_id = None
+    try:
+        client = connect(host)
+        run_id = submit(client, submission)
+        state = follow(client, run_id, tasks=tasks, tell=print, poll_s=poll_s)
+    except (ConnectionError, urllib3.exceptions.HTTPError, kfp_server_api.ApiException) as error:
+        print(_message(host, error), file=sys.stderr)
+        if run_id:
+            print(f"Run {run_id} goes on without this command.", file=sys.stderr)
+        return 2
+    print(f"Run {run_id} {state}")
+    return 0 if state == "SUCCEEDED" else 1
+
+
+def _message(host: str, error: Exception) -> str:
+    """What went wrong; KFP's API answers with JSON, a proxy in front of it with anything."""
+    if isinstance(error, kfp_server_api.ApiException):
+        said = error.body
+        with contextlib.suppress(ValueError, KeyError, TypeError):
+            said = json.loads(error.body)["message"]
+        return f"{host} answered {error.status}: {said}"
+    return str(error) if isinstance(error, ConnectionError) else f"{host} can no longer be reached: {error}"
 
 
 def connect(host: str) -> kfp_client.Client:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
-import json
 import os
 import sys
+import urllib.parse
 import warnings
 from datetime import datetime
 from pathlib import Path
@@ -26,7 +25,9 @@ def main() -> int:
     warnings.simplefilter("ignore")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-    import kubeflow_pipeline  # noqa: PLC0415 - takes ten seconds with TFX, and `--help` does not need it
+    import tensorflow as tf  # noqa: PLC0415 - takes seconds, with TFX ten, and `--help` does not need it
+
+    import kubeflow_pipeline  # noqa: PLC0415 - likewise
 
     made = kubeflow_pipeline.make_pipeline(
         pipeline_root=options.pipeline_root,
@@ -38,14 +39,18 @@ def main() -> int:
     )
     tasks = kubeflow_pipeline.compile_to(options.output, made, options.image)
     print(f"Compiled {options.output}")
+    scheme = urllib.parse.urlsplit(options.pipeline_root).scheme
+    if scheme not in tf.io.gfile.get_registered_schemes():
+        print(
+            f"TensorFlow as it is installed here cannot read {scheme}:// URIs. Unless that of the image can, every "
+            "task will fail; see the pipeline roots in kubeflow/README.md.",
+            file=sys.stderr,
+        )
     return _run(options, tasks) if options.host else 0
 
 
 def _run(options: argparse.Namespace, tasks: list[str]) -> int:
-    import kfp_server_api  # noqa: PLC0415 - likewise
-    import urllib3  # noqa: PLC0415
-
-    import kubeflow_run  # noqa: PLC0415
+    import kubeflow_run  # noqa: PLC0415 - likewise
 
     submission = kubeflow_run.Submission(
         package=options.output,
@@ -56,29 +61,7 @@ def _run(options: argparse.Namespace, tasks: list[str]) -> int:
         service_account=options.service_account,
         parameters=dict(options.parameter),
     )
-    run_id = None
-    try:
-        client = kubeflow_run.connect(options.host)
-        run_id = kubeflow_run.submit(client, submission)
-        state = kubeflow_run.follow(client, run_id, tasks=tasks, tell=print, poll_s=options.poll)
-    except (ConnectionError, urllib3.exceptions.HTTPError, kfp_server_api.ApiException) as error:
-        print(_message(options.host, error), file=sys.stderr)
-        if run_id:
-            print(f"Run {run_id} goes on without this command.", file=sys.stderr)
-        return 2
-    print(f"Run {run_id} {state}")
-    return 0 if state == "SUCCEEDED" else 1
-
-
-def _message(host: str, error: Exception) -> str:
-    """What went wrong; KFP's API answers with JSON, a proxy in front of it with anything."""
-    status = getattr(error, "status", None)
-    if status is None:
-        return str(error) if isinstance(error, ConnectionError) else f"{host} can no longer be reached: {error}"
-    body = getattr(error, "body", "")
-    with contextlib.suppress(ValueError, KeyError, TypeError):
-        body = json.loads(body)["message"]
-    return f"{host} answered {status}: {body}"
+    return kubeflow_run.run(options.host, submission, tasks=tasks, poll_s=options.poll)
 
 
 def _parse() -> argparse.Namespace:

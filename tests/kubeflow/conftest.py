@@ -55,6 +55,7 @@ def _compile(run_kubeflow: RunKubeflow, tmp_path_factory: pytest.TempPathFactory
     output = tmp_path_factory.mktemp("compiled") / "folder" / "digits.yaml"
     finished = run_kubeflow(output, *flags)
     assert finished.returncode == 0, finished.stderr
+    assert finished.stderr == ""
     return output
 
 
@@ -66,6 +67,7 @@ class KfpApi(ThreadingHTTPServer):
       refusal: status and message of the answer to POST of a run; None to accept it.
       runs: bodies of the runs that were created.
       experiments: names by id.
+      vanishes: whether every connection is cut from the run's creation on.
     """
 
     def __init__(self) -> None:
@@ -74,6 +76,7 @@ class KfpApi(ThreadingHTTPServer):
         self.refusal: tuple[int, str] | None = None
         self.runs: list[dict[str, Any]] = []
         self.experiments: dict[str, str] = {}
+        self.vanishes = False
 
     @property
     def url(self) -> str:
@@ -87,7 +90,9 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         """healthz, experiments by name, and the run."""
         url = urlsplit(self.path)
-        if url.path == "/apis/v2beta1/healthz":
+        if self.server.vanishes and self.server.runs:
+            self.close_connection = True
+        elif url.path == "/apis/v2beta1/healthz":
             self._answer(200, {"multi_user": False})
         elif url.path == "/apis/v2beta1/experiments":
             (predicate,) = json.loads(parse_qs(url.query)["filter"][0])["predicates"]

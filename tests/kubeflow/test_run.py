@@ -9,7 +9,6 @@ from typing import Any
 
 import kfp_server_api
 import pytest
-import urllib3
 
 PIPELINE = Path(__file__).parents[2] / "pipeline"
 
@@ -81,17 +80,19 @@ def test_the_command_compiles_submits_and_follows(run_kubeflow: Any, kfp_api: An
     assert finished.stderr == ""
 
 
-def test_a_host_that_cannot_be_reached_ends_the_command_at_once(run_kubeflow: Any, tmp_path: Path) -> None:
-    """Exit code 2 and one sentence that names the host; the compiled file is there all the same."""
+def test_a_host_that_cannot_be_reached_ends_the_command_at_once(
+    kubeflow_run: ModuleType, submission: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit code 2, and one sentence that names the host."""
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))  # taken, but nobody listens
         host = f"http://127.0.0.1:{unused.getsockname()[1]}"
-        finished = run_kubeflow(tmp_path / "p.yaml", "--host", host)
+        code = kubeflow_run.run(host, submission, tasks=["Trainer"], poll_s=0.01)
 
-    assert finished.returncode == 2
-    assert len(finished.stderr.splitlines()) == 1
-    assert finished.stderr.startswith(f"No KFP answers at {host}: ")
-    assert (tmp_path / "p.yaml").exists()
+    said = capsys.readouterr().err
+    assert code == 2
+    assert len(said.splitlines()) == 1
+    assert said.startswith(f"No KFP answers at {host}: ")
 
 
 @pytest.mark.parametrize("state", ["SUCCEEDED", "FAILED", "SKIPPED", "CANCELED"])
@@ -132,24 +133,28 @@ def test_an_experiment_that_is_there_is_taken(kubeflow_run: ModuleType, submissi
     assert kfp_api.runs[0]["experiment_id"] == "experiment-7"
 
 
-def test_what_kfp_refuses_is_shown_in_its_own_words(run_kubeflow: Any, kfp_api: Any, tmp_path: Path) -> None:
+def test_what_kfp_refuses_is_shown_in_its_own_words(
+    kubeflow_run: ModuleType, submission: Any, kfp_api: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Exit code 2: such as the Resolver, which open-source KFP does not run."""
     kfp_api.refusal = (400, "resolver executors not implemented")
 
-    finished = run_kubeflow(tmp_path / "p.yaml", "--host", kfp_api.url)
+    code = kubeflow_run.run(kfp_api.url, submission, tasks=["Trainer"], poll_s=0.01)
 
-    assert finished.returncode == 2
-    assert finished.stderr == f"{kfp_api.url} answered 400: resolver executors not implemented\n"
+    assert code == 2
+    assert capsys.readouterr().err == f"{kfp_api.url} answered 400: resolver executors not implemented\n"
 
 
-def test_a_run_that_fails_is_exit_code_1(run_kubeflow: Any, kfp_api: Any, tmp_path: Path) -> None:
+def test_a_run_that_fails_is_exit_code_1(
+    kubeflow_run: ModuleType, submission: Any, kfp_api: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
     """So that a script can go by it."""
     kfp_api.looks = [_look("FAILED", _task("Trainer", "FAILED", "exit code 1"))]
 
-    finished = run_kubeflow(tmp_path / "p.yaml", "--host", kfp_api.url)
+    code = kubeflow_run.run(kfp_api.url, submission, tasks=["Trainer"], poll_s=0.01)
 
-    assert finished.returncode == 1
-    assert finished.stdout.splitlines()[-2:] == ["Trainer FAILED: exit code 1", "Run run-1 FAILED"]
+    assert code == 1
+    assert capsys.readouterr().out.splitlines()[-2:] == ["Trainer FAILED: exit code 1", "Run run-1 FAILED"]
 
 
 def test_a_run_that_kfp_no_longer_knows_is_an_error(kubeflow_run: ModuleType, kfp_api: Any) -> None:
@@ -164,15 +169,15 @@ def test_a_host_without_a_scheme_is_refused(kubeflow_run: ModuleType) -> None:
         kubeflow_run.connect("localhost:8080")
 
 
-def test_the_errors_that_the_command_expects_are_what_the_client_raises(
-    kubeflow_run: ModuleType, submission: Any, kfp_api: Any
+def test_a_server_that_goes_away_leaves_the_run_alone(
+    kubeflow_run: ModuleType, submission: Any, kfp_api: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A server that goes away while a run is followed: urllib3's error, which the command turns into a sentence."""
-    client = kubeflow_run.connect(kfp_api.url)
-    run_id = kubeflow_run.submit(client, submission)
-    kfp_api.looks = [_look("RUNNING")]
-    kfp_api.shutdown()
-    kfp_api.server_close()
+    """Exit code 2, and the person is told that the run goes on."""
+    kfp_api.vanishes = True
 
-    with pytest.raises(urllib3.exceptions.HTTPError):
-        kubeflow_run.follow(client, run_id, tasks=[], tell=print, poll_s=0.01)
+    code = kubeflow_run.run(kfp_api.url, submission, tasks=["Trainer"], poll_s=0.01)
+
+    said = capsys.readouterr().err.splitlines()
+    assert code == 2
+    assert said[0].startswith(f"{kfp_api.url} can no longer be reached: ")
+    assert said[1:] == ["Run run-1 goes on without this command."]
