@@ -80,7 +80,12 @@ def compile_to(path: Path, made: tfx.dsl.Pipeline, image: str) -> list[str]:
       Names of the tasks.
     """
     runner = kubeflow_v2_dag_runner.KubeflowV2DagRunner(
-        kubeflow_v2_dag_runner.KubeflowV2DagRunnerConfig(default_image=image, use_pipeline_spec_2_1=True)
+        kubeflow_v2_dag_runner.KubeflowV2DagRunnerConfig(
+            default_image=image,
+            # TFX's own, once the input artifacts have the types that open-source KFP does not send.
+            default_commands=["python", "-m", "infraval.kubeflow_entry_point"],
+            use_pipeline_spec_2_1=True,
+        )
     )
     compiled: dict[str, Any] = runner.run(made, write_out=False)["pipelineSpec"]
     # What TFX leaves out: the root, which is in its JSON format only, and the defaults, without which each run has to
