@@ -1,11 +1,14 @@
-"""A `tensorflow_model_server` that misbehaves: what no real one does on demand.
+"""Servers that misbehave: what no real one does on demand.
 
-Speaks the real wire protocol on the real flags, and writes TF Serving's log lines. Called as
-`fakes.py BEHAVIOUR BOOTS_FILE FLAG...`; BOOTS_FILE grows by a byte a boot.
+`fakes.py BEHAVIOUR BOOTS_FILE FLAG...` is a `tensorflow_model_server`: it speaks the real wire protocol on the real
+flags, and writes TF Serving's log lines. BOOTS_FILE grows by a byte a boot.
+
+`fakes.py silent-registry` is a registry of images that answers that it is one, and nothing else. It prints its port.
 """
 
 from __future__ import annotations
 
+import http.server
 import os
 import signal
 import sys
@@ -24,6 +27,21 @@ def hang() -> None:
     threading.Event().wait()
 
 
+def outgrow_memory() -> None:
+    """Takes memory until the kernel has no more."""
+    taken = []
+    while True:
+        taken.append(b"x" * 10_000_000)
+
+
+def babble() -> int:
+    """Writes megabytes of log, and fails."""
+    for number in range(60_000):
+        print(f"{number:06d} {'chatter ' * 12}", file=sys.stderr)
+    print("\u2026the end", file=sys.stderr, flush=True)
+    return 3
+
+
 def main(behaviour: str, boots: Path, flags: list[str]) -> int:
     """Boots, serves or fails as the behaviour says."""
     if flags == ["--version"]:
@@ -39,6 +57,10 @@ def main(behaviour: str, boots: Path, flags: list[str]) -> int:
         os.kill(os.getpid(), signal.SIGKILL)
     if behaviour == "hang-at-load":
         hang()
+    if behaviour == "outgrow-memory":
+        outgrow_memory()
+    if behaviour == "babble":
+        return babble()
     if behaviour == "bad-flag":
         print("Failed to start server. Error: INVALID_ARGUMENT: no such flag", file=sys.stderr)
         return 255
@@ -46,13 +68,14 @@ def main(behaviour: str, boots: Path, flags: list[str]) -> int:
         print(REFUSAL, file=sys.stderr)
         return 255
     if behaviour != "cold":
-        text = f"Finished reading warmup data for model at {warmup}. Number of warmup records read: 1. Elapsed time "
-        print(f"{text}(microseconds): 1.", file=sys.stderr, flush=True)
-    serve(behaviour, options["grpc_socket_path"])
+        found = f"Finished reading warmup data for model at {warmup}. Number of warmup records read: 1. Elapsed time "
+        text = f"{found}(microseconds): 1." if warmup.exists() else f"No warmup data file found at {warmup}"
+        print(text, file=sys.stderr, flush=True)
+    serve(behaviour, f"unix:{options['grpc_socket_path']}" if "grpc_socket_path" in options else "0.0.0.0:8500")
     return 0
 
 
-def serve(behaviour: str, socket: str) -> None:
+def serve(behaviour: str, address: str) -> None:
     """Answers GetModelStatus and Predict until it is killed."""
     import grpc  # noqa: PLC0415 - takes seconds with what follows, and not every behaviour gets here
     from tensorflow_serving.apis import (  # noqa: PLC0415
@@ -61,6 +84,8 @@ def serve(behaviour: str, socket: str) -> None:
         predict_pb2,
         prediction_service_pb2_grpc,
     )
+
+    answered: list[int] = []
 
     class ModelService(model_service_pb2_grpc.ModelServiceServicer):
         def GetModelStatus(self, request: object, context: object) -> object:  # noqa: ARG002, N802 - gRPC's name
@@ -71,17 +96,44 @@ def serve(behaviour: str, socket: str) -> None:
         def Predict(self, request: object, context: object) -> object:  # noqa: ARG002, N802 - gRPC's name
             if behaviour == "abort-in-request":
                 os.abort()
-            if behaviour == "hang-in-request":
+            if behaviour == "hang-in-request" or (behaviour == "abort-after-one" and answered):
                 hang()
+            if behaviour == "abort-after-one":
+                answered.append(1)
+                threading.Timer(0.3, os.abort).start()
             return predict_pb2.PredictResponse()
 
     server = grpc.server(futures.ThreadPoolExecutor(4))
     model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(), server)
     prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(PredictionService(), server)
-    server.add_insecure_port(f"unix:{socket}")
+    server.add_insecure_port(address)
     server.start()
+    print(f"Running gRPC ModelServer at {address} ...", file=sys.stderr, flush=True)
     server.wait_for_termination()
 
 
+class SilentRegistry(http.server.BaseHTTPRequestHandler):
+    """Says that it is a registry, and never says more; source: the OCI distribution specification."""
+
+    def do_GET(self) -> None:
+        """Answers the ping; whatever else is asked hangs."""
+        if self.path != "/v2/":
+            hang()
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    do_HEAD = do_GET  # noqa: N815 - http.server's name
+
+
+def serve_silent_registry() -> None:
+    """Serves until it is killed."""
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), SilentRegistry) as server:
+        print(server.server_port, flush=True)
+        server.serve_forever()
+
+
 if __name__ == "__main__":
+    if sys.argv[1:] == ["silent-registry"]:
+        serve_silent_registry()
     sys.exit(main(sys.argv[1], Path(sys.argv[2]), sys.argv[3:]))

@@ -232,6 +232,7 @@ class DockerSandbox:
             "environment": docker_container.environment(options, docker, os.environ),
             "ports": [] if on_socket else [docker_container.GRPC_PORT],
             "healthcheck": {"test": ["NONE"]},
+            "stop_signal": "SIGKILL",  # an engine that is restarted would wait for a shell that hands on no signal
             "use_config_proxy": False,  # the client's proxies are none of the model's business
         }
         with contextlib.ExitStack() as on_failure:
@@ -256,5 +257,6 @@ class DockerSandbox:
         published = ports.get(f"{docker_container.GRPC_PORT}/tcp")
         # A server that has ended at once has no port any more; that it has ended is for `poll` to say.
         port = int(published[0]["HostPort"]) if published else 0
-        self._port = docker_port.PublishedPort((docker_container.LOOPBACK, port), self._engine.url, self.log)
-        return base.Endpoint(f"{docker_container.LOOPBACK}:{port}")
+        host = docker_container.host_ip_address(self._docker)
+        self._port = docker_port.PublishedPort((host, port), self._engine.url, self.log)
+        return base.Endpoint(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")

@@ -22,8 +22,6 @@ SOCKET = "s"
 GRPC_PORT = 8500
 """The port of tensorflow/serving's entrypoint."""
 
-LOOPBACK = "127.0.0.1"
-
 UNPRIVILEGED_USER = "65534:65534"
 """nobody, who owns nothing."""
 
@@ -62,6 +60,11 @@ def user_here(user: str, engine: docker_engine.Engine) -> str | None:
     if engine.has_security_option("rootless"):
         return f"{os.geteuid()}:{os.getegid()}" if user.partition(":")[0] == "0" else None
     return None if engine.has_security_option("userns") else user
+
+
+def host_ip_address(options: spec.DockerSpec) -> str:
+    """The address of the engine's machine on which the server's port is published."""
+    return options.host_ip_address or "127.0.0.1"
 
 
 def command(options: base.ServerOptions, docker: spec.DockerSpec, *, on_socket: bool) -> list[str]:
@@ -128,7 +131,7 @@ def host_config(engine: docker_engine.Engine, options: spec.DockerSpec, *, on_so
     """
     network: dict[str, Any] = {"network_mode": "none"}
     if not on_socket:
-        network = {"network_mode": "bridge", "port_bindings": {GRPC_PORT: (LOOPBACK, None)}}
+        network = {"network_mode": "bridge", "port_bindings": {GRPC_PORT: (host_ip_address(options), None)}}
     return {
         **network,
         **limits(options, engine),

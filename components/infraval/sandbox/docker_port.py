@@ -47,8 +47,8 @@ class PublishedPort:
             host, port = self._address
             raise errors.SandboxError(
                 f"The model server runs, and {host}:{port}, where the engine at {self._url} publishes its port, does "
-                "not answer here: the engine is on another machine, or in another container. Run infraval on the "
-                "engine's machine, or use an engine of this one."
+                "not answer here: the engine is on another machine, or in another container. Name the address of its "
+                "machine, in a network that you trust, with host_ip_address; or use an engine of this machine."
             )
 
     def _connects(self) -> bool:

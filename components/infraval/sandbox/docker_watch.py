@@ -13,9 +13,6 @@ from infraval.sandbox import base, docker_engine
 _SIGNAL_BASE = 128
 """Exit codes above it say which signal ended the process, as shells have it."""
 
-_STOPPED_CODES = frozenset({0, _SIGNAL_BASE + signal.SIGTERM})
-"""How a server ends when it is asked to; by itself it never does."""
-
 _JOIN_TIMEOUT_S = 1.0
 
 
@@ -44,7 +41,7 @@ class ContainerWatch:
         """How the container ended, or None while it runs.
 
         Raises:
-          ServerLostError: that cannot be known, or it was stopped from outside.
+          ServerLostError: that cannot be known.
         """
         if not self._over.is_set():
             return None
@@ -91,15 +88,8 @@ class ContainerWatch:
             )
             self._finish(None, lost, None)
             return
-        code = int(state["ExitCode"])
-        if code in _STOPPED_CODES:
-            lost = (
-                f"The model server was stopped from outside (exit code {code}). See whether somebody stopped the "
-                "container, or its engine."
-            )
-            self._finish(None, lost, log)
-        else:
-            self._finish(server_exit(code, out_of_memory=bool(state.get("OOMKilled"))), "", log)
+        ended = server_exit(int(state["ExitCode"]), out_of_memory=bool(state.get("OOMKilled")))
+        self._finish(ended, "", log)
 
     def _wait(self) -> None:
         while True:

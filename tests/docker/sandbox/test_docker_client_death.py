@@ -1,0 +1,89 @@
+"""What becomes of containers and volumes whose client is killed, in each phase of a validation."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from infraval import spec
+from infraval.sandbox import docker as docker_sandbox
+
+pytestmark = pytest.mark.docker
+
+StartClient = Callable[..., contextlib.AbstractContextManager["subprocess.Popen[str]"]]
+Leftovers = Callable[..., list[str]]
+
+PHASES = ["check", "load", "replay"]
+BEHAVIOURS = {"check": "serve", "load": "hang-at-load", "replay": "hang-in-request"}
+
+
+@pytest.fixture
+def started(start_client: StartClient, silent_registry: str) -> StartClient:
+    """Starts a client that blocks in the phase, once it is there."""
+
+    @contextlib.contextmanager
+    def start(phase: str) -> Iterator[subprocess.Popen[str]]:
+        # In its check, a client blocks only where an image has to be pulled.
+        options = {"image": f"{silent_registry}/model-server:1"} if phase == "check" else {}
+        with start_client(phase, BEHAVIOURS[phase], **options) as client:
+            assert client.stdout is not None
+            last = "Pulling" if phase == "check" else phase
+            assert any(line.startswith(last) for line in client.stdout), "it ended before it got there"
+            yield client
+
+    return start
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("phase", PHASES)
+def test_a_client_that_is_asked_to_end_leaves_nothing(
+    phase: str, number: signal.Signals, started: StartClient, leftovers: Leftovers
+) -> None:
+    """It is gone soon, with its container and volume, and no verdict."""
+    with started(phase) as client:
+        assert len(leftovers()) == {"check": 0, "load": 2, "replay": 2}[phase]
+        client.send_signal(number)
+        output, _ = client.communicate(timeout=20)
+    assert client.returncode == 2
+    assert f"SignalledError: Ended by {number.name}" in output
+    assert leftovers() == []
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_what_a_killed_client_leaves_is_gone_at_the_next_start(
+    phase: str, started: StartClient, leftovers: Leftovers, base_url: str, faulty_image: str
+) -> None:
+    """SIGKILL gives no time to clean up; the next check does it, and says so."""
+    with started(phase) as client:
+        client.kill()
+        client.wait()
+        left = len(leftovers())
+        assert left == {"check": 0, "load": 2, "replay": 2}[phase]
+        said = check(base_url, faulty_image)
+    assert said == ([f"Removed containers and volumes that killed runs had left: {left}"] if left else [])
+    assert leftovers() == []
+
+
+def test_the_reaper_leaves_the_living_alone(
+    started: StartClient, leftovers: Leftovers, base_url: str, faulty_image: str
+) -> None:
+    """Another client's start takes nothing from one that is at work."""
+    with started("load") as client:
+        before = leftovers()
+        assert check(base_url, faulty_image) == []
+        assert leftovers() == before != []
+        client.terminate()
+        client.communicate(timeout=20)
+
+
+def check(base_url: str, image: str) -> list[str]:
+    """What a validation is told at its start."""
+    said: list[str] = []
+    docker_spec = spec.DockerSpec(base_url=base_url)
+    serving = spec.ServingSpec(platform=spec.Platform.DOCKER, images=(image,), docker=docker_spec)
+    docker_sandbox.check(serving, said.append)
+    return said

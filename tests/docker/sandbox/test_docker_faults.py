@@ -1,0 +1,259 @@
+"""What comes of a validation whose server or engine fails: a verdict or an error, and nothing left in either case."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable
+from concurrent import futures
+from pathlib import Path
+
+import docker
+import pytest
+from docker.models.containers import Container
+
+import infraval
+from infraval import errors, spec, verdict
+from infraval.sandbox import base, serving_log, unix_socket
+from infraval.sandbox import docker as docker_sandbox
+
+pytestmark = pytest.mark.docker
+
+Boot = Callable[..., "base.ServerExit | None"]
+ContainerOf = Callable[..., Container]
+MakeSandbox = Callable[..., docker_sandbox.DockerSandbox]
+
+TWICE = spec.ValidationSpec(max_loading_time_s=60, num_tries=2, request_timeout_s=2)
+
+ABORT_SERVER = """
+import os, pathlib, signal
+for folder in pathlib.Path("/proc").glob("[0-9]*"):
+    if b"/faulty/fakes.py" in (folder / "cmdline").read_bytes() and int(folder.name) != os.getpid():
+        os.kill(int(folder.name), signal.SIGABRT)
+"""
+
+
+@pytest.fixture
+def validate(
+    base_url: str, faulty_image: str, taxi_model: Path, taxi_examples: Path
+) -> Callable[..., verdict.Verdict]:
+    """Validates the taxi model with a server that behaves as named; further arguments are DockerSpec's."""
+
+    def run(
+        behaviour: str,
+        validation: spec.ValidationSpec = TWICE,
+        progress: Callable[[str], None] = print,
+        image: str = faulty_image,
+        output: Path | None = None,
+        **options: object,
+    ) -> verdict.Verdict:
+        docker_spec = spec.DockerSpec(**{"base_url": base_url, "environment": (f"BEHAVIOUR={behaviour}",), **options})
+        job = infraval.Job(
+            taxi_model,
+            (str(taxi_examples / "Split-eval" / "*"),),
+            requests=spec.RequestSpec(signatures=("predict",), num_examples=3),
+            make_warmup=False,
+            serving=spec.ServingSpec(platform=spec.Platform.DOCKER, images=(image,), docker=docker_spec),
+            validation=validation,
+            output=output,
+        )
+        return infraval.validate(job, progress=progress)
+
+    return run
+
+
+Validate = Callable[..., verdict.Verdict]
+
+
+def test_a_server_that_answers_is_blessed(validate: Validate, engine: docker.DockerClient, faulty_image: str) -> None:
+    """The counter-proof to all that follows; and the image that judged is on record."""
+    judged = validate("serve")
+
+    assert judged.blessed, judged.reasons
+    server = judged.server
+    assert (server.name, server.version) == ("tensorflow_model_server", "2.16.1-fake, TensorFlow 2.16.2")
+    assert (server.image, server.image_id) == (faulty_image, engine.images.get(faulty_image).id)
+
+
+def test_a_server_that_exits_at_load_is_no_verdict(validate: Validate, tmp_path: Path) -> None:
+    """A reason of its own is not the model's; its last words are in the error."""
+    with pytest.raises(errors.ServerStartError, match=r"ended with exit code 255 (?s:.*)Failed to start server"):
+        validate("bad-flag", output=tmp_path / "results")
+
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_server_that_refuses_the_model_ends_with_its_reason(
+    make_sandbox: MakeSandbox, boot: Boot, image: str
+) -> None:
+    """The embedded server's refusal comes with its exit code, at once, and its log is there after all is removed."""
+    with make_sandbox(image=image) as sandbox:
+        assert boot(sandbox) == base.ServerExit(code=255, signal=None)
+    refusal = serving_log.refusal(sandbox.log())
+    assert refusal is not None
+    assert "saved_model.pb" in refusal.message
+    assert sandbox.poll() == base.ServerExit(code=255, signal=None)
+
+
+def test_a_server_that_outgrows_a_limit_that_was_given_is_a_verdict(validate: Validate) -> None:
+    """The limit was asked for, so the model is what does not fit."""
+    judged = validate("outgrow-memory", memory_bytes=300_000_000)
+
+    assert [reason.gate for reason in judged.reasons] == [verdict.Gate.LOAD]
+    assert "memory limit of 300000000 bytes" in judged.reasons[0].message
+
+
+def test_a_server_that_is_killed_from_outside_is_no_verdict(validate: Validate) -> None:
+    """A SIGKILL that no memory limit explains is not the model's."""
+    with pytest.raises(errors.ServerLostError, match="SIGKILL"):
+        validate("kill-at-load")
+
+
+def test_a_server_that_hangs_at_load_is_a_verdict(validate: Validate) -> None:
+    """The time to load is a gate."""
+    judged = validate("hang-at-load", spec.ValidationSpec(max_loading_time_s=2, num_tries=1))
+
+    assert [reason.gate for reason in judged.reasons] == [verdict.Gate.LOAD]
+    assert "not AVAILABLE within 2 s" in judged.reasons[0].message
+
+
+def test_a_server_that_hangs_in_a_request_is_a_verdict(validate: Validate) -> None:
+    """A request that is not answered in time failed."""
+    judged = validate("hang-in-request")
+
+    assert [reason.gate for reason in judged.reasons] == [verdict.Gate.RESPONSES]
+    assert "DEADLINE_EXCEEDED" in judged.reasons[0].message
+
+
+def test_a_server_that_dies_after_a_request_is_a_verdict(validate: Validate) -> None:
+    """One that answers and then dies, on every try, speaks against the model."""
+    validation = spec.ValidationSpec(max_loading_time_s=60, num_tries=2, request_timeout_s=30, concurrency=1)
+    judged = validate("abort-after-one", validation)
+
+    assert judged.reasons == (
+        verdict.Reason(verdict.Gate.RESPONSES, "The server died of SIGABRT with 1 of 3 requests answered."),
+    )
+
+
+def test_a_death_between_requests_is_noticed_without_any(
+    make_sandbox: MakeSandbox, boot: Boot, container_of: ContainerOf
+) -> None:
+    """The end is known at once although nothing is under way, behind a shell that is process 1 too."""
+    with make_sandbox() as sandbox:
+        assert boot(sandbox) is None
+        container = container_of()
+        assert b"entrypoint.sh" in container.exec_run(["cat", "/proc/1/cmdline"]).output
+        container.exec_run(["python3", "-c", ABORT_SERVER])
+        seen_s = time.monotonic() + 2
+        assert base.wait_until(lambda: False, sandbox, seen_s) == base.ServerExit(code=None, signal=signal.SIGABRT)
+
+
+def test_a_log_is_cut_at_its_start(make_sandbox: MakeSandbox, boot: Boot) -> None:
+    """Of megabytes of log, standard error included, the end is kept, and still there after all is removed."""
+    with make_sandbox("babble") as sandbox:
+        assert boot(sandbox) == base.ServerExit(code=3, signal=None)
+    assert sandbox.log().endswith("chatter \n…the end\n")
+    assert 0.9 * base.LOG_TAIL_BYTES < len(sandbox.log()) <= base.LOG_TAIL_BYTES
+
+
+def test_two_validations_at_once_do_not_meet(validate: Validate) -> None:
+    """Both come to their own verdict."""
+    with futures.ThreadPoolExecutor() as pool:
+        good, late = pool.submit(validate, "serve"), pool.submit(validate, "hang-in-request")
+        assert good.result().blessed
+        assert not late.result().blessed
+
+
+def test_an_engine_that_is_restarted_during_replay_is_no_verdict(
+    validate: Validate,
+    second_engine: docker.DockerClient,
+    second_engine_url: str,
+    build_faulty_image: Callable[..., str],
+    restart_second_engine: Callable[[], None],
+    leftovers: Callable[..., list[str]],
+) -> None:
+    """The server is lost with it: could not judge; what was on the engine is removed once it is back."""
+
+    def restart(text: str) -> None:
+        if text.startswith("Sending requests"):
+            restart_second_engine()
+
+    once = spec.ValidationSpec(max_loading_time_s=60, num_tries=1, request_timeout_s=60)
+    with pytest.raises(errors.ServerLostError):
+        validate("hang-in-request", once, restart, build_faulty_image(second_engine), base_url=second_engine_url)
+    assert leftovers(second_engine) == []
+
+
+def test_an_engine_that_is_restarted_is_tried_again(
+    validate: Validate,
+    second_engine: docker.DockerClient,
+    second_engine_url: str,
+    build_faulty_image: Callable[..., str],
+    restart_second_engine: Callable[[], None],
+    leftovers: Callable[..., list[str]],
+) -> None:
+    """A second try on the engine that is back comes to a verdict."""
+    restarts = []
+
+    def restart(text: str) -> None:
+        if text.startswith("Sending requests") and not restarts:
+            restarts.append(text)
+            restart_second_engine()
+
+    judged = validate("serve", TWICE, restart, build_faulty_image(second_engine), base_url=second_engine_url)
+    assert judged.blessed, judged.reasons
+    assert leftovers(second_engine) == []
+
+
+def test_a_directory_or_socket_that_is_taken_is_an_error(make_sandbox: MakeSandbox, private_directory: Path) -> None:
+    """Two sandboxes cannot have one run directory, and so no socket in common; the first one's stays."""
+    with make_sandbox("hang-at-load"):
+        with pytest.raises(errors.ServerStartError, match=r"directory cannot be made: .*File exists"), make_sandbox():
+            pass
+        assert (private_directory / "r" / "grpc").is_dir()
+
+
+def test_a_path_too_long_for_a_socket_is_an_error(make_sandbox: MakeSandbox) -> None:
+    """It says so before anything is started."""
+    with (
+        pytest.raises(errors.ServerStartError, match="set TMPDIR"),
+        make_sandbox(name="r" * unix_socket.MAX_PATH_BYTES),
+    ):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"gpus": "all"}, "NVIDIA Container Toolkit"),
+        ({"cpus": 1000.0}, "Ask for fewer cpus"),
+        ({"memory_bytes": 1}, "Ask for more memory_bytes"),
+    ],
+)
+def test_what_the_engine_does_not_have_is_an_error(
+    make_sandbox: MakeSandbox, options: dict[str, object], message: str
+) -> None:
+    """The engine's own words, and what to do about it."""
+    with pytest.raises(errors.ServerStartError, match=message), make_sandbox(**options):
+        pass
+
+
+def test_an_image_whose_entrypoint_is_missing_is_an_error(
+    make_sandbox: MakeSandbox, engine: docker.DockerClient, build_image: Callable[..., str]
+) -> None:
+    """Such an image is none of a model server."""
+    name = build_image(
+        engine, "infraval-test/no-such-file:1", {"Dockerfile": b'FROM infraval/model-server\nENTRYPOINT ["/absent"]\n'}
+    )
+    with pytest.raises(errors.ServerStartError, match="work as tensorflow/serving does"), make_sandbox(image=name):
+        pass
+
+
+def test_nothing_secret_is_in_an_error(make_sandbox: MakeSandbox) -> None:
+    """The values of variables are in no message."""
+    with (
+        pytest.raises(errors.ServerStartError) as raised,
+        make_sandbox(environment=("TOKEN=Grace.Hopper.1906",), gpus="all"),
+    ):
+        pass
+    assert "Hopper" not in str(raised.value)

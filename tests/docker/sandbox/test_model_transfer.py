@@ -1,0 +1,180 @@
+"""How the model gets into the container, and how the server is reached: by what engine and client share."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import re
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import docker
+import pytest
+from docker.models.containers import Container
+
+from infraval import errors, spec
+from infraval.sandbox import base, docker_container, docker_engine
+from infraval.sandbox import docker as docker_sandbox
+
+pytestmark = pytest.mark.docker
+
+Boot = Callable[..., "base.ServerExit | None"]
+ContainerOf = Callable[..., Container]
+MakeSandbox = Callable[..., docker_sandbox.DockerSandbox]
+
+READ_MODEL = ["cat", "/model/m/1/saved_model.pb"]
+WRITE_MODEL = ["sh", "-c", "echo x >> /model/m/1/saved_model.pb"]
+
+
+@pytest.fixture
+def second_faulty_image(second_engine: docker.DockerClient, build_faulty_image: Callable[..., str]) -> str:
+    """The image whose server misbehaves, on the second engine."""
+    return build_faulty_image(second_engine)
+
+
+@pytest.fixture
+def readable(models: Path) -> Path:
+    """The model's file, which anyone may read now."""
+    path = models / "1" / "saved_model.pb"
+    path.chmod(0o644)
+    return path
+
+
+@pytest.mark.usefixtures("readable")
+def test_a_model_that_the_container_may_read_is_mounted(make_sandbox: MakeSandbox, container_of: ContainerOf) -> None:
+    """On an engine of this machine no byte of the model is copied, and the container cannot write it."""
+    with make_sandbox("hang-at-load"):
+        container = container_of()
+        assert {mount["Type"] for mount in container.attrs["Mounts"]} == {"bind"}
+        assert container.exec_run(READ_MODEL).output == b"content"
+        assert container.exec_run(WRITE_MODEL).exit_code != 0
+
+
+def test_a_model_that_the_container_may_not_read_is_copied_and_the_socket_stays(
+    make_sandbox: MakeSandbox, container_of: ContainerOf
+) -> None:
+    """A file with mode 0600 of another user than the container's would fail the load; its copy does not."""
+    assert os.geteuid() == 0, "as another user, the container's user is the file's owner"
+    with make_sandbox("hang-at-load") as sandbox:
+        container = container_of()
+        assert {mount["Type"] for mount in container.attrs["Mounts"]} == {"bind", "volume"}
+        assert container.attrs["HostConfig"]["NetworkMode"] == "none"
+        assert sandbox.endpoint.target.startswith("unix:")
+        assert container.exec_run(READ_MODEL).output == b"content"
+        assert container.exec_run(WRITE_MODEL).exit_code != 0
+
+
+@pytest.mark.usefixtures("readable")
+def test_a_copy_can_be_forced(make_sandbox: MakeSandbox, container_of: ContainerOf) -> None:
+    """With model_transfer=copy the model is copied although it could be mounted."""
+    with make_sandbox("hang-at-load", model_transfer=spec.ModelTransfer.COPY):
+        container = container_of()
+        assert {mount["Type"] for mount in container.attrs["Mounts"]} == {"bind", "volume"}
+        assert container.exec_run(READ_MODEL).output == b"content"
+
+
+@pytest.mark.usefixtures("readable")
+def test_an_engine_that_does_not_see_the_model_gets_a_copy(
+    make_sandbox: MakeSandbox,
+    boot: Boot,
+    container_of: ContainerOf,
+    second_engine: docker.DockerClient,
+    second_engine_url: str,
+    second_faulty_image: str,
+    leftovers: Callable[..., list[str]],
+) -> None:
+    """It is found out without being told; the server is reached by a port on the loopback address, and serves."""
+    with make_sandbox("serve", image=second_faulty_image, base_url=second_engine_url) as sandbox:
+        container = container_of(second_engine)
+        [published] = [ports for ports in container.ports.values() if ports]
+        assert published == [{"HostIp": "127.0.0.1", "HostPort": sandbox.endpoint.target.rpartition(":")[2]}]
+        assert listening_addresses(int(published[0]["HostPort"])) == {"0100007F"}
+        assert [mount["Type"] for mount in container.attrs["Mounts"]] == ["volume"]
+        assert container.exec_run(READ_MODEL).output == b"content"
+        assert container.exec_run(WRITE_MODEL).exit_code != 0
+        assert boot(sandbox) is None
+    assert leftovers(second_engine) == []
+
+
+def test_a_mount_cannot_be_forced_on_an_engine_that_does_not_see_the_model(
+    make_sandbox: MakeSandbox,
+    second_engine: docker.DockerClient,
+    second_engine_url: str,
+    second_faulty_image: str,
+    leftovers: Callable[..., list[str]],
+) -> None:
+    """That is an error of the option, with what to use instead."""
+    mount = spec.ModelTransfer.MOUNT
+    with (
+        pytest.raises(errors.OptionError, match=r"does not see this machine's files .* Use auto or copy"),
+        make_sandbox("serve", image=second_faulty_image, base_url=second_engine_url, model_transfer=mount),
+    ):
+        pass
+    assert leftovers(second_engine) == []
+
+
+def test_a_port_that_is_taken_leads_to_another(
+    make_sandbox: MakeSandbox,
+    boot: Boot,
+    second_engine_url: str,
+    second_faulty_image: str,
+    take_ports_after: Callable[[int], None],
+) -> None:
+    """Other programs have the ports that the engine would publish next; it publishes one that is free."""
+    arguments = {"image": second_faulty_image, "base_url": second_engine_url}
+    with make_sandbox("hang-at-load", **arguments) as sandbox:
+        take_ports_after(int(sandbox.endpoint.target.rpartition(":")[2]))
+        with make_sandbox("serve", name="r2", **arguments) as second:
+            assert boot(second) is None
+
+
+def test_a_published_port_out_of_reach_is_no_late_model(
+    second_engine: docker.DockerClient,
+    second_engine_url: str,
+    second_faulty_image: str,
+    start_client: Callable[..., contextlib.AbstractContextManager[subprocess.Popen[str]]],
+    leftovers: Callable[..., list[str]],
+) -> None:
+    """A client in another network namespace, as in a container, is told that it cannot reach the server."""
+    with start_client(
+        "replay", image=second_faulty_image, base_url=second_engine_url, within=["unshare", "--net"]
+    ) as client:
+        output, _ = client.communicate(timeout=120)
+    assert client.returncode == 2
+    assert re.search(r"^SandboxError: The model server runs, and 127.0.0.1:\d+, .* does not answer here", output, re.MULTILINE)
+    assert leftovers(second_engine) == []
+
+
+@pytest.mark.usefixtures("readable")
+def test_an_engine_with_selinux_gets_mounts_that_it_may_relabel(
+    base_url: str, faulty_image: str, private_directory: Path, engine: docker.DockerClient, readable: Path
+) -> None:
+    """Only what is bound in the older way is relabelled; a path that the engine does not see is still noticed."""
+    name = "infraval-test-selinux"
+    with docker_engine.connect(spec.DockerSpec(base_url=base_url)) as connected:
+        selinux = dataclasses.replace(connected, info={**connected.info, "SecurityOptions": ["name=selinux"]})
+        host = docker_container.host_config(selinux, spec.DockerSpec(), on_socket=True)
+        arguments = {"image": faulty_image, "name": name}
+        absent = docker_container.Bind(private_directory / "absent", "/absent")
+        with pytest.raises(docker_container.UnseenPathError):
+            docker_container.create(selinux, arguments, host, [absent], [])
+        assert not absent.source.exists()
+        docker_container.create(selinux, arguments, host, [docker_container.Bind(readable, "/model/m/1/file")], [])
+        container = engine.containers.get(name)
+        try:
+            assert container.attrs["HostConfig"]["Binds"] == [f"{readable}:/model/m/1/file:ro,z"]
+        finally:
+            container.remove()
+
+
+def listening_addresses(port: int) -> set[str]:
+    """Local addresses, as in /proc/net/tcp, on which a port of this machine is listened to."""
+    found = set()
+    for table in ("tcp", "tcp6"):
+        for line in Path("/proc/net", table).read_text().splitlines()[1:]:
+            address, _, number = line.split()[1].partition(":")
+            if line.split()[3] == "0A" and int(number, 16) == port:
+                found.add(address)
+    return found
