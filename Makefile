@@ -1,20 +1,27 @@
 # The verbs of the project. Each sets up what it needs; `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check format test test-slow test-docker image bench lock clean
+.PHONY: help setup setup-kfp demo check format test test-slow test-docker image kfp-image kfp-local bench bench-docker \
+	lock clean
 
 PYTHON := .venv/bin/python
 # What images stand on, and what their packages are installed in (see the Dockerfiles).
 BASE := python:3.10-slim
 INSTALLER := $(BASE)
+KFP_INSTALLER := python:3.10
 # The tests start `pytest`, not `python -m pytest`: that would put this folder on the import path.
 
 help: ## list the verbs
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-12s %s\n", $$1, $$2}'
 
 setup: .venv/complete ## make .venv with everything the project needs
 
-.venv/complete: requirements/lock.txt requirements/install.sh setup.py
+.venv/complete: requirements/lock.txt requirements/install.sh requirements/find_python.sh setup.py
 	@requirements/install.sh
+
+setup-kfp: .venv-kfp/complete ## make .venv-kfp with the newest Kubeflow Pipelines SDK
+
+.venv-kfp/complete: .venv/complete requirements/kfp.lock.txt requirements/install_kfp.sh
+	@requirements/install_kfp.sh
 
 demo: setup ## run the digits pipeline: train, evaluate, validate, push warm (FLAGS=--clean, FLAGS=--verbose)
 	@$(PYTHON) pipeline/run_local.py $(FLAGS)
@@ -32,25 +39,39 @@ format: setup ## format and fix what can be fixed by itself
 test: setup ## run the tests
 	.venv/bin/pytest -m "not slow and not docker"
 
-test-slow: setup ## run the tests that take minutes
+test-slow: setup setup-kfp ## run the tests that take minutes
 	.venv/bin/pytest -m "slow and not docker"
 
-test-docker: setup ## run the tests that need a Docker engine, on one of their own (as root)
+test-docker: setup setup-kfp ## run the tests that need a Docker engine, on one of their own (as root)
 	@tests/docker/run.sh .venv/bin/pytest -m docker
 
 image: ## build infraval/model-server in your Docker engine (BASE=, INSTALLER=)
 	docker build --file kubeflow/model-server/Dockerfile --build-arg BASE=$(BASE) --build-arg INSTALLER=$(INSTALLER) \
 		--tag infraval/model-server .
 
+kfp-image: ## build infraval/component, for the tasks of the Kubeflow pipeline, in your Docker engine (BASE=, KFP_INSTALLER=)
+	docker build --file kubeflow/Dockerfile --build-arg BASE=$(BASE) --build-arg INSTALLER=$(KFP_INSTALLER) \
+		--tag infraval/component .
+
+kfp-local: setup setup-kfp kfp-image ## run the Kubeflow pipeline with kfp.local, each task in a container; results in demo/kfp
+	$(PYTHON) pipeline/run_kubeflow.py --pipeline-root $(CURDIR)/demo/kfp --image infraval/component \
+		--output demo/kfp/digits.yaml
+	.venv-kfp/bin/python pipeline/run_kfp_local.py demo/kfp/digits.yaml --pipeline-root demo/kfp
+
 bench: setup ## measure speed against peers in the same run
 	$(PYTHON) tests/benchmarks/run.py
 
-lock: setup ## resolve requirements/lock.in anew
+bench-docker: setup ## the same for the Docker sandbox, on an engine of its own (as root)
+	@tests/docker/run.sh sh -c 'DOCKER_HOST=$$INFRAVAL_TEST_ENGINE $(PYTHON) tests/benchmarks/containers.py'
+
+lock: setup ## resolve every .in anew
 	.venv/bin/uv pip compile requirements/lock.in --output-file requirements/lock.txt --python-version 3.10 \
 		--generate-hashes --custom-compile-command "make lock" --upgrade --quiet
 	.venv/bin/uv pip compile kubeflow/model-server/requirements.in --output-file kubeflow/model-server/requirements.txt \
 		--override kubeflow/model-server/overrides.txt --python-version 3.10 --generate-hashes \
 		--custom-compile-command "make lock" --upgrade --quiet
+	.venv/bin/uv pip compile requirements/kfp.in --output-file requirements/kfp.lock.txt --python-version 3.11 \
+		--generate-hashes --custom-compile-command "make lock" --upgrade --quiet
 
 clean: ## remove what make has made
-	rm -rf .venv build demo components/*.egg-info
+	rm -rf .venv .venv-kfp build demo components/*.egg-info

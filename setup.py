@@ -27,6 +27,7 @@ setuptools.setup(
         "rich>=13",
         TENSORFLOW,
         "tensorflow-serving-api>=2.16,<2.22",
+        "tornado>=6.5,<7",
         "xxhash>=3.4",
     ],
     extras_require={

@@ -11,11 +11,20 @@ NAME = "digits"
 MIN_ACCURACY = 0.95
 """On the eval split; below it Evaluator does not bless the model."""
 
+MAX_ACCURACY_LOSS = 0.01
+"""Against the latest blessed model, where a pipeline compares with it."""
+
 RESULTS = Path(__file__).resolve().parents[1] / "demo"
 """Everything the demo writes; `make clean` removes it."""
 
 TRAINER_MODULE = Path(__file__).resolve().with_name("modules") / "digits_trainer.py"
 """TFX packs it, and whatever Python files are next to it, for Trainer."""
+
+TRAINER_FUNCTION = "modules.digits_trainer.run_fn"
+"""The same where this folder is on Python's path, as in the component image: nothing to pack, nothing to install."""
+
+IMAGE_EXAMPLES = "/opt/infraval/examples"
+"""Where the component image has the images as tf.Examples."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,7 +3,12 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-python=$(requirements/find_python.sh)
+if ! python=${INFRAVAL_PYTHON:-$(requirements/find_python.sh 3.10)}; then
+  echo "make setup needs a Python 3.10 (TFX 1.16 has no wheels for a newer one). Name one in INFRAVAL_PYTHON if it is" \
+    "elsewhere." >&2
+  exit 1
+fi
+
 echo "Setting up .venv with $("$python" --version) (about a minute, 3 GB)" >&2
 # A half-made environment must not pass for a whole one: the stamp is gone until the last step is done.
 rm -rf .venv

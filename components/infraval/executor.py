@@ -1,7 +1,7 @@
 """TFX's artifacts and protos -> validation -> blessing.
 
 Everything below this module runs without tfx and sees local files only: protos become `spec` dataclasses here, and
-what a remote URI names is copied in and out through TFX's file system.
+what a remote URI names is copied in and out (`remote`).
 """
 
 from __future__ import annotations
@@ -10,9 +10,7 @@ import dataclasses
 import glob
 import logging
 import os
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +20,9 @@ from tfx.components.util import examples_utils
 from tfx.dsl.components.base import base_beam_executor
 from tfx.proto import infra_validator_pb2
 from tfx.types import artifact_utils
-from tfx.utils import io_utils, path_utils
+from tfx.utils import path_utils
 
-from infraval import errors, signals, spec, validation, verdict
+from infraval import errors, remote, signals, spec, validation, verdict, workspace
 from infraval.bless import report
 
 _log = logging.getLogger(__name__)
@@ -66,21 +64,24 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         warmup = spec.WarmupSpec.from_json(exec_properties.get("warmup_spec") or "{}")
         _check_combination(examples, options, warmup, make_warmup=make_warmup)
         _log_plan(examples, make_warmup=make_warmup, requested=given is not None)
-        with signals.abort_on_signal(), ExitStack() as stack:
+        splits = options.splits or ((given.split_name,) if given and given.split_name else ())
+        with (
+            signals.abort_on_signal(),
+            workspace.workspace() as directory,
+            remote.results(blessing.uri, directory / "results") as output,
+        ):
             job = validation.Job(
-                model=Path(stack.enter_context(_local_copy(_model_uri(model)))),
-                examples=tuple(
-                    os.path.join(glob.escape(stack.enter_context(_local_copy(uri))), "*")  # noqa: PTH118 - a glob
-                    for uri in _split_uris(
-                        examples, options.splits or ((given.split_name,) if given and given.split_name else ())
-                    )
-                ),
-                requests=requests,
-                make_warmup=make_warmup,
-                warmup=warmup,
                 serving=_serving_spec(exec_properties),
                 validation=_validation_spec(exec_properties),
-                output=Path(stack.enter_context(_local_target(blessing.uri))),
+                requests=requests,
+                make_warmup=make_warmup,
+                warmup=_fetch_parameters(warmup, directory),
+                model=_fetch_model(model, directory),
+                examples=tuple(
+                    os.path.join(glob.escape(str(fetched)), "*")  # noqa: PTH118 - a glob
+                    for fetched in _fetch_examples(examples, splits, directory)
+                ),
+                output=output,
             )
             judged = validation.validate(job, self._make_beam_pipeline if self._configures_beam() else None)
         _set_properties(blessing, judged)
@@ -191,9 +192,23 @@ def _log_plan(examples: Sequence[types.Artifact], *, make_warmup: bool, requeste
         )
 
 
-def _model_uri(model: types.Artifact) -> str:
-    uri: str = path_utils.serving_model_path(model.uri, path_utils.is_old_model_artifact(model))
-    return uri
+def _fetch_model(model: types.Artifact, directory: Path) -> Path:
+    uri = remote.serving_model(model.uri, old=path_utils.is_old_model_artifact(model))
+    return remote.fetch(uri, directory / "model", errors.ModelError)
+
+
+def _fetch_examples(examples: Sequence[types.Artifact], splits: tuple[str, ...], directory: Path) -> list[Path]:
+    return [
+        remote.fetch(uri, directory / f"examples-{number}", errors.ExamplesError)
+        for number, uri in enumerate(_split_uris(examples, splits))
+    ]
+
+
+def _fetch_parameters(warmup: spec.WarmupSpec, directory: Path) -> spec.WarmupSpec:
+    if not warmup.batching_parameters_file:
+        return warmup
+    path = remote.fetch(warmup.batching_parameters_file, directory / "batching_parameters", errors.OptionError)
+    return dataclasses.replace(warmup, batching_parameters_file=str(path))
 
 
 def _split_uris(examples: Sequence[types.Artifact], splits: tuple[str, ...]) -> list[str]:
@@ -215,28 +230,6 @@ def _split_uris(examples: Sequence[types.Artifact], splits: tuple[str, ...]) -> 
         for split in splits or available[:1]:
             uris += artifact_utils.get_split_uris([artifact], split)
     return uris
-
-
-@contextmanager
-def _local_copy(uri: str) -> Iterator[str]:
-    """The directory itself if it is local, else a copy for as long as the block runs."""
-    if "://" not in uri:
-        yield uri
-        return
-    with tempfile.TemporaryDirectory(prefix="infraval-") as directory:
-        io_utils.copy_dir(uri, directory)
-        yield directory
-
-
-@contextmanager
-def _local_target(uri: str) -> Iterator[str]:
-    """The directory itself if it is local, else one that is copied there when the block ends well."""
-    if "://" not in uri:
-        yield uri
-        return
-    with tempfile.TemporaryDirectory(prefix="infraval-") as directory:
-        yield directory
-        io_utils.copy_dir(directory, uri)
 
 
 def _set_properties(blessing: types.Artifact, judged: verdict.Verdict) -> None:

@@ -7,7 +7,7 @@ cd "$(dirname "$0")/../.."
 
 image=infraval/python:3.10-slim-local
 label=org.tfx-infraval.base
-python=$(requirements/find_python.sh)
+python=${INFRAVAL_PYTHON:-$(requirements/find_python.sh 3.10)}
 # shellcheck disable=SC1091 # a file of every Debian
 release=$(. /etc/os-release && echo "$VERSION_CODENAME")
 key=$({ cat "$0" && "$python" -VV && echo "$release"; } | sha256sum | cut -c1-16)

@@ -54,8 +54,18 @@ is_ready_or_dead() {
   docker version >/dev/null 2>&1 || ! kill -0 "$1" 2>/dev/null
 }
 
-has_no_engine() {
-  ! owns "$run/dockerd.pid" && ! owns "$run/exec/containerd/containerd.pid"
+# Whether no dockerd, containerd or shim of a container is left; a shim's container goes first.
+has_ended() {
+  ! grep --quiet --no-messages --fixed-strings "$run/exec" /proc/[0-9]*/cmdline
+}
+
+# A killed engine leaves mounts of containers that no engine knows of.
+remove_mounts() {
+  local mount
+  # The kernel writes a space as \040.
+  awk -v run="$run/" -v data="$directory/data/" '{ gsub(/\\040/, " ", $2) }
+    index($2 "/", run) == 1 || index($2 "/", data) == 1 { print $2 }' /proc/self/mounts | sort --reverse |
+    while IFS= read -r mount; do umount "$mount"; done
 }
 
 make_bridge() {
@@ -70,6 +80,8 @@ make_bridge() {
     ip link add "$bridge" type bridge
     ip address add "10.213.$number.1/24" dev "$bridge"
     ip link set "$bridge" up
+    # Else dockerd gives the bridge the address of the last start, whoever has that by now.
+    rm -rf "$directory/data/network"
   fi
   exec 8>&-
 }
@@ -83,18 +95,22 @@ start() {
   rm -f "$run/dockerd.pid"
   owns "$run/exec/containerd/containerd.pid" || rm -f "$run/exec/containerd/containerd.pid"
   install_packages
-  mkdir -p "$run"
+  mkdir -p "$directory/data" "$run/data"
   make_bridge
 
   # No iptables and no forwarding: engines on one machine share the chain DOCKER and would rewrite each other's rules.
   # Published ports need neither, as docker-proxy carries them; containers cannot reach out, and an image that needs to
   # is built with `--network host`. The storage driver and the control groups (v1 or v2) are dockerd's own choice.
-  local command=(dockerd --host "$url" --data-root "$directory/data" --exec-root "$run/exec"
+  local command=(dockerd --host "$url" --exec-root "$run/exec"
     --pidfile "$run/dockerd.pid" --bridge "$bridge" --iptables=false --ip6tables=false --ip-forward=false
     --ip-masq=false --userland-proxy=true)
   if [ -n "$hidden" ]; then
+    # The mounts of a namespace end with its last process. $run/data: the directory itself may be below what is hidden.
     # shellcheck disable=SC2016 # the inner shell expands them
-    command=(unshare --mount sh -c 'mount -t tmpfs tmpfs "$1" && shift && exec "$@"' sh "$hidden" "${command[@]}")
+    command=(unshare --mount sh -ec 'mount --bind "$1" "$2"; mount -t tmpfs tmpfs "$3"; shift 3; exec "$@"' sh
+      "$directory/data" "$run/data" "$hidden" "${command[@]}" --data-root "$run/data")
+  else
+    command+=(--data-root "$directory/data")
   fi
   # Descriptor 9 is this script's lock: it ends with the script, not with the engine.
   setsid "${command[@]}" >>"$directory/dockerd.log" 2>&1 </dev/null 9>&- &
@@ -108,14 +124,15 @@ start() {
 
 stop() {
   if [ -e "$run" ]; then
-    # What a killed engine left running, the same engine finds and ends when it starts.
-    has_no_engine || owns "$run/dockerd.pid" || start
+    # What a killed engine left running, the same engine finds and ends when it starts again.
+    has_ended || owns "$run/dockerd.pid" || start
     if owns "$run/dockerd.pid"; then
       await docker version >/dev/null 2>&1 || fail "the engine runs and does not answer; see $directory/dockerd.log."
       docker ps --all --quiet | xargs --no-run-if-empty /usr/bin/docker --host "$url" rm --force --volumes >/dev/null
       kill "$(cat "$run/dockerd.pid")"
-      await has_no_engine || fail "the engine does not end; see $directory/dockerd.log."
+      await has_ended || fail "the engine does not end; see $directory/dockerd.log."
     fi
+    remove_mounts
     rm -rf "$run"
   fi
   if ip link show "$bridge" >/dev/null 2>&1; then

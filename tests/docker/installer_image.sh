@@ -8,7 +8,7 @@ cd "$(dirname "$0")/../.."
 key=$(cat "$requirements" "$0" | sha256sum | cut -c1-16)
 image=infraval/installer:$key
 wheels=build/wheels-$key
-python=$(requirements/find_python.sh)
+python=${INFRAVAL_PYTHON:-$(requirements/find_python.sh 3.10)}
 
 docker() {
   /usr/bin/docker "$@"

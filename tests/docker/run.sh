@@ -3,12 +3,12 @@
 set -euo pipefail
 cd "$(dirname "$0")"
 
-export DOCKER_HOST
-DOCKER_HOST=$(./engine.sh start)
+export INFRAVAL_TEST_ENGINE
+INFRAVAL_TEST_ENGINE=$(./engine.sh start)
 trap './engine.sh stop' EXIT
 trap 'exit 129' HUP
 trap 'exit 130' INT
 trap 'exit 143' TERM
-./images.sh
+DOCKER_HOST=$INFRAVAL_TEST_ENGINE ./images.sh
 cd ../..
 "$@"

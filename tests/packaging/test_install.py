@@ -6,25 +6,30 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 
 
-def test_without_a_python_3_10_the_person_is_told_what_to_do(tmp_path: Path) -> None:
-    """One clear sentence, and nothing that was there is touched."""
+@pytest.mark.parametrize(("script", "version"), [("install.sh", "3.10"), ("install_kfp.sh", "3.11")])
+def test_without_its_python_the_person_is_told_what_to_do(tmp_path: Path, script: str, version: str) -> None:
+    """What is missing and how to get it, and nothing that was there is touched."""
     project = tmp_path / "project"
     (project / "requirements").mkdir(parents=True)
-    shutil.copy2(ROOT / "requirements" / "install.sh", project / "requirements")
-    (project / ".venv").mkdir()
+    for name in (script, "find_python.sh"):
+        shutil.copy2(ROOT / "requirements" / name, project / "requirements")
+    environment = project / (".venv" if script == "install.sh" else ".venv-kfp")
+    environment.mkdir()
     programs = tmp_path / "bin"
     programs.mkdir()
     for name in ("bash", "dirname", "env"):
         (programs / name).symlink_to(shutil.which(name) or name)
     # A shim as pyenv's: it is on PATH, and fails unless its version is selected.
-    (programs / "python3.10").write_text("#!/bin/sh\nexit 127\n")
-    (programs / "python3.10").chmod(0o755)
+    (programs / f"python{version}").write_text("#!/bin/sh\nexit 127\n")
+    (programs / f"python{version}").chmod(0o755)
 
     finished = subprocess.run(
-        [project / "requirements" / "install.sh"],
+        [project / "requirements" / script],
         capture_output=True,
         text=True,
         check=False,
@@ -32,6 +37,6 @@ def test_without_a_python_3_10_the_person_is_told_what_to_do(tmp_path: Path) -> 
     )
 
     assert finished.returncode == 1
-    assert "needs a Python 3.10" in finished.stderr
-    assert "uv python install 3.10" in finished.stderr
-    assert (project / ".venv").is_dir()
+    assert f"needs a Python {version}" in finished.stderr
+    assert f"uv python install {version}" in finished.stderr
+    assert environment.is_dir()

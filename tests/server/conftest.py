@@ -5,10 +5,12 @@ from __future__ import annotations
 import base64
 import contextlib
 import dataclasses
+import http.client
 import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -29,6 +31,21 @@ START_TIMEOUT_S = 60.0
 END_TIMEOUT_S = 10.0
 
 
+@dataclasses.dataclass(frozen=True)
+class HttpResponse:
+    """What a server answered over HTTP.
+
+    Attributes:
+      status: the code.
+      headers: by name, in any case.
+      text: the body.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    text: str
+
+
 @dataclasses.dataclass
 class Server:
     """A server process under test.
@@ -36,6 +53,7 @@ class Server:
     Attributes:
       base_path: its `--model_base_path`.
       socket_path: its `--grpc_socket_path`.
+      rest_port: its `--rest_api_port`, 0 for none.
       log_path: file with its standard output and error.
       pid: its process id.
       poll: its exit code, negative for a signal, None while it runs.
@@ -43,6 +61,7 @@ class Server:
 
     base_path: Path
     socket_path: Path
+    rest_port: int
     log_path: Path
     pid: int
     poll: Callable[[], int | None]
@@ -63,6 +82,15 @@ class Server:
             )
             return rpc(request, timeout=START_TIMEOUT_S)
 
+    def http(
+        self, method: str, path: str, body: bytes | str | None = None, headers: Mapping[str, str] | None = None
+    ) -> HttpResponse:
+        """Sends one request to the REST API and returns the response."""
+        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", self.rest_port, START_TIMEOUT_S)) as connection:
+            connection.request(method, path, body, dict(headers or {}))
+            response = connection.getresponse()
+            return HttpResponse(response.status, response.headers, response.read().decode(errors="surrogateescape"))
+
     def wait_for(self, condition: Callable[[], bool]) -> None:
         """Waits until a condition holds; fails if the server ends first."""
         deadline_s = time.monotonic() + START_TIMEOUT_S
@@ -76,11 +104,13 @@ class Server:
         self.wait_for(lambda: text in self.log())
 
     def wait_until_serving(self) -> None:
-        """Waits until gRPC is up."""
+        """Waits until gRPC is up, and then REST if it was asked for."""
         backoff = [(f"grpc.{which}_reconnect_backoff_ms", 50) for which in ("initial", "min", "max")]
         with grpc.insecure_channel(f"unix:{self.socket_path}", options=backoff) as channel:
             ready = grpc.channel_ready_future(channel)
             self.wait_for(ready.done)
+        if self.rest_port:
+            self.wait_until_logged("Exporting HTTP/REST API")
 
     def wait_until_ended(self, timeout_s: float = START_TIMEOUT_S) -> int:
         """Waits for its end.
@@ -114,6 +144,7 @@ class Start(Protocol):
         warmup: bytes | None = ...,
         batching: str | None = ...,
         socket_path: Path | None = ...,
+        rest: bool = ...,
     ) -> Server:
         """Starts it.
 
@@ -123,6 +154,7 @@ class Start(Protocol):
           warmup: content of version 1's warmup file.
           batching: content of `<base>/batching.txt`.
           socket_path: another `--grpc_socket_path`.
+          rest: with the REST API, on a port that is free.
         """
 
 
@@ -138,6 +170,7 @@ def _start(
     warmup: bytes | None = None,
     batching: str | None = None,
     socket_path: Path | None = None,
+    rest: bool = False,
 ) -> Server:
     base_path = directory / "base"
     base_path.mkdir()
@@ -150,17 +183,25 @@ def _start(
     if batching is not None:
         (base_path / "batching.txt").write_text(batching, encoding="utf-8")
     socket_path = socket_path or directory / "grpc.sock"
+    rest_port = _free_port() if rest else 0
     argv = [
         "--port=0",
         f"--grpc_socket_path={socket_path}",
         "--model_name=sink",
         f"--model_base_path={base_path}",
         "--max_num_load_retries=0",
+        *([f"--rest_api_port={rest_port}"] if rest else []),
         *(flag.replace("<base>", str(base_path)) for flag in flags),
     ]
     log_path = directory / "log"
     pid, poll = launch(argv, log_path)
-    return Server(base_path, socket_path, log_path, pid, poll)
+    return Server(base_path, socket_path, rest_port, log_path, pid, poll)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 @contextlib.contextmanager
@@ -192,6 +233,12 @@ def _launch_interpreter(argv: Sequence[str], log_path: Path) -> tuple[int, Calla
             stderr=log,
         )
     return process.pid, process.poll
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A TCP port that is free now."""
+    return _free_port()
 
 
 @pytest.fixture
@@ -259,5 +306,13 @@ def one_record() -> bytes:
 def sink_server(start_for_session: Start) -> Server:
     """Serves the golden cases' own model as `sink`."""
     server = start_for_session()
+    server.wait_until_serving()
+    return server
+
+
+@pytest.fixture(scope="session")
+def rest_server(start_for_session: Start) -> Server:
+    """Serves the golden cases' own model as `sink`, over REST too."""
+    server = start_for_session(rest=True)
     server.wait_until_serving()
     return server

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -68,7 +69,7 @@ def batch_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def batching_server(start_for_session: Any, batch_model: Path) -> Any:
     """Serves `batch_model` with batches of 1, 4 or 16."""
     flags = ("--enable_batching", "--batching_parameters_file=<base>/batching.txt")
-    server = start_for_session(*flags, versions={"1": batch_model}, batching=BATCHING)
+    server = start_for_session(*flags, versions={"1": batch_model}, batching=BATCHING, rest=True)
     server.wait_until_serving()
     return server
 
@@ -87,6 +88,14 @@ def test_next_allowed_size_is_run(size: int, allowed: int, batching_server: Any)
     """A batch is run at the smallest allowed size that holds it."""
     outputs = predict(batching_server, x=[0.0] * size, s=["a"] * size)
     assert outputs["size"].tolist() == [allowed] * size
+
+
+def test_rest_batches_too(batching_server: Any) -> None:
+    """Rows that come over REST are one batch, padded like any other."""
+    body = '{"instances": [{"x": 1.0, "s": "a"}, {"x": 2.0, "s": "b"}, {"x": 4.0, "s": "c"}]}'
+    rows = json.loads(batching_server.http("POST", "/v1/models/sink:predict", body).text)["predictions"]
+    assert [row["size"] for row in rows] == [4, 4, 4]
+    assert [row["s"] for row in rows] == ["a", "b", "c"]
 
 
 def test_larger_batches_are_split(start: Any, batch_model: Path) -> None:
@@ -224,6 +233,16 @@ def test_unregistered_op_in_a_request_is_no_verdict(start_interpreter: Any, tmp_
     server.wait_until_serving()
     with pytest.raises(grpc.RpcError, match="Op type not registered 'NoSuchOp'"):
         predict(server, "images", raw_images=[b"no image"])
+    assert server.wait_until_ended() == 64
+    assert "--import-ops MODULE" in server.log()
+
+
+def test_unregistered_op_in_a_rest_request_is_no_verdict(start: Any, tmp_path: Path) -> None:
+    """The same over REST: the answer arrives before the server ends."""
+    server = start(versions={"1": edited_sink(tmp_path, without_decode_png)}, rest=True)
+    server.wait_until_serving()
+    response = server.http("POST", "/v1/models/sink:predict", '{"signature_name": "images", "inputs": ["no image"]}')
+    assert "Op type not registered 'NoSuchOp'" in response.text
     assert server.wait_until_ended() == 64
     assert "--import-ops MODULE" in server.log()
 

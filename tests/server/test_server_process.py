@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import signal
 import socket
@@ -19,29 +20,21 @@ LISTEN = "0A"
 
 def tcp_listeners(pid: int) -> list[tuple[str, int]]:
     """Addresses and ports at which a process listens for TCP, from /proc."""
-    inodes = set()
+    descriptors = set()
     for descriptor in Path(f"/proc/{pid}/fd").iterdir():
-        target = str(descriptor.readlink())
-        if target.startswith("socket:["):
-            inodes.add(target.removeprefix("socket:[").removesuffix("]"))
+        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+            descriptors.add(str(descriptor.readlink()))
     listeners = []
     for table in ("tcp", "tcp6"):
         for line in Path(f"/proc/{pid}/net/{table}").read_text(encoding="ascii").splitlines()[1:]:
             columns = line.split()
-            if columns[3] == LISTEN and columns[9] in inodes:
+            if columns[3] == LISTEN and f"socket:[{columns[9]}]" in descriptors:
                 words, port = columns[1].split(":")
                 # The kernel writes each 32-bit word in the machine's byte order; gRPC's sockets are dual-stack.
                 packed = b"".join(bytes.fromhex(words[i : i + 8])[::-1] for i in range(0, len(words), 8))
                 address = ipaddress.ip_address(packed)
                 listeners.append((str(getattr(address, "ipv4_mapped", None) or address), int(port, 16)))
     return listeners
-
-
-def free_port() -> int:
-    """A TCP port that is free now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def model_status(server: Any, target: str = "") -> Any:
@@ -58,13 +51,12 @@ def test_socket_is_private_and_the_only_listener(sink_server: Any) -> None:
     assert stat.S_IMODE(sink_server.socket_path.stat().st_mode) == 0o600
 
 
-def test_tcp_binds_the_loopback_address_only(start: Any) -> None:
+def test_tcp_binds_the_loopback_address_only(start: Any, free_port: int) -> None:
     """With --port the server answers on 127.0.0.1 and listens on no other address."""
-    port = free_port()
-    server = start(f"--port={port}")
+    server = start(f"--port={free_port}")
     server.wait_until_serving()
-    assert tcp_listeners(server.pid) == [("127.0.0.1", port)]
-    assert model_status(server, target=f"127.0.0.1:{port}").model_version_status[0].version == 1
+    assert tcp_listeners(server.pid) == [("127.0.0.1", free_port)]
+    assert model_status(server, target=f"127.0.0.1:{free_port}").model_version_status[0].version == 1
 
 
 def test_taken_port_is_a_start_up_error(start: Any) -> None:
@@ -76,12 +68,42 @@ def test_taken_port_is_a_start_up_error(start: Any) -> None:
     assert f"Failed to BuildAndStart gRPC server: cannot listen at 127.0.0.1:{port}" in server.log()
 
 
-def test_two_servers_do_not_share_a_port(start: Any) -> None:
+def test_two_servers_do_not_share_a_port(start: Any, free_port: int) -> None:
     """A second server on a port is refused, where gRPC by default lets both have it."""
-    port = free_port()
-    first = start(f"--port={port}")
+    first = start(f"--port={free_port}")
     first.wait_until_serving()
-    assert start(f"--port={port}").wait_until_ended() == 255
+    assert start(f"--port={free_port}").wait_until_ended() == 255
+
+
+def test_rest_binds_the_loopback_address_only(start: Any) -> None:
+    """With --rest_api_port the server listens for HTTP on 127.0.0.1 and on no other address."""
+    server = start(rest=True)
+    server.wait_until_serving()
+    assert tcp_listeners(server.pid) == [("127.0.0.1", server.rest_port)]
+    assert server.http("GET", "/v1/models/sink").status == 200
+
+
+def test_rest_comes_up_after_the_first_load(start: Any, one_record: bytes) -> None:
+    """Nothing listens for HTTP while the model still warms up."""
+    server = start("--num_request_iterations_for_warmup=1000000000", warmup=one_record, rest=True)
+    server.wait_until_logged("Starting to read warmup data")
+    assert tcp_listeners(server.pid) == []
+
+
+def test_taken_rest_port_leaves_grpc_alone(start: Any) -> None:
+    """A REST port at which another program listens is logged; gRPC answers, as with TensorFlow Serving."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        server = start(f"--rest_api_port={port}")
+        server.wait_until_logged(f"Failed to start HTTP Server at localhost:{port}: ")
+        assert model_status(server).model_version_status[0].version == 1
+
+
+def test_one_port_for_both_is_grpcs(start: Any, free_port: int) -> None:
+    """With one number for --port and --rest_api_port the server skips REST and says so."""
+    server = start(f"--port={free_port}", f"--rest_api_port={free_port}")
+    server.wait_until_logged("server_options.http_port cannot be same as grpc_port.")
+    assert model_status(server, target=f"127.0.0.1:{free_port}").model_version_status[0].version == 1
 
 
 def test_stale_socket_is_replaced(start: Any, tmp_path: Path) -> None:
@@ -121,6 +143,9 @@ def test_long_socket_path_is_a_clear_error(start: Any, tmp_path: Path) -> None:
         (("--model_base_path=relative",), "to have an absolute path or URI; got base_path()=relative"),
         (("--enable_batching", "--batching_parameters_file=/nowhere"), "NOT_FOUND: /nowhere; No such file"),
         (("--grpc_max_threads=0",), "--grpc_max_threads has to be 1 or more, not 0"),
+        (("--rest_api_port=65536",), "--rest_api_port has to be 0 to 65535, not 65536"),
+        (("--rest_api_port=-1",), "--rest_api_port has to be 0 to 65535, not -1"),
+        (("--rest_api_num_threads=0",), "--rest_api_num_threads has to be 1 or more, not 0"),
         (("--import-ops=no_such_module_anywhere",), "--import-ops=no_such_module_anywhere cannot be imported"),
     ],
 )
@@ -153,6 +178,18 @@ def test_signal_ends_a_serving_server(end_signal: signal.Signals, start: Any) ->
     assert server.end(end_signal) == 0
     assert time.monotonic() - sent_s < 0.5
     assert not server.socket_path.exists()
+
+
+def test_signal_ends_a_server_with_rest(start: Any) -> None:
+    """The same with HTTP connections open, one of them in the middle of a request."""
+    server = start(rest=True)
+    server.wait_until_serving()
+    address = ("127.0.0.1", server.rest_port)
+    with socket.create_connection(address), socket.create_connection(address) as sending:
+        sending.sendall(b"POST /v1/models/sink:predict HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
+        sent_s = time.monotonic()
+        assert server.end() == 0
+        assert time.monotonic() - sent_s < 0.5
 
 
 def test_signal_ends_a_loading_server(start: Any, one_record: bytes) -> None:

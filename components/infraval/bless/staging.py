@@ -17,7 +17,7 @@ STAMPED_MODEL = "stamped_model"
 MARKERS = {True: "INFRA_BLESSED", False: "INFRA_NOT_BLESSED"}
 """Empty files that tell a person the verdict, named as InfraValidator names them."""
 
-_LAST_FILES = ("saved_model.pb", "saved_model.pbtxt")
+LAST_FILES = ("saved_model.pb", "saved_model.pbtxt")
 """A model server takes a directory for a model once it holds one of these, so they are written last."""
 
 
@@ -91,7 +91,7 @@ def publish(staged: Path, output: Path) -> None:
     """
     target = output / STAMPED_MODEL
     shutil.copytree(staged, target, ignore=_ignore_last_files(staged))
-    for name in _LAST_FILES:
+    for name in LAST_FILES:
         if (staged / name).exists():
             # A server that watches the directory must not see half a file.
             shutil.copy2(staged / name, target / f".{name}.unfinished")
@@ -134,7 +134,7 @@ def warmup_file(model: Path) -> Path:
 
 def _ignore_last_files(staged: Path) -> Callable[[str, list[str]], list[str]]:
     def ignore(directory: str, names: list[str]) -> list[str]:
-        return [name for name in names if name in _LAST_FILES] if Path(directory) == staged else []
+        return [name for name in names if name in LAST_FILES] if Path(directory) == staged else []
 
     return ignore
 

@@ -16,6 +16,8 @@ from infraval.server import flags, log, status
 _MAX_SOCKET_PATH_BYTES = 107
 """sizeof(sockaddr_un.sun_path) less the closing zero, on Linux."""
 
+_MAX_PORT = 65535
+
 _SERVER_OPTIONS = (
     ("grpc.max_receive_message_length", -1),
     ("grpc.max_send_message_length", -1),
@@ -27,15 +29,19 @@ def check(options: flags.Options) -> None:
     """Checks the options that say where to listen and with how many threads.
 
     Raises:
-      StatusError: there is no place to listen at, no thread, or the path is too long for a socket.
+      StatusError: there is no place to listen at, no thread, no such port, or the path is too long for a socket.
     """
     path = options.grpc_socket_path
     if options.port == 0 and not path:
         raise status.invalid_argument(
             "At least one of server_options.grpc_port or server_options.grpc_socket_path must be set."
         )
-    if options.grpc_max_threads < 1:
-        raise status.invalid_argument(f"--grpc_max_threads has to be 1 or more, not {options.grpc_max_threads}.")
+    for name in ("grpc_max_threads", "rest_api_num_threads"):
+        threads = getattr(options, name)
+        if threads < 1:
+            raise status.invalid_argument(f"--{name} has to be 1 or more, not {threads}.")
+    if not 0 <= options.rest_api_port <= _MAX_PORT:
+        raise status.invalid_argument(f"--rest_api_port has to be 0 to {_MAX_PORT}, not {options.rest_api_port}.")
     length = len(os.fsencode(path))
     if length > _MAX_SOCKET_PATH_BYTES:
         raise status.invalid_argument(

@@ -22,9 +22,12 @@ class Options:
     """Values of the flags; a field is named as its flag, its metadata holds the usage text."""
 
     port: int = _flag(8500, "TCP port for gRPC; 0 for none.")
-    host: str = _flag("127.0.0.1", "Address the TCP port is bound to; not a flag of TensorFlow Serving.")
+    host: str = _flag("127.0.0.1", "Address the TCP ports are bound to; not a flag of TensorFlow Serving.")
     grpc_socket_path: str = _flag("", "Path of a UNIX socket for gRPC, at most 107 bytes; empty for none.")
     grpc_max_threads: int = _flag(4 * (os.cpu_count() or 1), "Requests that are worked on at once.")
+    rest_api_port: int = _flag(0, "TCP port for the REST API, another one than --port; 0 for none.")
+    rest_api_num_threads: int = _flag(4 * (os.cpu_count() or 1), "REST requests that are worked on at once.")
+    rest_api_timeout_in_ms: int = _flag(30_000, "Taken for compatibility; nothing is interrupted.")
     model_name: str = _flag("default", "Name the model is served under.")
     model_base_path: str = _flag("", "Absolute path of the directory that holds the numbered versions.")
     saved_model_tags: str = _flag("serve", "Tags, separated by commas, of the meta graph to load.")

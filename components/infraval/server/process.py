@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.metadata
 import logging
@@ -119,6 +120,10 @@ def _serve(options: flags.Options, listening: threading.Event) -> int:
 
     service.add(server, servable, end)
     server.start()
+    if options.rest_api_port != 0:
+        from infraval.server import rest, rest_server  # noqa: PLC0415 - without REST there is no need for Tornado
+
+        rest_server.start(options, functools.partial(rest.answer, servable), end)
     server.wait_for_termination()
     return EXIT_UNREGISTERED_OP if lacks_op.is_set() else EXIT_OK
 

@@ -1,7 +1,8 @@
 """Requests to responses over a loaded model: Predict, Classify, Regress and MultiInference.
 
-The gRPC services and the warmup replay share these. Source: servables/tensorflow/predict_util.cc, classifier.cc,
-regressor.cc, multi_inference.cc and util.cc; the order of the checks is theirs, since it decides what is reported.
+The services, over gRPC and REST, and the warmup replay share these. Source: servables/tensorflow/predict_util.cc,
+classifier.cc, regressor.cc, multi_inference.cc and util.cc; the order of the checks is theirs, since it decides what is
+reported.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from infraval.server import model, status, tensors
 CLASSIFY_METHOD = "tensorflow/serving/classify"
 REGRESS_METHOD = "tensorflow/serving/regress"
 
-_DEFAULT_SIGNATURE = "serving_default"
+DEFAULT_SIGNATURE = "serving_default"
+"""The signature that is meant where none is named."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -298,7 +300,7 @@ def _single_signature(servable: Servable, model_spec: Any) -> Any:
 
 
 def _signature_name(model_spec: Any) -> str:
-    return str(model_spec.signature_name or _DEFAULT_SIGNATURE)
+    return str(model_spec.signature_name or DEFAULT_SIGNATURE)
 
 
 def _set_model_spec(response_spec: Any, servable: Servable, request_spec: Any) -> None:

@@ -1,4 +1,7 @@
-"""The gRPC services (source: model_servers/prediction_service_impl.cc, get_model_status_impl.cc and others)."""
+"""What the services answer, and gRPC's way to ask them; REST asks the same functions.
+
+Source: model_servers/prediction_service_impl.cc, get_model_status_impl.cc and others.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,8 @@ OnUnregisteredOp = Callable[[str], None]
 _MAX_MESSAGE_BYTES = 1024
 """Longer error messages are cut (source: model_servers/grpc_status_util.cc)."""
 
-_SIGNATURE_DEF = "signature_def"
+SIGNATURE_DEF = "signature_def"
+"""The only field of the metadata that can be asked for."""
 
 _GRPC_CODES = {code.value[0]: code for code in grpc.StatusCode}
 
@@ -39,14 +43,14 @@ def add(server: Any, servable: requests.Servable, on_unregistered_op: OnUnregist
     """
     services: Mapping[str, Mapping[str, tuple[requests.Handler, Any]]] = {
         "tensorflow.serving.PredictionService": {
-            "Predict": (_predict, predict_pb2.PredictRequest),
-            "Classify": (_classify, classification_pb2.ClassificationRequest),
-            "Regress": (_regress, regression_pb2.RegressionRequest),
-            "MultiInference": (_multi_inference, inference_pb2.MultiInferenceRequest),
-            "GetModelMetadata": (_get_model_metadata, get_model_metadata_pb2.GetModelMetadataRequest),
+            "Predict": (predict, predict_pb2.PredictRequest),
+            "Classify": (classify, classification_pb2.ClassificationRequest),
+            "Regress": (regress, regression_pb2.RegressionRequest),
+            "MultiInference": (multi_inference, inference_pb2.MultiInferenceRequest),
+            "GetModelMetadata": (get_model_metadata, get_model_metadata_pb2.GetModelMetadataRequest),
         },
         "tensorflow.serving.ModelService": {
-            "GetModelStatus": (_get_model_status, get_model_status_pb2.GetModelStatusRequest),
+            "GetModelStatus": (get_model_status, get_model_status_pb2.GetModelStatusRequest),
         },
     }
     for service, methods in services.items():
@@ -85,48 +89,78 @@ def _details(error: status.StatusError) -> bytes:
     return message if len(message) <= _MAX_MESSAGE_BYTES else message[:_MAX_MESSAGE_BYTES] + b"...TRUNCATED"
 
 
-def _predict(servable: requests.Servable, request: Any) -> Any:
+def predict(servable: requests.Servable, request: Any) -> Any:
+    """Answers a PredictRequest that came from outside.
+
+    Raises:
+      StatusError: it is for another model or version; see `requests.predict`.
+    """
     _check_has_model_spec(request)
-    _check_is_for(servable, request.model_spec)
+    check_is_for(servable, request.model_spec)
     return requests.predict(servable, request)
 
 
-def _classify(servable: requests.Servable, request: Any) -> Any:
+def classify(servable: requests.Servable, request: Any) -> Any:
+    """Answers a ClassificationRequest that came from outside.
+
+    Raises:
+      StatusError: it is for another model or version; see `requests.classify`.
+    """
     _check_has_model_spec(request)
-    _check_is_for(servable, request.model_spec)
+    check_is_for(servable, request.model_spec)
     return requests.classify(servable, request)
 
 
-def _regress(servable: requests.Servable, request: Any) -> Any:
+def regress(servable: requests.Servable, request: Any) -> Any:
+    """Answers a RegressionRequest that came from outside.
+
+    Raises:
+      StatusError: it is for another model or version; see `requests.regress`.
+    """
     _check_has_model_spec(request)
-    _check_is_for(servable, request.model_spec)
+    check_is_for(servable, request.model_spec)
     return requests.regress(servable, request)
 
 
-def _multi_inference(servable: requests.Servable, request: Any) -> Any:
-    _check_is_for(servable, request.tasks[0].model_spec if request.tasks else model_pb2.ModelSpec())
+def multi_inference(servable: requests.Servable, request: Any) -> Any:
+    """Answers a MultiInferenceRequest that came from outside.
+
+    Raises:
+      StatusError: its first task is for another model or version; see `requests.multi_inference`.
+    """
+    check_is_for(servable, request.tasks[0].model_spec if request.tasks else model_pb2.ModelSpec())
     return requests.multi_inference(servable, request)
 
 
-def _get_model_metadata(servable: requests.Servable, request: Any) -> Any:
+def get_model_metadata(servable: requests.Servable, request: Any) -> Any:
+    """Answers a GetModelMetadataRequest with the SignatureDefs.
+
+    Raises:
+      StatusError: it is for another model or version, or asks for something else.
+    """
     _check_has_model_spec(request)
     if not request.metadata_field:
         raise status.invalid_argument("GetModelMetadataRequest must specify at least one metadata_field")
     for field in request.metadata_field:
-        if field != _SIGNATURE_DEF:
+        if field != SIGNATURE_DEF:
             raise status.invalid_argument(f"Metadata field {field} is not supported")
-    _check_is_for(servable, request.model_spec)
+    check_is_for(servable, request.model_spec)
     signatures = get_model_metadata_pb2.SignatureDefMap()
     for key, signature in servable.model.signatures.items():
         signatures.signature_def[key].CopyFrom(signature)
     response = get_model_metadata_pb2.GetModelMetadataResponse()
     response.model_spec.name = servable.name
     response.model_spec.version.value = servable.version
-    response.metadata[_SIGNATURE_DEF].Pack(signatures)
+    response.metadata[SIGNATURE_DEF].Pack(signatures)
     return response
 
 
-def _get_model_status(servable: requests.Servable, request: Any) -> Any:
+def get_model_status(servable: requests.Servable, request: Any) -> Any:
+    """Answers a GetModelStatusRequest.
+
+    Raises:
+      StatusError: it is for another model or version.
+    """
     _check_has_model_spec(request)
     spec = request.model_spec
     if spec.HasField("version") and (spec.name, spec.version.value) != (servable.name, servable.version):
@@ -149,7 +183,12 @@ def _check_has_model_spec(request: Any) -> None:
         raise status.invalid_argument("Missing ModelSpec")
 
 
-def _check_is_for(servable: requests.Servable, model_spec: Any) -> None:
+def check_is_for(servable: requests.Servable, model_spec: Any) -> None:
+    """Checks that a ModelSpec names the servable.
+
+    Raises:
+      StatusError: it does not.
+    """
     if not model_spec.name:
         raise status.invalid_argument("ModelSpec has no name specified.")
     if model_spec.WhichOneof("version_choice") == "version_label":

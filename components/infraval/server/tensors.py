@@ -11,7 +11,7 @@ from tensorflow.core.framework import tensor_pb2, types_pb2
 
 Array = npt.NDArray[Any]
 
-_VALUE_FIELDS = {
+VALUE_FIELDS = {
     types_pb2.DT_FLOAT: "float_val",
     types_pb2.DT_DOUBLE: "double_val",
     types_pb2.DT_INT8: "int_val",
@@ -25,6 +25,7 @@ _VALUE_FIELDS = {
     types_pb2.DT_BOOL: "bool_val",
     types_pb2.DT_STRING: "string_val",
 }
+"""The TensorProto field with the values of a dtype."""
 
 _SHORT_NAMES = {"float32": "float", "float64": "double", "float16": "half"}
 
@@ -42,7 +43,7 @@ def from_proto(proto: Any) -> Array | None:
         return None
     try:
         return tf.make_ndarray(proto)  # type: ignore[no-any-return]  # TensorFlow is untyped
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, OverflowError):
         return _parse(proto)
 
 
@@ -57,7 +58,7 @@ def _parse(proto: Any) -> Array | None:
 def to_proto(array: Array) -> Any:
     """A TensorProto with the values in the typed field of their dtype, as TensorFlow Serving sends them."""
     dtype = tf.as_dtype(array.dtype).as_datatype_enum
-    field = _VALUE_FIELDS.get(dtype)
+    field = VALUE_FIELDS.get(dtype)
     if field is None:
         return _to_proto_of_rare_dtype(array, dtype)
     proto = _empty(array, dtype)

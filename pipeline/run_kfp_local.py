@@ -1,0 +1,99 @@
+"""Runs the compiled digits pipeline without a cluster: kfp.local, each task in a container; `make kfp-local`.
+
+Needs kfp 2.17 and docker (`.venv-kfp`) and an engine, DOCKER_HOST's or the local one, that sees the pipeline root under
+its path here. Tasks run as locked down as on a cluster: no network, no capability, a read-only root.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import yaml
+from kfp import components, local
+
+_KFP_PREFIX = "comp-"
+
+
+def main() -> int:
+    """Runs the pipeline and says what came of it.
+
+    Returns:
+      The exit code: 0 every task succeeded, pushed or not; 1 a task failed.
+    """
+    options = _parse()
+    root = options.pipeline_root.resolve()
+    with tempfile.TemporaryDirectory(prefix="kfp-workspace-") as workspace:
+        local.init(
+            local.DockerRunner(
+                user=options.user,
+                read_only=True,
+                tmpfs={"/tmp": ""},  # noqa: S108 - the container's own
+                cap_drop=["ALL"],
+                security_opt=["no-new-privileges"],
+                network_mode="none",
+            ),
+            pipeline_root=str(root),
+            workspace_root=workspace,
+        )
+        pipeline = components.load_component_from_text(yaml.safe_dump(with_kfp_names(options.package)))
+        try:
+            pipeline(**dict(options.parameter))
+        except RuntimeError as error:  # what kfp.local raises for a failed task, with its name
+            print(error, file=sys.stderr)
+            return 1
+    _show(max(root.glob(f"{pipeline.name}-*"), key=lambda run: run.name))
+    return 0
+
+
+def with_kfp_names(package: Path) -> dict[str, Any]:
+    """The pipeline with components named as kfp's compiler does: kfp.local cuts that prefix off, whatever is there."""
+    spec: dict[str, Any] = yaml.safe_load(package.read_text(encoding="utf-8"))
+    spec["components"] = {_KFP_PREFIX + name: component for name, component in spec["components"].items()}
+    for task in spec["root"]["dag"]["tasks"].values():
+        task["componentRef"]["name"] = _KFP_PREFIX + task["componentRef"]["name"]
+    return spec
+
+
+def _show(run: Path) -> None:
+    blessing = _properties(run / "WarmupInfraValidator", "blessing")
+    print(f"\n{blessing['verdict']} {blessing['reasons']}".rstrip())
+    pushed = _properties(run / "Pusher", "pushed_model")
+    print(f"Pushed to {pushed['pushed_destination']}" if pushed["pushed"] else "Pushed nothing")
+
+
+def _properties(task: Path, output: str) -> dict[str, Any]:
+    """Properties of an artifact, as the task has put them out."""
+    written = json.loads((task / "executor_output.json").read_text(encoding="utf-8"))
+    properties: dict[str, Any] = written["artifacts"][output]["artifacts"][0]["metadata"]
+    return properties
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("package", type=Path, metavar="FILE.yaml", help="what run_kubeflow.py has compiled")
+    parser.add_argument("--pipeline-root", type=Path, required=True, metavar="DIR", help="the one it is compiled with")
+    parser.add_argument(
+        "--user",
+        default=f"{os.getuid()}:{os.getgid()}",
+        metavar="UID:GID",
+        help="that the tasks run as, and who then owns what they write (default: %(default)s, your own)",
+    )
+    parser.add_argument(
+        "--parameter",
+        action="append",
+        default=[],
+        type=lambda text: text.split("=", 1),
+        metavar="NAME=VALUE",
+        help="runtime parameter of this run, repeatable",
+    )
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,218 @@
+"""The component image, and the Kubeflow pipeline through kfp.local: each task in its own container, locked down."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import docker
+import pytest
+
+from infraval import spec
+
+pytestmark = pytest.mark.docker
+
+ROOT = Path(__file__).parents[2]
+ANY_USER = 1_000_650_000
+"""Of OpenShift's kind: in no passwd file, in group 0."""
+
+LOCKED_DOWN = {
+    "user": f"{ANY_USER}:0",
+    "read_only": True,
+    "tmpfs": {"/tmp": ""},  # noqa: S108 - the container's own
+    "cap_drop": ["ALL"],
+    "security_opt": ["no-new-privileges"],
+    "network_mode": "none",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A finished run of the pipeline.
+
+    Attributes:
+      output: what kfp.local has printed, with every task's log.
+      tasks: a folder a task.
+      pushed: versions at Pusher's destination that this run has added.
+    """
+
+    output: str
+    tasks: Path
+    pushed: list[Path]
+
+    def properties(self, task: str, output: str) -> dict[str, Any]:
+        """Properties of an artifact as the task has put them out."""
+        written = json.loads((self.tasks / task / "executor_output.json").read_text())
+        properties: dict[str, Any] = written["artifacts"][output]["artifacts"][0]["metadata"]
+        return properties
+
+
+RunPipeline = Callable[..., Run]
+
+
+@pytest.fixture(scope="module")
+def component_image(base_url: str) -> str:
+    """The image, as built from this checkout."""
+    script = Path(__file__).with_name("component_image.sh")
+    subprocess.run([script], check=True, env=os.environ | {"DOCKER_HOST": base_url})
+    return "infraval/component:latest"
+
+
+@pytest.fixture(scope="module")
+def pipeline_root() -> Iterator[Path]:
+    """A folder of a user that is nobody here, as the tasks'."""
+    root = Path(tempfile.mkdtemp(prefix="kfp-local-"))
+    os.chown(root, ANY_USER, 0)
+    yield root
+    shutil.rmtree(root)
+
+
+@pytest.fixture(scope="module")
+def package(component_image: str, pipeline_root: Path) -> Path:
+    """The pipeline, compiled as a reader compiles it."""
+    path = pipeline_root / "digits.yaml"
+    flags = ["--pipeline-root", pipeline_root, "--image", component_image, "--output", path]
+    subprocess.run([sys.executable, ROOT / "pipeline" / "run_kubeflow.py", *flags], check=True)
+    return path
+
+
+@pytest.fixture(scope="module")
+def run_pipeline(package: Path, pipeline_root: Path, base_url: str) -> RunPipeline:
+    """Runs it as `make kfp-local` does."""
+
+    def run(**parameters: str) -> Run:
+        before = set(pipeline_root.glob("digits-*")), set(pipeline_root.glob("serving_model/digits/*"))
+        finished = subprocess.run(
+            [
+                ROOT / ".venv-kfp" / "bin" / "python",
+                ROOT / "pipeline" / "run_kfp_local.py",
+                package,
+                f"--pipeline-root={pipeline_root}",
+                f"--user={ANY_USER}:0",
+                *(f"--parameter={name}={value}" for name, value in parameters.items()),
+            ],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+            env=os.environ | {"DOCKER_HOST": base_url},
+        )
+        assert finished.returncode == 0, finished.stdout
+        (tasks,) = set(pipeline_root.glob("digits-*")) - before[0]
+        return Run(finished.stdout, tasks, sorted(set(pipeline_root.glob("serving_model/digits/*")) - before[1]))
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def blessed(run_pipeline: RunPipeline) -> Run:
+    """A run with the parameters that are compiled in."""
+    return run_pipeline()
+
+
+def test_the_whole_pipeline_ends_with_a_pushed_warm_model(
+    blessed: Run, engine: docker.DockerClient, component_image: str
+) -> None:
+    """Eight tasks, each in a container of its own with a user that is nobody; no container is left."""
+    assert {path.name for path in blessed.tasks.iterdir()} == {
+        "ImportExampleGen",
+        "StatisticsGen",
+        "SchemaGen",
+        "ExampleValidator",
+        "Trainer",
+        "Evaluator",
+        "WarmupInfraValidator",
+        "Pusher",
+    }
+    blessing = blessed.properties("WarmupInfraValidator", "blessing")
+    assert (blessing["blessed"], blessing["has_model"], blessing["verdict"]) == (1.0, 1.0, "BLESSED")
+    assert blessed.properties("Pusher", "pushed_model")["pushed"] == 1.0
+    (version,) = blessed.pushed
+    assert (version / spec.WARMUP_FILE).stat().st_uid == ANY_USER
+    assert f"Pushed to {version}" in blessed.output
+    assert engine.containers.list(all=True, filters={"ancestor": component_image}) == []
+
+
+def test_the_pushed_model_serves_warm(blessed: Run) -> None:
+    """A server that boots it replays every record of its warmup file, and answers each signature."""
+    (version,) = blessed.pushed
+    finished = subprocess.run(
+        [
+            Path(sys.executable).with_name("infraval"),
+            "validate",
+            f"--model={version}",
+            f"--examples={blessed.tasks}/ImportExampleGen/examples/Split-eval/*",
+            "--signature=all",
+            "--feature=serving_preprocess/raw_images=image",
+            "--existing-warmup=keep",
+            "--server=embedded",
+            "--json",
+        ],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    report = json.loads(finished.stdout)
+    assert (finished.returncode, report["verdict"]) == (0, "BLESSED")
+    records = blessed.properties("WarmupInfraValidator", "blessing")["warmup_records"]
+    assert report["warmup"]["records_replayed"] == report["warmup"]["records"] == records > 0
+    assert {request["code"] for request in report["requests"]} == {"OK"}
+
+
+def test_a_model_that_is_not_blessed_is_not_pushed(run_pipeline: RunPipeline) -> None:
+    """A signature that fails on what it gets: no task fails, the reason is on record, and Pusher pushes nothing."""
+    # Nothing behind `=`: the whole record, and a serialized tf.Example is no image.
+    options = spec.RequestOptions(
+        signatures=("serving_preprocess",), features=("serving_preprocess/raw_images=",), splits=("eval",)
+    )
+
+    run = run_pipeline(request_options=options.to_json())
+
+    blessing = run.properties("WarmupInfraValidator", "blessing")
+    assert (blessing["blessed"], blessing["verdict"]) == (0.0, "NOT_BLESSED")
+    assert "serving_preprocess" in blessing["reasons"]
+    assert f"Not blessed (responses): {blessing['reasons']}" in run.output
+    results = run.tasks / "WarmupInfraValidator" / "blessing"
+    assert {path.name for path in results.iterdir()} == {"INFRA_NOT_BLESSED", "report.json"}
+    assert run.properties("Pusher", "pushed_model")["pushed"] == 0.0
+    assert run.pushed == []
+    assert "Pushed nothing" in run.output
+
+
+def test_the_image_is_for_a_user_that_is_not_root(component_image: str, engine: docker.DockerClient) -> None:
+    """By number: the kubelet cannot tell of a name whether it is root's (runAsNonRoot)."""
+    assert engine.images.get(component_image).attrs["Config"]["User"] == "1000:1000"
+
+
+def test_a_validation_in_a_locked_down_container(
+    component_image: str, start_container: Callable[..., Any], taxi_model: Path, taxi_examples: Path
+) -> None:
+    """Any uid, a read-only root, no capability, no new privileges, no network: the command line judges all the same."""
+    container = start_container(
+        "infraval",
+        "validate",
+        "--model=/model",
+        "--examples=/examples/Split-eval/*-00000-*",
+        "--signature=all",
+        "--json",
+        image=component_image,
+        volumes={
+            str(taxi_model): {"bind": "/model", "mode": "ro"},
+            str(taxi_examples): {"bind": "/examples", "mode": "ro"},
+        },
+        **LOCKED_DOWN,
+    )
+    exit_code = container.wait()["StatusCode"]
+    log = container.logs(stdout=True, stderr=True).decode()
+    assert exit_code == 0, log
+    report = json.loads(container.logs(stdout=True, stderr=False))
+    assert report["verdict"] == "BLESSED"
+    assert report["warmup"]["records_replayed"] == report["warmup"]["records"] > 0

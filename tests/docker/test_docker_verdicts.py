@@ -1,0 +1,320 @@
+"""The same models through containers as through a process: the same verdicts, and one for each image."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import docker
+import pytest
+from google.protobuf import json_format
+from tfx.dsl.components.base import base_beam_executor
+from tfx.proto import infra_validator_pb2
+from tfx.types import standard_artifacts
+
+import infraval
+from infraval import errors, inspection, spec, verdict
+from infraval.executor import Executor
+
+Run = Callable[..., Any]
+
+REFUSING_SERVER = """#!/bin/sh
+case "$*" in *--version*) echo "TensorFlow ModelServer: 1.15.0"; exit 0;; esac
+echo "Failed to start server. Error: UNKNOWN: 1 servable(s) did not become available:\
+ {{{name: m version: 1} due to error: NOT_FOUND: Op type not registered 'NewOp' in binary}, }"
+exit 255
+"""
+
+
+@pytest.fixture(scope="session")
+def serving(base_url: str, image: str) -> spec.ServingSpec:
+    """The image on the tests' engine."""
+    return spec.ServingSpec(spec.Platform.DOCKER, images=(image,), docker=spec.DockerSpec(base_url=base_url))
+
+
+@pytest.fixture(scope="session")
+def refusing_image(engine: docker.DockerClient, image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """An image with a server that lacks an op of every model, as an older TF Serving would."""
+    folder = tmp_path_factory.mktemp("refusing")
+    (folder / "tensorflow_model_server").write_text(REFUSING_SERVER)
+    (folder / "tensorflow_model_server").chmod(0o755)
+    (folder / "Dockerfile").write_text(
+        f"FROM {image}\n"
+        "LABEL org.tfx-infraval.server=\n"
+        "COPY tensorflow_model_server /usr/bin/\n"
+        'ENTRYPOINT ["tensorflow_model_server"]\n'
+    )
+    name = "infraval/refusing:1"
+    engine.images.build(path=str(folder), tag=name)
+    yield name
+    engine.images.remove(name)
+
+
+@pytest.fixture
+def nothing_left(engine: docker.DockerClient) -> Iterator[None]:
+    """The test leaves no container and no volume behind."""
+
+    def found() -> tuple[set[str], set[str]]:
+        containers = {container.id for container in engine.containers.list(all=True, ignore_removed=True)}
+        return containers, {volume.id for volume in engine.volumes.list()}
+
+    before = found()
+    yield
+    assert found() == before
+
+
+pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("nothing_left")]
+
+
+def test_taxi_by_every_method(
+    taxi_model: Path, taxi_examples: Path, serving: spec.ServingSpec, tmp_path: Path, image: str
+) -> None:
+    """The ten cells of the process sandbox, and the container's image on record."""
+    job = infraval.Job(
+        taxi_model,
+        (f"{taxi_examples}/Split-eval/*",),
+        spec.RequestSpec(
+            ("predict", "classification", "regression", "serving_default:classify"),
+            multi_inference=("classification,regression",),
+        ),
+        warmup=spec.WarmupSpec((1, 4), compare_cold=True),
+        serving=serving,
+        output=tmp_path / "out",
+    )
+    judged = infraval.validate(job)
+
+    assert judged.blessed, judged.reasons
+    assert judged.warmup == verdict.Warmup(records=10, records_replayed=10)
+    assert len(inspection.inspect(tmp_path / "out" / "stamped_model")["warmup"]["cells"]) == 10
+    assert judged.cold is not None
+    assert len(judged.cold.warm) == 10
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["server"]["platform"] == "docker"
+    assert report["server"]["image"] == image
+    assert report["server"]["image_id"].startswith("sha256:")
+    assert "embedded" in report["server"]["name"]
+
+
+def test_all_of_the_sink(
+    sink_model: Path, sink_examples: Path, sink_features: tuple[str, ...], serving: spec.ServingSpec
+) -> None:
+    """Every signature that `all` can feed is answered, and warm."""
+    judged = infraval.validate(
+        infraval.Job(
+            sink_model,
+            (str(sink_examples),),
+            spec.RequestSpec(("all",), features=sink_features),
+            warmup=spec.WarmupSpec((1, 4)),
+            serving=serving,
+        )
+    )
+
+    assert judged.blessed, judged.reasons
+    assert judged.warmup.records_replayed == len(judged.outcomes) == 18
+
+
+def test_a_batching_parameters_file_gets_into_the_container(
+    sink_model: Path, sink_examples: Path, serving: spec.ServingSpec, tmp_path: Path
+) -> None:
+    """A file that only this user can read is read by the server, which would not start without it."""
+    batching = tmp_path / "batching"
+    batching.write_text("max_batch_size { value: 4 } allowed_batch_sizes: 2 allowed_batch_sizes: 4")
+    batching.chmod(0o600)
+    judged = infraval.validate(
+        infraval.Job(
+            sink_model,
+            (str(sink_examples),),
+            warmup=spec.WarmupSpec(batching_parameters_file=str(batching)),
+            serving=serving,
+        )
+    )
+
+    assert judged.blessed, judged.reasons
+    assert [outcome.cell.batch_size for outcome in judged.outcomes] == [2, 4]
+
+
+def test_the_digits_model_of_the_demo(run_demo: Run, run: Run, base_url: str, image: str, tmp_path: Path) -> None:
+    """What Trainer made in the demo is blessed by a container as well, from the command line."""
+    demo = run_demo(tmp_path / "demo")
+    assert demo.returncode == 0, demo.stderr
+    (model,) = tmp_path.glob("demo/artifacts/Trainer/model/*/Format-Serving")
+    examples = f"{tmp_path}/demo/artifacts/ImportExampleGen/examples/*/Split-eval/*"
+    calls = ["serving_default", "serving_preprocess", "classify:classify", "regress:regress"]
+
+    finished = run(
+        *("validate", "--model", model, "--examples", examples, "--output", tmp_path / "out"),
+        *(f"--signature={call}" for call in calls),
+        *("--feature", "serving_preprocess/raw_images=image", "--batch-size", 1, "--batch-size", 8),
+        *("--platform", "docker", "--image", image, "--docker-host", base_url),
+    )
+
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    assert finished.stdout.startswith("BLESSED\n")
+    assert "docker sandbox" in finished.stdout
+    assert image in finished.stdout
+    assert "warmup records replayed: 8" in finished.stdout
+
+
+def test_a_keras_model_that_only_tensorflow_serves(
+    keras_trap_model: Path, secret_examples: Path, run: Run, base_url: str, image: str
+) -> None:
+    """Exit 1 and the variable's name, as from a process."""
+    finished = run(
+        *("validate", "--model", keras_trap_model, "--examples", secret_examples),
+        *("--platform", "docker", "--image", image),
+        DOCKER_HOST=base_url,
+    )
+
+    assert finished.returncode == 1, finished.stdout + finished.stderr
+    assert "Could not find variable" in finished.stdout
+
+
+def test_errors_that_echo_the_request_are_redacted(
+    echoing_model: Path, secret_examples: Path, secret: str, run: Run, report_of: Run, base_url: str, image: str
+) -> None:
+    """Containers' messages and logs pass the redactor, too."""
+    finished = run(
+        *("validate", "--model", echoing_model, "--examples", secret_examples, "--json"),
+        *("--platform", "docker", "--image", image, "--docker-host", base_url),
+    )
+
+    assert finished.returncode == 1, finished.stderr
+    assert report_of(finished)["verdict"] == "NOT_BLESSED"
+    assert secret not in finished.stdout + finished.stderr
+
+
+def test_each_image_has_a_verdict_and_all_have_to_bless(
+    upper_model: Path, secret_examples: Path, serving: spec.ServingSpec, image: str, refusing_image: str, tmp_path: Path
+) -> None:
+    """One image that refuses the model is enough, and the report says which, and that the others bless it."""
+    several = spec.ServingSpec(spec.Platform.DOCKER, images=(image, refusing_image), docker=serving.docker)
+    told: list[str] = []
+    judged = infraval.validate(
+        infraval.Job(upper_model, (str(secret_examples),), serving=several, output=tmp_path / "out"),
+        progress=told.append,
+    )
+
+    assert not judged.blessed
+    assert [(each.server.image, bool(each.reasons)) for each in judged.each] == [(refusing_image, True), (image, False)]
+    assert judged.reasons[0].gate is verdict.Gate.LOAD
+    assert judged.reasons[0].message.startswith("The server refused to load the model: NOT_FOUND")
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert (report["verdict"], report["others"][0]["verdict"]) == ("NOT_BLESSED", "BLESSED")
+    assert report["others"][0]["server"]["image"] == image
+    assert not (tmp_path / "out" / "stamped_model").exists()
+    assert any(text.startswith(f"{image}: AVAILABLE") for text in told)
+
+
+def test_two_images_that_bless_it(
+    upper_model: Path, secret_examples: Path, serving: spec.ServingSpec, engine: docker.DockerClient, image: str
+) -> None:
+    """Both judge the same staged model, cold and warm, side by side."""
+    engine.images.get(image).tag("infraval/model-server", "second")
+    both = spec.ServingSpec(spec.Platform.DOCKER, images=(image, "infraval/model-server:second"), docker=serving.docker)
+    judged = infraval.validate(
+        infraval.Job(upper_model, (str(secret_examples),), warmup=spec.WarmupSpec(compare_cold=True), serving=both)
+    )
+
+    assert judged.blessed, judged.reasons
+    assert [each.server.image for each in judged.each] == list(both.images)
+    assert [each.warmup.records_replayed for each in judged.each] == [1, 1]
+    assert all(each.cold is not None for each in judged.each)
+
+
+def test_an_image_that_cannot_judge_ends_the_others(
+    upper_model: Path, secret_examples: Path, serving: spec.ServingSpec, image: str, engine: docker.DockerClient
+) -> None:
+    """No verdict without all of them; whoever still boots is stopped and removed."""
+    engine.images.get(image).tag("infraval/model-server", "first")
+    name = "infraval/model-server:first"
+    both = spec.ServingSpec(spec.Platform.DOCKER, images=(image, name), docker=serving.docker)
+    removed = threading.Event()
+
+    def remove_one_that_boots(text: str) -> None:
+        if text.startswith(f"{name}: Booting"):
+            for container in engine.containers.list(filters={"label": "org.tfx-infraval.owner"}):
+                if container.attrs["Config"]["Image"] == engine.images.get(name).id and not removed.is_set():
+                    removed.set()
+                    container.kill()
+
+    limits = spec.ValidationSpec(num_tries=1)
+    with pytest.raises(errors.ServerLostError, match="SIGKILL"):
+        infraval.validate(
+            infraval.Job(upper_model, (str(secret_examples),), serving=both, validation=limits),
+            progress=remove_one_that_boots,
+        )
+    assert removed.is_set()
+
+
+def test_a_model_that_outgrows_a_limit_of_yours_is_not_blessed(
+    taxi_model: Path, serving: spec.ServingSpec, base_url: str
+) -> None:
+    """A limit that was asked for is production's: too little of it is a verdict, not an outage."""
+    little = spec.DockerSpec(base_url=base_url, memory_bytes=64 << 20)
+    judged = infraval.validate(
+        infraval.Job(
+            taxi_model,
+            serving=spec.ServingSpec(spec.Platform.DOCKER, images=serving.images, docker=little),
+            validation=spec.ValidationSpec(num_tries=1),
+        )
+    )
+
+    assert [reason.gate for reason in judged.reasons] == [verdict.Gate.LOAD]
+    assert f"memory limit of {64 << 20} bytes" in judged.reasons[0].message
+
+
+def test_the_component_with_infra_validators_own_serving_spec(
+    taxi_model: Path, taxi_examples: Path, base_url: str, image: str, tmp_path: Path
+) -> None:
+    """LocalDockerConfig and tags as InfraValidator takes them; the images are on the blessing."""
+    model = standard_artifacts.Model()
+    model.uri = str(taxi_model.parents[3])
+    examples = standard_artifacts.Examples()
+    examples.uri = str(taxi_examples)
+    examples.split_names = '["train", "eval"]'
+    blessing = standard_artifacts.InfraBlessing()
+    blessing.uri = str(tmp_path / "blessing")
+    name, _, tag = image.rpartition(":")
+    given = infra_validator_pb2.ServingSpec(
+        tensorflow_serving=infra_validator_pb2.TensorFlowServing(image_name=name, tags=[tag]),
+        local_docker=infra_validator_pb2.LocalDockerConfig(client_base_url=base_url, client_timeout_seconds=30),
+    )
+    Executor(base_beam_executor.BaseBeamExecutor.Context(tmp_dir=str(tmp_path / "tmp"), unique_id="1")).Do(
+        {"model": [model], "examples": [examples]},
+        {"blessing": [blessing]},
+        {
+            "serving_spec": json_format.MessageToJson(given),
+            "docker_spec": spec.DockerSpec(pull=spec.PullPolicy.NEVER, cpus=1.5).to_json(),
+        },
+    )
+
+    assert blessing.get_int_custom_property("blessed") == 1
+    assert blessing.get_string_custom_property("images").startswith(f"{image} sha256:")
+
+
+def test_an_image_that_is_not_there(upper_model: Path, run: Run, report_of: Run, base_url: str) -> None:
+    """Exit 2 before any work starts, with what to do."""
+    finished: subprocess.CompletedProcess[str] = run(
+        *("validate", "--model", upper_model, "--json", "--platform", "docker", "--docker-host", base_url),
+        *("--image", "infraval/no-such-image:1", "--pull", "never"),
+    )
+
+    assert finished.returncode == 2
+    error = report_of(finished)["error"]
+    assert "infraval/no-such-image:1" in error["message"]
+    assert "Staging" not in finished.stderr
+
+
+def test_no_engine(upper_model: Path, run: Run, report_of: Run, image: str, tmp_path: Path) -> None:
+    """An outage is no verdict."""
+    finished = run(
+        *("validate", "--model", upper_model, "--json", "--platform", "docker", "--image", image),
+        *("--docker-host", f"unix://{tmp_path}/none.sock"),
+    )
+
+    assert finished.returncode == 2
+    assert "none.sock" in report_of(finished)["error"]["message"]

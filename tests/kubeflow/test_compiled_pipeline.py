@@ -1,0 +1,213 @@
+"""The file that `run_kubeflow.py` writes: what is in it, and who can read it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tensorflow as tf
+import yaml
+from google.auth import credentials
+from google.cloud import aiplatform
+from google.protobuf import json_format
+from kfp.pipeline_spec import pipeline_spec_pb2
+from tfx.dsl.io import fileio
+from tfx.orchestration.kubeflow.v2 import compiler_utils
+from tfx.utils import import_utils
+
+import infraval
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+GOLDEN = ROOT / "tests" / "golden" / "kubeflow.json"
+
+TASKS = {
+    "ImportExampleGen",
+    "StatisticsGen",
+    "SchemaGen",
+    "ExampleValidator",
+    "Trainer",
+    "Evaluator",
+    "WarmupInfraValidator",
+    "Pusher",
+}
+
+
+def _read(package: Path) -> dict[str, Any]:
+    spec: dict[str, Any] = yaml.safe_load(package.read_text(encoding="utf-8"))
+    return spec
+
+
+def _load_with_kfp(python: Path | str, package: Path) -> dict[str, Any]:
+    finished = subprocess.run(
+        [python, "-W", "ignore", HERE / "load_package.py", package], capture_output=True, text=True, check=False
+    )
+    assert finished.returncode == 0, finished.stderr
+    loaded: dict[str, Any] = json.loads(finished.stdout)
+    return loaded
+
+
+def test_what_is_compiled_has_not_changed(compiled: Path) -> None:
+    """Commands, parameters, artifact types and the order of tasks, against what was looked at and found right.
+
+    If a change is meant: `tests/kubeflow/interesting_parts.py FILE.yaml > tests/golden/kubeflow.json`, with a FILE.yaml
+    of the options that conftest.py compiles with.
+    """
+    parts = subprocess.run(
+        [sys.executable, HERE / "interesting_parts.py", compiled], capture_output=True, text=True, check=True
+    ).stdout
+
+    assert json.loads(parts) == json.loads(GOLDEN.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("package", ["compiled", "compiled_for_vertex"])
+def test_it_is_a_pipeline_spec(package: str, request: pytest.FixtureRequest) -> None:
+    """Every field is one of the proto's, and the parts that TFX leaves out of its YAML are there."""
+    spec = json_format.ParseDict(_read(request.getfixturevalue(package)), pipeline_spec_pb2.PipelineSpec())
+
+    assert spec.schema_version == "2.1.0"
+    assert spec.default_pipeline_root == "gs://bucket/root"
+    assert spec.pipeline_info.name == "digits"
+    assert all(parameter.is_optional for parameter in spec.root.input_definitions.parameters.values())
+
+
+@pytest.mark.parametrize(
+    "python",
+    [
+        pytest.param(sys.executable, id="lock"),
+        pytest.param(ROOT / ".venv-kfp" / "bin" / "python", id="newest", marks=pytest.mark.slow),  # an environment more
+    ],
+)
+def test_kfp_loads_it(python: Path | str, compiled: Path) -> None:
+    """The lock's kfp and `make setup-kfp`'s: the same tasks, and no parameter that a run has to give."""
+    loaded = _load_with_kfp(python, compiled)
+
+    assert loaded["kfp"] == ("2.5.0" if python == sys.executable else "2.17.0")
+    assert (loaded["name"], loaded["schema"]) == ("digits", "2.1.0")
+    assert set(loaded["tasks"]) == TASKS
+    assert loaded["required"] == []
+    assert infraval.WarmupSpec.from_json(loaded["optional"]["warmup_spec"]).batch_sizes == (1, 8)
+    assert "classify:classify" in infraval.RequestOptions.from_json(loaded["optional"]["request_options"]).signatures
+    # Not `{}`, which would be a RequestSpec without make_warmup.
+    assert {loaded["optional"][name] for name in ("serving_spec", "validation_spec", "request_spec")} == {""}
+
+
+@pytest.mark.parametrize("package", ["compiled", "compiled_for_vertex"])
+def test_vertex_takes_it(package: str, request: pytest.FixtureRequest) -> None:
+    """Vertex's own client reads the file, finds the root in it, and checks a parameter's name and type."""
+    aiplatform.init(project="project", location="europe-west4", credentials=credentials.AnonymousCredentials())
+    template = str(request.getfixturevalue(package))
+
+    job = aiplatform.PipelineJob(
+        display_name="digits", template_path=template, parameter_values={"validation_spec": '{"num_tries": 1}'}
+    ).to_dict()
+
+    assert job["runtimeConfig"]["gcsOutputDirectory"] == "gs://bucket/root"
+    assert job["runtimeConfig"]["parameterValues"] == {"validation_spec": '{"num_tries": 1}'}
+    with pytest.raises(ValueError, match="no_such_spec"):
+        aiplatform.PipelineJob(display_name="digits", template_path=template, parameter_values={"no_such_spec": "{}"})
+
+
+def _artifact_schemas(spec: dict[str, Any]) -> Iterator[str]:
+    for component in spec["components"].values():
+        for direction in ("inputDefinitions", "outputDefinitions"):
+            for artifact in component.get(direction, {}).get("artifacts", {}).values():
+                yield artifact["artifactType"]["instanceSchema"]
+
+
+def test_every_artifact_type_is_found_by_its_title(compiled_for_vertex: Path) -> None:
+    """A task's container has nothing but the title to find the class by: TFX's table, or else the title as a path."""
+    titles = {yaml.safe_load(schema)["title"] for schema in _artifact_schemas(_read(compiled_for_vertex))}
+
+    assert {"tfx.InfraBlessing", "tfx.Model", "tfx.PushedModel"} <= titles
+    for title in titles:
+        found = import_utils.import_class_by_path(compiler_utils.TITLE_TO_CLASS_PATH.get(title, title))
+        assert yaml.safe_load(compiler_utils.get_artifact_schema(found))["title"] == title
+
+
+def test_a_container_has_all_that_the_trainer_task_names(compiled: Path, tmp_path: Path) -> None:
+    """The function is found by its path alone, with `pipeline/` on Python's path as in the image; nothing is packed."""
+    inputs = _read(compiled)["root"]["dag"]["tasks"]["Trainer"]["inputs"]["parameters"]
+    module, _, function = inputs["run_fn"]["runtimeValue"]["constant"].rpartition(".")
+
+    subprocess.run(
+        [sys.executable, "-c", f"from {module} import {function}"],
+        check=True,
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT / "pipeline")},
+    )
+
+    assert "module_file" not in inputs
+    assert "module_path" not in inputs
+
+
+def test_the_pusher_waits_for_both_blessings(compiled: Path, compiled_for_vertex: Path) -> None:
+    """By a condition on both if asked for; else it starts anyway and looks at them itself."""
+    plain, conditional = (_read(each)["root"]["dag"]["tasks"]["Pusher"] for each in (compiled, compiled_for_vertex))
+
+    assert "triggerPolicy" not in plain
+    assert conditional["triggerPolicy"]["condition"] == " && ".join(
+        f"(inputs.artifacts['_{producer}.blessing'].artifacts[0].metadata['blessed'] == 1.0)"
+        for producer in ("Evaluator", "WarmupInfraValidator")
+    )
+    for task in (plain, conditional):
+        assert {"Evaluator", "WarmupInfraValidator"} <= set(task["dependentTasks"])
+
+
+def test_a_resolver_finds_the_baseline(compiled_for_vertex: Path) -> None:
+    """The latest ModelBlessing, then the Model that it blesses, which Evaluator compares the new one with."""
+    spec = _read(compiled_for_vertex)
+    tasks, executors = spec["root"]["dag"]["tasks"], spec["deploymentSpec"]["executors"]
+
+    assert set(tasks) - TASKS == {
+        "LatestBlessedModel-model-blessing-resolver",
+        "LatestBlessedModel-model-resolver",
+    }
+    assert tasks["Evaluator"]["inputs"]["artifacts"]["baseline_model"]["taskOutputArtifact"] == {
+        "producerTask": "LatestBlessedModel-model-resolver",
+        "outputArtifactKey": "model",
+    }
+    queries = executors["LatestBlessedModel-model-blessing-resolver_executor"]["resolver"]["outputArtifactQueries"]
+    assert 'schema_title="tfx.ModelBlessing"' in queries["model_blessing"]["filter"]
+    eval_config = json.loads(tasks["Evaluator"]["inputs"]["parameters"]["eval_config"]["runtimeValue"]["constant"])
+    (metric,) = eval_config["metrics_specs"][0]["metrics"]
+    assert metric["threshold"]["change_threshold"] == {"absolute": -0.01, "direction": "HIGHER_IS_BETTER"}
+
+
+def test_results_of_earlier_runs_are_taken_only_if_asked_for(compiled: Path, compiled_for_vertex: Path) -> None:
+    """No back end sees that an image moved under its tag."""
+    plain, cached = (_read(each)["root"]["dag"]["tasks"] for each in (compiled, compiled_for_vertex))
+
+    assert all("cachingOptions" not in task for task in plain.values())
+    assert all(cached[name]["cachingOptions"] == {"enableCache": True} for name in TASKS)
+
+
+def test_a_name_that_kfp_does_not_read_is_refused(run_kubeflow: Any, tmp_path: Path) -> None:
+    """KFP goes by the ending, and TFX would write another format for it."""
+    finished = run_kubeflow(tmp_path / "digits.json")
+
+    assert finished.returncode == 2
+    assert "has to end in .yaml" in finished.stderr
+    assert not (tmp_path / "digits.json").exists()
+
+
+def test_a_root_that_tfx_cannot_read_is_warned_of(run_kubeflow: Any, tmp_path: Path) -> None:
+    """KFP's own default among them. The image may have a TensorFlow that can, so the file is written all the same."""
+    finished = run_kubeflow(tmp_path / "digits.yaml", "--pipeline-root", "minio://mlpipeline/digits")
+
+    assert finished.returncode == 0
+    assert finished.stderr.startswith("TensorFlow as it is installed here cannot read minio:// URIs.")
+    assert (tmp_path / "digits.yaml").exists()
+
+
+@pytest.mark.parametrize("scheme", ["minio", "s3"])
+def test_what_tfx_cannot_read(scheme: str) -> None:
+    """As kubeflow/README.md says: s3 is one of the schemes that TFX names, and of those that TensorFlow left out."""
+    with pytest.raises(tf.errors.UnimplementedError, match=f"'{scheme}' not implemented"):
+        fileio.makedirs(f"{scheme}://mlpipeline/digits")

@@ -1,0 +1,240 @@
+"""A compiled pipeline's tasks as Kubeflow Pipelines runs them: their own command line, JSON in and JSON out."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tfx import v1 as tfx
+from tfx.orchestration.kubeflow.v2 import kubeflow_v2_dag_runner
+from tfx.types import standard_artifacts
+
+import infraval
+from infraval import kubeflow_entry_point, spec
+
+Artifact = dict[str, Any]
+RunTask = Callable[..., subprocess.CompletedProcess[str]]
+
+COMMAND = ["python", "-m", "infraval.kubeflow_entry_point"]
+
+
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """PipelineSpec of model and Examples -> WarmupInfraValidator -> Pusher, its specs runtime parameters."""
+    model = tfx.dsl.Importer(source_uri="/model", artifact_type=standard_artifacts.Model).with_id("Model")
+    examples = tfx.dsl.Importer(source_uri="/examples", artifact_type=standard_artifacts.Examples).with_id("Examples")
+    specs = {
+        name: tfx.dsl.experimental.RuntimeParameter(name=name, ptype=str, default="")
+        for name in ("serving_spec", "validation_spec", "request_options", "warmup_spec")
+    }
+    validator = infraval.WarmupInfraValidator(
+        model=model.outputs["result"],
+        examples=examples.outputs["result"],
+        request_spec=tfx.proto.RequestSpec(make_warmup=True, num_examples=2),
+        process_spec=infraval.ProcessSpec(server="embedded"),
+        **specs,
+    )
+    pusher = tfx.components.Pusher(
+        infra_blessing=validator.outputs["blessing"],
+        push_destination=tfx.proto.PushDestination(
+            filesystem=tfx.proto.PushDestination.Filesystem(
+                base_directory=str(tmp_path_factory.mktemp("serving") / "m")
+            )
+        ),
+    )
+    runner = kubeflow_v2_dag_runner.KubeflowV2DagRunner(
+        kubeflow_v2_dag_runner.KubeflowV2DagRunnerConfig(
+            default_image="image", default_commands=COMMAND, use_pipeline_spec_2_1=True
+        )
+    )
+    made = tfx.dsl.Pipeline(
+        "taxi",
+        "/root",
+        components=[model, examples, validator, pusher],
+        beam_pipeline_args=["--runner=FnApiRunner"],
+    )
+    found: dict[str, Any] = runner.run(made, write_out=False)["pipelineSpec"]
+    return found
+
+
+@pytest.fixture
+def run_task(compiled: dict[str, Any], tmp_path: Path) -> RunTask:
+    """Runs a task's command with the ExecutorInput that KFP 2.x's driver and launcher make for it."""
+
+    def run(task: str, inputs: dict[str, Artifact], **parameters: str | None) -> subprocess.CompletedProcess[str]:
+        component = compiled["components"][task]
+        constants = {
+            name: value["runtimeValue"]["constant"]
+            for name, value in compiled["root"]["dag"]["tasks"][task]["inputs"]["parameters"].items()
+            if "runtimeValue" in value
+        }
+        outputs = {
+            name: {"artifacts": [{"type": each["artifactType"], "uri": str(tmp_path / task / name), "metadata": {}}]}
+            for name, each in component["outputDefinitions"]["artifacts"].items()
+        }
+        executor_input = {
+            "inputs": {
+                "parameterValues": constants | parameters,
+                "artifacts": {name: {"artifacts": [artifact]} for name, artifact in inputs.items()},
+            },
+            "outputs": {"artifacts": outputs, "outputFile": str(tmp_path / task / "output_metadata.json")},
+        }
+        container = compiled["deploymentSpec"]["executors"][component["executorLabel"]]["container"]
+        assert container["command"] == COMMAND
+        arguments = [json.dumps(executor_input) if each == "{{$}}" else each for each in container["args"]]
+        return subprocess.run(
+            [sys.executable, *COMMAND[1:], *arguments], capture_output=True, text=True, check=False, env=os.environ
+        )
+
+    return run
+
+
+def output(tmp_path: Path, task: str, name: str) -> Artifact:
+    """An output artifact as the next task gets it: read back from ML Metadata, numbers as floats and without a type."""
+    written = json.loads((tmp_path / task / "output_metadata.json").read_text())
+    (artifact,) = written["artifacts"][name]["artifacts"]
+    assert all(isinstance(value, (str, float)) for value in artifact["metadata"].values())
+    return {"name": "12", "uri": artifact["uri"], "metadata": artifact["metadata"]}
+
+
+@pytest.fixture
+def examples(taxi_examples: Path) -> Artifact:
+    """What ExampleGen has put out."""
+    return {"name": "7", "uri": str(taxi_examples), "metadata": {"split_names": '["train", "eval"]', "span": 0.0}}
+
+
+@pytest.fixture
+def model(taxi_model: Path) -> Artifact:
+    """What Trainer has put out."""
+    return {"name": "8", "uri": str(taxi_model.parents[3]), "metadata": {"tfx_version": "1.16.0"}}
+
+
+def test_a_blessing_survives_and_is_pushed(
+    run_task: RunTask, model: Artifact, examples: Artifact, tmp_path: Path
+) -> None:
+    """`blessed` and `has_model` come back as floats, and TFX's Pusher pushes the warm copy all the same.
+
+    Runtime parameters come as text, as an empty text where nothing is set, or as null; and what a killed try has left
+    at the URI, which Kubeflow Pipelines gives to the next try too, does no harm.
+    """
+    leftover = tmp_path / "WarmupInfraValidator" / "blessing" / "stamped_model" / "saved_model.pb"
+    leftover.parent.mkdir(parents=True)
+    leftover.write_bytes(b"half a graph")
+
+    validated = run_task(
+        "WarmupInfraValidator",
+        {"model": model, "examples": examples},
+        warmup_spec=spec.WarmupSpec(batch_sizes=(1, 2)).to_json(),
+        request_options="",
+        serving_spec="",
+        validation_spec=None,
+    )
+    assert validated.returncode == 0, validated.stderr
+    blessing = output(tmp_path, "WarmupInfraValidator", "blessing")
+    metadata = blessing["metadata"]
+    assert {name: metadata[name] for name in ("blessed", "has_model", "warmup_records", "requests_failed")} == {
+        "blessed": 1.0,
+        "has_model": 1.0,
+        "warmup_records": 3.0,
+        "requests_failed": 0.0,
+    }
+    assert metadata["verdict"] == "BLESSED"
+    assert metadata["load_time_s"] > 0
+
+    pushed = run_task("Pusher", {"infra_blessing": blessing})
+    assert pushed.returncode == 0, pushed.stderr
+    properties = output(tmp_path, "Pusher", "pushed_model")["metadata"]
+    assert properties["pushed"] == 1.0
+    assert Path(properties["pushed_destination"], spec.WARMUP_FILE).exists()
+
+
+def test_a_model_that_is_not_blessed_is_not_pushed(
+    run_task: RunTask, penguin_model: Path, examples: Artifact, tmp_path: Path
+) -> None:
+    """No task fails; the reason is in the task's log and in the blessing's properties, and Pusher sees `blessed` 0."""
+    model = {"name": "8", "uri": str(penguin_model.parent), "metadata": {}}
+
+    validated = run_task("WarmupInfraValidator", {"model": model, "examples": examples})
+    assert validated.returncode == 0, validated.stderr
+    blessing = output(tmp_path, "WarmupInfraValidator", "blessing")
+    assert blessing["metadata"]["blessed"] == 0.0
+    assert "has_model" not in blessing["metadata"]
+    assert "body_mass_g" in blessing["metadata"]["reasons"]
+    assert f"Not blessed (responses): {blessing['metadata']['reasons']}" in validated.stderr
+
+    pushed = run_task("Pusher", {"infra_blessing": blessing})
+    assert pushed.returncode == 0, pushed.stderr
+    assert output(tmp_path, "Pusher", "pushed_model")["metadata"]["pushed"] == 0.0
+
+
+def test_what_cannot_be_judged_fails_the_task(
+    run_task: RunTask, model: Artifact, examples: Artifact, tmp_path: Path
+) -> None:
+    """KFP's own `minio://` is no scheme of TensorFlow's: the task fails with a sentence, and puts out nothing."""
+    examples["uri"] = "minio://mlpipeline/v2/artifacts/taxi/examples"
+
+    validated = run_task("WarmupInfraValidator", {"model": model, "examples": examples})
+
+    assert validated.returncode != 0
+    assert "ExamplesError: minio://mlpipeline/v2/artifacts/taxi/examples/Split-train cannot be fetched" in (
+        validated.stderr
+    )
+    assert "'minio' not implemented" in validated.stderr
+    assert not (tmp_path / "WarmupInfraValidator" / "output_metadata.json").exists()
+
+
+SPEC = {"artifacts": {"model": {"artifactType": {"instanceSchema": "title: tfx.Model\ntype: object\n"}}}}
+
+
+@pytest.mark.parametrize(
+    ("given", "restored"),
+    [
+        (None, SPEC["artifacts"]["model"]["artifactType"]),
+        ({}, SPEC["artifacts"]["model"]["artifactType"]),
+        ({"schemaTitle": "system.Artifact", "schemaVersion": "0.0.1"}, SPEC["artifacts"]["model"]["artifactType"]),
+        ({"schemaTitle": "tfx.Examples"}, {"schemaTitle": "tfx.Examples"}),
+        ({"instanceSchema": "title: tfx.Examples\n"}, {"instanceSchema": "title: tfx.Examples\n"}),
+    ],
+)
+@pytest.mark.parametrize("joined", [False, True])
+def test_only_a_missing_type_is_restored(given: Artifact | None, restored: Artifact, joined: bool) -> None:
+    """What open-source KFP and kfp.local send is; what Vertex sends stays as it is, and so does everything else."""
+    artifact = {"uri": "/model"} | ({} if given is None else {"type": given})
+    undeclared = {"uri": "/other"}
+    executor_input = {
+        "inputs": {"artifacts": {"model": {"artifacts": [artifact]}, "other": {"artifacts": [undeclared]}}},
+        "outputs": {"outputFile": "/out"},
+    }
+    flags = {
+        "--json_serialized_invocation_args": json.dumps(executor_input),
+        "--json_serialized_inputs_spec_args": json.dumps(SPEC),
+    }
+    passed = (
+        [f"{name}={text}" for name, text in flags.items()] if joined else [x for pair in flags.items() for x in pair]
+    )
+
+    arguments = kubeflow_entry_point.restore_types(["--executor_class_path", "a.B", *passed, "--runner=FnApiRunner"])
+
+    assert json.loads(arguments[arguments.index("--json_serialized_invocation_args") + 1]) == {
+        "inputs": {
+            "artifacts": {
+                "model": {"artifacts": [{"uri": "/model", "type": restored}]},
+                "other": {"artifacts": [undeclared]},
+            }
+        },
+        "outputs": {"outputFile": "/out"},
+    }
+    assert json.loads(arguments[arguments.index("--json_serialized_inputs_spec_args") + 1]) == SPEC
+    assert arguments[-3:] == ["--executor_class_path", "a.B", "--runner=FnApiRunner"]
+
+
+def test_arguments_without_a_spec_are_left_alone() -> None:
+    """A pipeline in the schema before 2.1 has none; what it lacks is for TFX's entry point to say."""
+    arguments = ["--executor_class_path", "a.B", "--json_serialized_invocation_args", "{}"]
+    assert kubeflow_entry_point.restore_types(arguments) == arguments
