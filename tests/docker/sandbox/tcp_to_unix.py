@@ -1,6 +1,6 @@
 """Hands TCP connections on to a unix socket; prints the port.
 
-  python tcp_to_unix.py SOCKET
+python tcp_to_unix.py SOCKET
 """
 
 import asyncio

@@ -148,7 +148,7 @@ def test_a_version_of_the_api_can_be_asked_for(base_url: str) -> None:
     """One that the engine does not have is an error in its own words."""
     with docker_engine.connect(spec.DockerSpec(base_url=base_url, api_version="1.40")) as engine:
         assert engine.api.api_version == "1.40"
-    with pytest.raises(errors.SandboxError, match="client version 9.99 is too new"):
+    with pytest.raises(errors.SandboxError, match=r"client version 9.99 is too new"):
         url(base_url=base_url, api_version="9.99")
 
 
@@ -156,5 +156,5 @@ def test_certificates_that_are_missing_are_an_error(monkeypatch: pytest.MonkeyPa
     """DOCKER_TLS_VERIFY and DOCKER_CERT_PATH count for base_url too."""
     monkeypatch.setenv("DOCKER_TLS_VERIFY", "1")
     monkeypatch.setenv("DOCKER_CERT_PATH", str(tmp_path))
-    with pytest.raises(errors.SandboxError, match="address of the Docker engine cannot be found out: .*cert"):
+    with pytest.raises(errors.SandboxError, match=r"address of the Docker engine cannot be found out: .*cert"):
         url(base_url="tcp://127.0.0.1:9")
