@@ -8,9 +8,11 @@ on the loopback address, and the model copied into a volume.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import shutil
 import uuid
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -94,24 +96,27 @@ class DockerSandbox:
           SandboxError: the engine does not answer, or not for this container.
           OptionError: the model is to be mounted, and the engine does not see it.
         """
+        # A signal's exception may come just before `with` knows that it has to leave: then this does.
+        weakref.finalize(self, self._on_leaving.close)
         with contextlib.ExitStack() as on_failure:
-            self._engine = on_failure.enter_context(docker_engine.connect(self._docker))
+            on_failure.callback(self._leave)
+            self._engine = self._on_leaving.enter_context(docker_engine.connect(self._docker))
             self._image = self._find_image()
-            self._make_directory(on_failure)
+            self._make_directory()
             self._watch = docker_watch.ContainerWatch(self._engine, self._name)
-            on_failure.callback(self._watch.join)
+            self._on_leaving.callback(self._watch.join)
             self._version = docker_version.VersionQuery(self._engine, self._name, self._image.id)
-            on_failure.callback(self._version.join)
-            on_socket = self._create(on_failure)
+            self._on_leaving.callback(self._version.join)
+            on_socket = self._create()
             with docker_engine.failing_as(
                 errors.ServerStartError, f"A container of {self._reference} cannot be started"
             ):
                 self._engine.api.start(self._name)
             self._watch.start()
-            on_failure.callback(self._watch.close)
+            self._on_leaving.callback(self._watch.close)
             self._version.start()
             self._endpoint = base.Endpoint(f"unix:{self._socket}") if on_socket else self._publish()
-            self._on_leaving = on_failure.pop_all()
+            on_failure.pop_all()
         return self
 
     def __exit__(
@@ -120,7 +125,7 @@ class DockerSandbox:
         exc_value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._on_leaving.close()
+        self._leave()
 
     @property
     def endpoint(self) -> base.Endpoint:
@@ -158,6 +163,9 @@ class DockerSandbox:
         """
         return self._watch.log()
 
+    def _leave(self) -> None:
+        docker_engine.finish(self._on_leaving.close)
+
     def _find_image(self) -> docker_images.Image:
         image = docker_images.find(self._engine, self._reference)
         if image is None:
@@ -166,11 +174,11 @@ class DockerSandbox:
             )
         return image
 
-    def _make_directory(self, on_leaving: contextlib.ExitStack) -> None:
+    def _make_directory(self) -> None:
         unix_socket.check_path(self._socket)
         try:
             self._run_directory.mkdir(mode=0o700)
-            on_leaving.callback(shutil.rmtree, self._run_directory, ignore_errors=True)
+            self._on_leaving.callback(shutil.rmtree, self._run_directory, ignore_errors=True)
             self._socket.parent.mkdir(mode=0o700)
             if self._options.batching_parameters_file is not None:
                 copy = self._run_directory / _BATCHING_PARAMETERS
@@ -183,7 +191,7 @@ class DockerSandbox:
     def _socket(self) -> Path:
         return self._run_directory / _SOCKET_DIRECTORY / docker_container.SOCKET
 
-    def _create(self, on_leaving: contextlib.ExitStack) -> bool:
+    def _create(self) -> bool:
         """Makes the container, in the first way that the engine allows.
 
         Returns:
@@ -202,18 +210,18 @@ class DockerSandbox:
             uid, _, gid = here.partition(":")
             os.chown(self._socket.parent, int(uid), int(gid or -1))
         try:
-            self._make_container(user, on_leaving, mounted=mounted, on_socket=on_socket)
+            self._make_container(user, mounted=mounted, on_socket=on_socket)
         except docker_container.UnseenPathError as error:
             if transfer is spec.ModelTransfer.MOUNT:
                 raise errors.OptionError(
                     f"model_transfer is mount, and the engine at {self._engine.url} does not see this machine's files "
                     f"({error}) Use auto or copy."
                 ) from error
-            self._make_container(user, on_leaving, mounted=False, on_socket=False)
+            self._make_container(user, mounted=False, on_socket=False)
             return False
         return on_socket
 
-    def _make_container(self, user: str, on_leaving: contextlib.ExitStack, *, mounted: bool, on_socket: bool) -> None:
+    def _make_container(self, user: str, *, mounted: bool, on_socket: bool) -> None:
         options, docker, engine = self._options, self._docker, self._engine
         files = {options.model_name: options.model_base_path}
         if options.batching_parameters_file is not None:
@@ -235,20 +243,23 @@ class DockerSandbox:
             "stop_signal": "SIGKILL",  # an engine that is restarted would wait for a shell that hands on no signal
             "use_config_proxy": False,  # the client's proxies are none of the model's business
         }
-        with contextlib.ExitStack() as on_failure:
-            volumes = []
-            if not mounted:
-                on_failure.enter_context(docker_model.volume(engine, self._name, self._labels))
-                volumes.append(docker_model.mount(self._name, read_only=True))
-            # Named beforehand, so that it can be removed although a signal came before the engine's answer did.
-            on_failure.callback(
-                docker_engine.remove, engine, engine.api.remove_container, self._name, v=True, force=True
-            )
-            host = docker_container.host_config(engine, docker, on_socket=on_socket)
-            docker_container.create(engine, arguments, host, binds, volumes)
-            if not mounted:
-                docker_model.copy(engine, self._name, self._image.id, self._labels, files)
-            on_leaving.enter_context(on_failure.pop_all())
+        host = docker_container.host_config(engine, docker, on_socket=on_socket)
+        remove_container = functools.partial(engine.api.remove_container, v=True, force=True)
+        # What is to be removed is named before it is made: a signal may come before the engine's answer does.
+        if mounted:
+            self._remove_on_leaving(remove_container, self._name)
+            docker_container.create(engine, arguments, host, binds, [])
+            return
+        self._remove_on_leaving(engine.api.remove_volume, self._name)
+        docker_model.make_volume(engine, self._name, self._labels)
+        self._remove_on_leaving(remove_container, self._name)
+        docker_container.create(engine, arguments, host, binds, [docker_model.mount(self._name, read_only=True)])
+        helper = f"{self._name}-copy"
+        self._remove_on_leaving(remove_container, helper)
+        docker_model.copy(engine, self._name, helper, self._image.id, self._labels, files)
+
+    def _remove_on_leaving(self, removal: Callable[[str], None], name: str) -> None:
+        self._on_leaving.callback(docker_engine.remove, self._engine, removal, name)
 
     def _publish(self) -> base.Endpoint:
         """Where the engine publishes the container's port."""

@@ -108,6 +108,9 @@ def connect(options: spec.DockerSpec) -> Iterator[Engine]:
             use_ssh_client=True,
         )
     except API_ERRORS as error:
+        if isinstance(error.__cause__, errors.InfravalError):
+            # docker-py takes every exception here for the engine's, also that of a signal.
+            raise error.__cause__ from None
         raise _no_engine(url, error) from error
     with contextlib.closing(api):
         try:
@@ -132,15 +135,15 @@ def failing_as(kind: type[errors.SandboxError], doing: str) -> Iterator[None]:
 
 
 def finish(call: Callable[[], Any]) -> Any:
-    """Makes a call that leaves something behind on the engine, to its end even if a signal's exception comes meanwhile.
+    """Makes a call to its end, even if a signal's exception comes meanwhile.
 
-    What the call has made is there then, to be removed; an interrupted call's might appear after the removal.
+    What the call makes is there then, and can be removed; what an interrupted one makes might appear after the removal.
     """
     with futures.ThreadPoolExecutor(1) as pool:
         return pool.submit(call).result()
 
 
-def remove(engine: Engine, removal: Callable[..., Any], name: str, **options: bool) -> None:
+def remove(engine: Engine, removal: Callable[[str], Any], name: str) -> None:
     """Removes a container or volume, if it was made; if the engine is gone, waits a while for it to return.
 
     It never raises: the reaper of the next start has another try.
@@ -148,7 +151,7 @@ def remove(engine: Engine, removal: Callable[..., Any], name: str, **options: bo
     deadline_s = time.monotonic() + (0 if engine.gone.is_set() else _RETURN_TIMEOUT_S)
     while True:
         try:
-            removal(name, **options)
+            removal(name)
         except docker.errors.NotFound:
             return
         except docker.errors.APIError as error:

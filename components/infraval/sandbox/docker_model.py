@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import stat
 import tarfile
@@ -34,19 +33,14 @@ def may_read(directory: Path, user: str) -> bool:
     return uid == "0" or all(_allows(path, int(uid), int(gid) if gid else None) for path in _below(directory))
 
 
-@contextlib.contextmanager
-def volume(engine: docker_engine.Engine, name: str, labels: Mapping[str, str]) -> Iterator[None]:
-    """A volume of the engine's that goes when it is left.
+def make_volume(engine: docker_engine.Engine, name: str, labels: Mapping[str, str]) -> None:
+    """Makes a volume.
 
     Raises:
       ServerStartError: the engine does not make it.
     """
-    with contextlib.ExitStack() as on_leaving:
-        # Named beforehand, so that it can be removed although a signal came before the engine's answer did.
-        on_leaving.callback(docker_engine.remove, engine, engine.api.remove_volume, name)
-        with docker_engine.failing_as(errors.ServerStartError, "No volume can be made for the model"):
-            docker_engine.finish(lambda: engine.api.create_volume(name, labels=dict(labels)))
-        yield
+    with docker_engine.failing_as(errors.ServerStartError, "No volume can be made for the model"):
+        docker_engine.finish(lambda: engine.api.create_volume(name, labels=dict(labels)))
 
 
 def mount(volume: str, *, read_only: bool) -> docker.types.Mount:
@@ -55,31 +49,36 @@ def mount(volume: str, *, read_only: bool) -> docker.types.Mount:
 
 
 def copy(
-    engine: docker_engine.Engine, volume: str, image_id: str, labels: Mapping[str, str], files: Mapping[str, Path]
+    engine: docker_engine.Engine,
+    volume: str,
+    helper: str,
+    image_id: str,
+    labels: Mapping[str, str],
+    files: Mapping[str, Path],
 ) -> None:
     """Copies files and directories into a volume, where anyone may read them.
 
     Args:
       engine: the engine.
       volume: name of the volume.
-      image_id: any image: the API copies into containers only, so one is made, and never started.
+      helper: name of a container to make, for the API copies into containers only. It is never started, and removed
+        once all is copied; after an error it is there.
+      image_id: any image, to make that container of.
       labels: of that container.
       files: what to copy, by its path in the volume.
 
     Raises:
       ServerStartError: the engine does not take them.
     """
-    name = f"{volume}-copy"
     host_config = engine.api.create_host_config(mounts=[mount(volume, read_only=False)], network_mode="none")
-    with contextlib.ExitStack() as on_leaving:
-        on_leaving.callback(docker_engine.remove, engine, engine.api.remove_container, name, v=True, force=True)
-        with docker_engine.failing_as(errors.ServerStartError, "The model cannot be copied to the engine"):
-            docker_engine.finish(
-                lambda: engine.api.create_container(
-                    image_id, name=name, labels=dict(labels), host_config=host_config, use_config_proxy=False
-                )
+    with docker_engine.failing_as(errors.ServerStartError, "The model cannot be copied to the engine"):
+        docker_engine.finish(
+            lambda: engine.api.create_container(
+                image_id, name=helper, labels=dict(labels), host_config=host_config, use_config_proxy=False
             )
-            engine.api.put_archive(name, BASE_PATH, tar(files))
+        )
+        engine.api.put_archive(helper, BASE_PATH, tar(files))
+        docker_engine.finish(lambda: engine.api.remove_container(helper, v=True, force=True))
 
 
 def tar(files: Mapping[str, Path]) -> Iterator[bytes]:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -51,6 +55,30 @@ def test_a_client_that_is_asked_to_end_leaves_nothing(
     assert client.returncode == 2
     assert f"SignalledError: Ended by {number.name}" in output
     assert leftovers() == []
+
+
+@pytest.mark.parametrize("transfer", ["mount", "copy"])
+def test_a_signal_at_any_moment_leaves_nothing(
+    transfer: str, base_url: str, faulty_image: str, models: Path, private_directory: Path, leftovers: Leftovers
+) -> None:
+    """While containers are made, filled, started and removed: what was begun is finished, and then removed."""
+    docker_spec = spec.DockerSpec(
+        base_url=base_url, model_transfer=spec.ModelTransfer(transfer), environment=("BEHAVIOUR=hang-at-load",)
+    )
+    command = [sys.executable, str(Path(__file__).with_name("sandbox_loop.py"))]
+    command += [str(models), faulty_image, docker_spec.to_json()]
+    environment = {**os.environ, "TMPDIR": str(private_directory)}
+    before = list(private_directory.iterdir())
+    for number in range(10):
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as client:
+            assert client.stdout is not None
+            client.stdout.readline()
+            time.sleep(0.061 * number)  # one boot takes about half a second
+            client.terminate()
+            output, _ = client.communicate(timeout=20)
+        assert output.startswith("SignalledError: Ended by SIGTERM"), output
+        assert leftovers() == []
+        assert list(private_directory.iterdir()) == before
 
 
 @pytest.mark.parametrize("phase", PHASES)
