@@ -13,7 +13,7 @@ help: ## list the verbs
 
 setup: .venv/complete ## make .venv with everything the project needs
 
-.venv/complete: requirements/lock.txt requirements/install.sh setup.py
+.venv/complete: requirements/lock.txt requirements/install.sh requirements/find_python.sh setup.py
 	@requirements/install.sh
 
 demo: setup ## run the digits pipeline: train, evaluate, validate, push warm (FLAGS=--clean, FLAGS=--verbose)
@@ -45,7 +45,7 @@ image: ## build infraval/model-server in your Docker engine (BASE=, INSTALLER=)
 bench: setup ## measure speed against peers in the same run
 	$(PYTHON) tests/benchmarks/run.py
 
-lock: setup ## resolve requirements/lock.in anew
+lock: setup ## resolve the lock files anew
 	.venv/bin/uv pip compile requirements/lock.in --output-file requirements/lock.txt --python-version 3.10 \
 		--generate-hashes --custom-compile-command "make lock" --upgrade --quiet
 	.venv/bin/uv pip compile kubeflow/model-server/requirements.in --output-file kubeflow/model-server/requirements.txt \

@@ -13,7 +13,8 @@ def test_without_a_python_3_10_the_person_is_told_what_to_do(tmp_path: Path) -> 
     """One clear sentence, and nothing that was there is touched."""
     project = tmp_path / "project"
     (project / "requirements").mkdir(parents=True)
-    shutil.copy2(ROOT / "requirements" / "install.sh", project / "requirements")
+    for script in ("find_python.sh", "install.sh"):
+        shutil.copy2(ROOT / "requirements" / script, project / "requirements")
     (project / ".venv").mkdir()
     programs = tmp_path / "bin"
     programs.mkdir()
@@ -32,6 +33,6 @@ def test_without_a_python_3_10_the_person_is_told_what_to_do(tmp_path: Path) -> 
     )
 
     assert finished.returncode == 1
-    assert "needs a Python 3.10" in finished.stderr
+    assert "No Python 3.10" in finished.stderr
     assert "uv python install 3.10" in finished.stderr
     assert (project / ".venv").is_dir()
