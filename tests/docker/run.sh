@@ -1,14 +1,13 @@
 #!/usr/bin/env bash
 # Runs a command with the tests' engine started and the images built, and ends the engine on any exit.
 set -euo pipefail
-cd "$(dirname "$0")"
+cd "$(dirname "$0")/../.."
 
 export INFRAVAL_TEST_ENGINE
-INFRAVAL_TEST_ENGINE=$(./engine.sh start)
-trap './engine.sh stop' EXIT
+INFRAVAL_TEST_ENGINE=$(tests/docker/engine.sh start)
+trap 'tests/docker/engine.sh stop' EXIT
 trap 'exit 129' HUP
 trap 'exit 130' INT
 trap 'exit 143' TERM
-DOCKER_HOST=$INFRAVAL_TEST_ENGINE ./images.sh
-cd ../..
+DOCKER_HOST=$INFRAVAL_TEST_ENGINE tests/docker/images.sh
 "$@"
