@@ -228,6 +228,7 @@ def start_client(
         *,
         image: str = faulty_image,
         within: Sequence[str] = (),
+        temporary: Path = private_directory,
         **options: object,
     ) -> Iterator[subprocess.Popen[str]]:
         docker_spec = spec.DockerSpec(**{"base_url": base_url, "environment": (f"BEHAVIOUR={behaviour}",), **options})
@@ -237,7 +238,7 @@ def start_client(
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
-            env={**os.environ, "TMPDIR": str(private_directory)},
+            env={**os.environ, "TMPDIR": str(temporary)},
         ) as client:
             try:
                 yield client

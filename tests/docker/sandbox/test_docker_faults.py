@@ -34,9 +34,7 @@ for folder in pathlib.Path("/proc").glob("[0-9]*"):
 
 
 @pytest.fixture
-def validate(
-    base_url: str, faulty_image: str, taxi_model: Path, taxi_examples: Path
-) -> Callable[..., verdict.Verdict]:
+def validate(base_url: str, faulty_image: str, taxi_model: Path, taxi_examples: Path) -> Callable[..., verdict.Verdict]:
     """Validates the taxi model with a server that behaves as named; further arguments are DockerSpec's."""
 
     def run(

@@ -7,7 +7,8 @@ import dataclasses
 import os
 import re
 import subprocess
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import docker
@@ -15,7 +16,7 @@ import pytest
 from docker.models.containers import Container
 
 from infraval import errors, spec
-from infraval.sandbox import base, docker_container, docker_engine
+from infraval.sandbox import base, docker_container, docker_engine, docker_owner
 from infraval.sandbox import docker as docker_sandbox
 
 pytestmark = pytest.mark.docker
@@ -23,6 +24,8 @@ pytestmark = pytest.mark.docker
 Boot = Callable[..., "base.ServerExit | None"]
 ContainerOf = Callable[..., Container]
 MakeSandbox = Callable[..., docker_sandbox.DockerSandbox]
+
+StartClient = Callable[..., contextlib.AbstractContextManager["subprocess.Popen[str]"]]
 
 READ_MODEL = ["cat", "/model/m/1/saved_model.pb"]
 WRITE_MODEL = ["sh", "-c", "echo x >> /model/m/1/saved_model.pb"]
@@ -134,7 +137,7 @@ def test_a_published_port_out_of_reach_is_no_late_model(
     second_engine: docker.DockerClient,
     second_engine_url: str,
     second_faulty_image: str,
-    start_client: Callable[..., contextlib.AbstractContextManager[subprocess.Popen[str]]],
+    start_client: StartClient,
     leftovers: Callable[..., list[str]],
 ) -> None:
     """A client in another network namespace, as in a container, is told that it cannot reach the server."""
@@ -143,8 +146,55 @@ def test_a_published_port_out_of_reach_is_no_late_model(
     ) as client:
         output, _ = client.communicate(timeout=120)
     assert client.returncode == 2
-    assert re.search(r"^SandboxError: The model server runs, and 127.0.0.1:\d+, .* does not answer here", output, re.MULTILINE)
+    assert re.search(r"\nSandboxError: The model server runs, and 127.0.0.1:\d+, .* does not answer here", output)
     assert leftovers(second_engine) == []
+
+
+@pytest.fixture
+def as_another_user(base_url: str) -> Iterator[tuple[list[str], Path]]:
+    """What makes a command run as a user without rights but to use the engine, and a temp folder of that user's."""
+    socket = Path(base_url.removeprefix("unix://"))
+    # This user's Python may be in a folder that nobody else can enter, so it may read everything; not write, or connect.
+    capability = "+dac_read_search"
+    command = ["setpriv", "--reuid=12345", "--regid=23456", f"--groups={socket.stat().st_gid}"]
+    with tempfile.TemporaryDirectory(dir="/tmp", prefix="it-") as folder:  # noqa: S108 - the path has to be short
+        os.chown(folder, 12345, 23456)
+        yield [*command, f"--inh-caps={capability}", f"--ambient-caps={capability}"], Path(folder)
+
+
+@pytest.mark.usefixtures("readable")
+def test_a_user_without_rights_shares_the_socket(
+    start_client: StartClient, as_another_user: tuple[list[str], Path], engine: docker.DockerClient
+) -> None:
+    """The server runs as that user, and is reached by the socket that it makes."""
+    within, folder = as_another_user
+    with start_client("replay", "hang-in-request", within=within, temporary=folder) as client:
+        assert client.stdout is not None
+        assert any(line == "replay None\n" for line in client.stdout)
+        [container] = engine.containers.list(filters={"label": f"{docker_owner.PID}={client.pid}"})
+        assert container.attrs["Config"]["User"] == "12345:23456"
+        assert container.attrs["HostConfig"]["NetworkMode"] == "none"
+        client.terminate()
+        client.communicate(timeout=20)
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.usefixtures("readable")
+def test_a_user_without_rights_cannot_share_a_socket_with_another(
+    start_client: StartClient, as_another_user: tuple[list[str], Path], engine: docker.DockerClient
+) -> None:
+    """With another DockerSpec.user the port is published, and the model that this one may read is mounted."""
+    within, folder = as_another_user
+    with start_client("replay", "hang-in-request", within=within, temporary=folder, user="7:7") as client:
+        assert client.stdout is not None
+        assert any(line == "replay None\n" for line in client.stdout)
+        [container] = engine.containers.list(filters={"label": f"{docker_owner.PID}={client.pid}"})
+        assert container.attrs["Config"]["User"] == "7:7"
+        assert [mount["Type"] for mount in container.attrs["Mounts"]] == ["bind"]
+        [published] = [ports for ports in container.ports.values() if ports]
+        assert [port["HostIp"] for port in published] == ["127.0.0.1"]
+        client.terminate()
+        client.communicate(timeout=20)
 
 
 @pytest.mark.usefixtures("readable")

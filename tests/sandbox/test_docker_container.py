@@ -1,0 +1,177 @@
+"""What is asked of a Docker engine, by what it is like; engines of kinds that cannot run here are described only."""
+
+from __future__ import annotations
+
+import io
+import os
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import docker
+import pytest
+
+from infraval import spec
+from infraval.sandbox import base, docker_container, docker_engine, docker_model, docker_watch
+
+INFO = {"MemTotal": 10_000_000_000, "NCPU": 8, "CpuCfsQuota": True, "SecurityOptions": ["name=seccomp,profile=default"]}
+
+
+def engine(**info: Any) -> docker_engine.Engine:
+    """An engine that says these things about itself; it is never called."""
+    return docker_engine.Engine(docker.APIClient(version="1.41"), "unix:///nonexistent", {**INFO, **info})
+
+
+ROOTLESS = engine(SecurityOptions=["name=seccomp,profile=default", "name=rootless", "name=cgroupns"])
+USERNS = engine(SecurityOptions=["name=userns"])
+
+
+@pytest.mark.parametrize(
+    ("gpus", "request_"),
+    [
+        ("all", {"Count": -1, "DeviceIDs": []}),
+        ("2", {"Count": 2, "DeviceIDs": []}),
+        ("device=0,GPU-1a", {"Count": 0, "DeviceIDs": ["0", "GPU-1a"]}),
+    ],
+)
+def test_gpus_are_asked_for_as_docker_run_does(gpus: str, request_: dict[str, object]) -> None:
+    """All of them, so many, or those with such an ID."""
+    [asked] = docker_container.device_requests(gpus)
+    assert {name: asked[name] for name in request_} == request_
+    assert asked["Capabilities"] == [["gpu"]]
+
+
+def test_no_gpus_are_asked_for_by_default() -> None:
+    """An engine without them would refuse."""
+    assert docker_container.device_requests("") == []
+
+
+def test_the_environment_is_the_contract_and_what_was_asked_for() -> None:
+    """NAME takes the value that it has here, and is left out if it has none; the contract's names cannot be changed."""
+    options = base.ServerOptions("m", Path("/models"))
+    asked = spec.DockerSpec(environment=("A=1=2", "B", "ABSENT", "EMPTY=", "MODEL_NAME=other"))
+    assert docker_container.environment(options, asked, {"B": "b", "SECRET": "s"}) == {
+        "A": "1=2",
+        "B": "b",
+        "EMPTY": "",
+        "MODEL_NAME": "m",
+        "MODEL_BASE_PATH": "/model",
+    }
+
+
+def test_root_is_nobody_in_the_container_and_others_are_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server never runs as root unless that is asked for."""
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    assert docker_container.user(spec.DockerSpec(), engine()) == "65534:65534"
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(os, "getegid", lambda: 100)
+    assert docker_container.user(spec.DockerSpec(), engine()) == "1000:100"
+    assert docker_container.user(spec.DockerSpec(user="7"), engine()) == "7"
+
+
+def test_root_in_a_rootless_engine_is_this_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its container's root is the engine's own user outside; who its other users are is not known."""
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(os, "getegid", lambda: 100)
+    assert docker_container.user(spec.DockerSpec(), ROOTLESS) == "0:0"
+    assert docker_container.user_here("0:0", ROOTLESS) == "1000:100"
+    assert docker_container.user_here("7", ROOTLESS) is None
+
+
+def test_users_that_an_engine_maps_are_not_known_here() -> None:
+    """So neither files nor the socket's directory can be shared with them."""
+    assert docker_container.user_here("1000:100", engine()) == "1000:100"
+    assert docker_container.user_here("1000:100", USERNS) is None
+
+
+def test_an_engine_that_cannot_limit_the_cpu_is_not_asked_to() -> None:
+    """It would refuse; what was asked for in so many words it has to refuse."""
+    cannot = engine(CpuCfsQuota=False)
+    assert docker_container.limits(spec.DockerSpec(), cannot)["nano_cpus"] is None
+    assert docker_container.limits(spec.DockerSpec(cpus=0.5), cannot)["nano_cpus"] == 500_000_000
+    assert docker_container.limits(spec.DockerSpec(), engine())["nano_cpus"] == 8_000_000_000
+
+
+def test_memory_is_most_of_the_machines_unless_asked_for() -> None:
+    """Swap comes on top of nothing."""
+    limits = docker_container.limits(spec.DockerSpec(), engine())
+    assert limits["mem_limit"] == limits["memswap_limit"] == 8_000_000_000
+    assert docker_container.limits(spec.DockerSpec(memory_bytes=5), engine())["mem_limit"] == 5
+
+
+def test_a_port_is_published_on_the_loopback_address_or_the_one_that_was_asked_for() -> None:
+    """Never on every address."""
+    for options, address in (
+        (spec.DockerSpec(), "127.0.0.1"),
+        (spec.DockerSpec(host_ip_address="192.0.2.7"), "192.0.2.7"),
+    ):
+        host = docker_container.host_config(engine(), options, on_socket=False)
+        assert host["port_bindings"] == {8500: (address, None)}
+
+
+def test_a_kernel_is_shared_with_an_engine_that_tells_the_same_of_it() -> None:
+    """Another version of the kernel, or another size of memory, is a virtual machine's or another machine's."""
+    memory = int(Path("/proc/meminfo").read_text().split()[1]) * 1024
+    here = {"MemTotal": memory, "KernelVersion": os.uname().release}
+    assert engine(**here).shares_kernel()
+    assert not engine(**{**here, "MemTotal": memory - 4096}).shares_kernel()
+    assert not engine(**{**here, "KernelVersion": "6.6.12-linuxkit"}).shares_kernel()
+
+
+@pytest.mark.parametrize(("code", "ended"), [(0, (0, None)), (255, (255, None)), (137, (None, 9)), (134, (None, 6))])
+def test_a_containers_exit_code_may_stand_for_a_signal(code: int, ended: tuple[int | None, int | None]) -> None:
+    """As shells have it."""
+    assert docker_watch.server_exit(code, out_of_memory=False) == base.ServerExit(*ended)
+
+
+def test_an_archive_holds_what_was_there_and_anyone_may_read_it(tmp_path: Path) -> None:
+    """Content of all sizes, nested folders, what links point to, and names of any kind; modes and owners are evened."""
+    content = {
+        "1/saved_model.pb": b"",
+        "1/variables/v.data": os.urandom(3_000_000),
+        "1/assets/n\u00e4me " + "x" * 150: b"a",
+    }
+    for name, each in content.items():
+        path = tmp_path / "models" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(each)
+        path.chmod(0o600)
+    (tmp_path / "models" / "1" / "link").symlink_to(tmp_path / "models" / "1" / "variables")
+
+    packed = b"".join(docker_model.tar({"m": tmp_path / "models"}))
+
+    with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
+        members = {member.name: member for member in archive}
+        files = {name: archive.extractfile(member) for name, member in members.items() if member.isfile()}
+        found = {name: file.read() for name, file in files.items() if file is not None}
+    linked = {"m/1/link/v.data": content["1/variables/v.data"]}
+    assert found == {f"m/{name}": each for name, each in content.items()} | linked
+    assert {member.mode for member in members.values() if member.isfile()} == {0o644}
+    assert {member.mode for member in members.values() if member.isdir()} == {0o755}
+    assert {(member.uid, member.gid) for member in members.values()} == {(0, 0)}
+
+
+@pytest.mark.parametrize(
+    ("mode", "user", "may"),
+    [
+        (0o600, "OWNER", True),
+        (0o044, "OWNER", False),
+        (0o604, "1234:2345", True),
+        (0o640, "1234:GROUP", True),
+        (0o604, "1234:GROUP", False),
+        (0o640, "1234:2345", False),
+        (0o604, "1234", False),  # the image might give it the group
+        (0o644, "1234", True),
+        (0o000, "0:0", True),
+    ],
+)
+def test_who_may_read_a_model_is_told_by_modes(mode: int, user: str, tmp_path: Path, *, may: bool) -> None:
+    """The owner by the owner's bits, the group by the group's, others by theirs, root always."""
+    user = user.replace("OWNER", f"{os.getuid() + 1}:7").replace("GROUP", str(os.getgid() + 1))
+    path = tmp_path / "model" / "file"
+    path.parent.mkdir()
+    path.parent.chmod(0o755)
+    path.touch()
+    os.chown(path, os.getuid() + 1, os.getgid() + 1)
+    path.chmod(mode)
+    assert docker_model.may_read(path.parent, user) == may

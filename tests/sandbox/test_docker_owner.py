@@ -1,0 +1,74 @@
+"""Whose a container is, and when its owner is known to be dead."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from infraval.sandbox import docker_owner
+
+MINE = docker_owner.labels()
+
+
+def test_this_process_is_alive() -> None:
+    """What it owns stays, running or not."""
+    assert not docker_owner.is_dead(MINE, running=True)
+    assert not docker_owner.is_dead(MINE, running=False)
+
+
+def test_a_process_that_has_ended_is_dead() -> None:
+    """Whether or not its parent has been told."""
+    with subprocess.Popen([sys.executable, "-c", PRINT_LABELS], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        owner = dict(line.strip().split("=", 1) for line in process.stdout)
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        assert docker_owner.is_dead(owner, running=True)
+    assert owner[docker_owner.PID] == str(process.pid)
+    assert docker_owner.is_dead(owner, running=True)
+
+
+def test_a_pid_that_was_used_again_is_another_process() -> None:
+    """The time of its start tells."""
+    assert docker_owner.is_dead({**MINE, docker_owner.START_TIME: "1"}, running=True)
+
+
+@pytest.mark.parametrize("pid", ["", "x", "-1"])
+def test_an_owner_without_a_pid_is_dead(pid: str) -> None:
+    """Nobody made such labels, or a damaged client did; on this machine's boot there is no such process."""
+    assert docker_owner.is_dead({**MINE, docker_owner.PID: pid}, running=True)
+
+
+def test_nothing_is_known_of_other_machines() -> None:
+    """What their processes own stays, whatever pid they had."""
+    other = {**MINE, docker_owner.BOOT: "0", docker_owner.MACHINE: "0", docker_owner.PID: "4194305"}
+    assert not docker_owner.is_dead(other, running=True)
+    assert not docker_owner.is_dead(other, running=False)
+
+
+def test_nothing_is_known_of_other_pid_namespaces() -> None:
+    """A pid there is another one here."""
+    other = {**MINE, docker_owner.PID_NAMESPACE: "pid:[1]", docker_owner.PID: "4194305"}
+    assert not docker_owner.is_dead(other, running=False)
+
+
+def test_a_restart_of_the_machine_ends_every_owner() -> None:
+    """But a container that runs on outlived it, so its machine is another one of the same name."""
+    earlier = {**MINE, docker_owner.BOOT: "0"}
+    assert docker_owner.is_dead(earlier, running=False)
+    assert not docker_owner.is_dead(earlier, running=True)
+
+
+def test_labels_name_the_owner_for_people() -> None:
+    """`docker ps --filter label=…` shows whose it is; the machine's id itself is not told."""
+    assert MINE[docker_owner.OWNER].count("@") == 1
+    assert len(MINE[docker_owner.MACHINE]) == 16
+
+
+PRINT_LABELS = """
+from infraval.sandbox import docker_owner
+for name, value in docker_owner.labels().items():
+    print(f"{name}={value}")
+"""
