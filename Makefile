@@ -50,6 +50,8 @@ bench: setup ## measure speed against peers in the same run
 lock: setup ## resolve requirements/lock.in anew
 	.venv/bin/uv pip compile requirements/lock.in --output-file requirements/lock.txt --python-version 3.10 \
 		--generate-hashes --custom-compile-command "make lock" --upgrade --quiet
+	.venv/bin/uv pip compile kubeflow/requirements.in --output-file kubeflow/requirements.txt --python-version 3.10 \
+		--generate-hashes --custom-compile-command "make lock" --upgrade --quiet
 
 clean: ## remove what make has made
 	rm -rf .venv build demo components/*.egg-info
