@@ -253,8 +253,14 @@ class DockerSandbox:
     def _publish(self) -> base.Endpoint:
         """Where the engine publishes the container's port."""
         with docker_engine.failing_as(errors.ServerStartError, "The model server's port cannot be found out"):
-            ports = self._engine.api.inspect_container(self._name)["NetworkSettings"]["Ports"] or {}
-        published = ports.get(f"{docker_container.GRPC_PORT}/tcp")
+            container = self._engine.api.inspect_container(self._name)
+        published = (container["NetworkSettings"]["Ports"] or {}).get(f"{docker_container.GRPC_PORT}/tcp")
+        if not published and container["State"]["Running"]:
+            raise errors.ServerStartError(
+                f"The Docker engine at {self._engine.url} publishes no port; does it have no bridge network? Without "
+                "one, the model server is reached by a socket only, so infraval has to run on the engine's machine, as "
+                "the engine's user or root, with a TMPDIR that the engine sees."
+            )
         # A server that has ended at once has no port any more; that it has ended is for `poll` to say.
         port = int(published[0]["HostPort"]) if published else 0
         host = docker_container.host_ip_address(self._docker)

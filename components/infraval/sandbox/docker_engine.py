@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import logging
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent import futures
@@ -65,11 +66,13 @@ class Engine:
       api: its API.
       url: where it is.
       info: what it says about itself, as `docker info` does.
+      gone: set once its return was waited for in vain.
     """
 
     api: docker.APIClient
     url: str
     info: Mapping[str, Any]
+    gone: threading.Event = dataclasses.field(default_factory=threading.Event)
 
     def has_security_option(self, name: str) -> bool:
         """Whether a security feature is on: rootless, userns, selinux, apparmor, seccomp."""
@@ -142,7 +145,7 @@ def remove(engine: Engine, removal: Callable[..., Any], name: str, **options: bo
 
     It never raises: the reaper of the next start has another try.
     """
-    deadline_s = time.monotonic() + _RETURN_TIMEOUT_S
+    deadline_s = time.monotonic() + (0 if engine.gone.is_set() else _RETURN_TIMEOUT_S)
     while True:
         try:
             removal(name, **options)
@@ -154,6 +157,7 @@ def remove(engine: Engine, removal: Callable[..., Any], name: str, **options: bo
             return
         except API_ERRORS as error:
             if time.monotonic() >= deadline_s:
+                engine.gone.set()
                 _log.warning("%s was left on the Docker engine at %s: %s", name, engine.url, said(error))
                 return
             time.sleep(_RETURN_POLL_S)

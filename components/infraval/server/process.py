@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
-import infraval
+from infraval import version
 from infraval.server import flags, log, status
 
 EXIT_OK = 0
@@ -49,7 +49,7 @@ def main(argv: Sequence[str]) -> int:
         sys.stdout.write(f"{flags.usage()}\n")
         return EXIT_OK
     if options.version:
-        sys.stdout.write(f"infraval embedded server: {infraval.__version__}\n")
+        sys.stdout.write(f"infraval embedded server: {version.VERSION}\n")
         # Its distribution has several names, tensorflow-cpu among them.
         tensorflow = importlib.metadata.packages_distributions()["tensorflow"][0]
         sys.stdout.write(f"TensorFlow Library: {importlib.metadata.version(tensorflow)}\n")

@@ -311,3 +311,13 @@ def start_registry(docker_registry: str, tmp_path: Path) -> Iterator[Callable[..
     for registry in running:
         registry.kill()
         registry.wait()
+
+
+@pytest.fixture
+def tcp_engine(base_url: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """`tcp://` address of the tests' engine, and the process that hands on, see tcp_to_unix.py."""
+    command = [sys.executable, str(HERE / "tcp_to_unix.py"), base_url.removeprefix("unix://")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as proxy:
+        assert proxy.stdout is not None
+        yield f"tcp://127.0.0.1:{proxy.stdout.readline().strip()}", proxy
+        proxy.kill()

@@ -1,9 +1,10 @@
-"""Hands TCP connections on to a unix socket; prints the port.
+"""Hands TCP connections on to a unix socket; prints the port. SIGUSR1 ends the connections that there are.
 
 python tcp_to_unix.py SOCKET
 """
 
 import asyncio
+import signal
 import sys
 
 
@@ -19,12 +20,20 @@ async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
 
 async def main(path: str) -> None:
     """Serves until it is killed."""
+    connections: set[asyncio.StreamWriter] = set()
 
     async def connect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         there_reader, there_writer = await asyncio.open_unix_connection(path)
+        connections.add(writer)
         await asyncio.gather(pump(reader, there_writer), pump(there_reader, writer), return_exceptions=True)
+        connections.discard(writer)
+
+    def end_connections() -> None:
+        for writer in connections:
+            writer.transport.abort()
 
     server = await asyncio.start_server(connect, "127.0.0.1", 0)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, end_connections)
     sys.stdout.write(f"{server.sockets[0].getsockname()[1]}\n")
     sys.stdout.flush()
     await server.serve_forever()

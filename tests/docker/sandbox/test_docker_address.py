@@ -6,8 +6,7 @@ import json
 import re
 import socket
 import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,6 +15,8 @@ from infraval import errors, spec
 from infraval.sandbox import docker_engine
 
 pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("_no_configuration")]
+
+TcpEngine = tuple[str, "subprocess.Popen[str]"]
 
 ABSENT = "unix:///nonexistent/docker.sock"
 
@@ -37,17 +38,6 @@ def make_context() -> Callable[[str, str], None]:
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 
     return make
-
-
-@pytest.fixture
-def tcp_address(base_url: str) -> Iterator[str]:
-    """`tcp://` address of the tests' engine, handed through byte by byte."""
-    script = Path(__file__).with_name("tcp_to_unix.py")
-    command = [sys.executable, str(script), base_url.removeprefix("unix://")]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as proxy:
-        assert proxy.stdout is not None
-        yield f"tcp://127.0.0.1:{proxy.stdout.readline().strip()}"
-        proxy.kill()
 
 
 def url(**options: str) -> str:
@@ -107,10 +97,11 @@ def test_a_context_that_is_none_is_an_error(where: str, tmp_path: Path, monkeypa
         url(**options)
 
 
-def test_an_engine_over_tcp_is_used_and_shares_the_socket_all_the_same(tcp_address: str) -> None:
+def test_an_engine_over_tcp_is_used_and_shares_the_socket_all_the_same(tcp_engine: TcpEngine) -> None:
     """What is shared is found out, not guessed from the address."""
-    with docker_engine.connect(spec.DockerSpec(base_url=tcp_address)) as engine:
-        assert engine.url == tcp_address
+    address, _ = tcp_engine
+    with docker_engine.connect(spec.DockerSpec(base_url=address)) as engine:
+        assert engine.url == address
         assert engine.shares_kernel()
 
 

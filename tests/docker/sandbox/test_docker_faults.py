@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import subprocess
 import time
 from collections.abc import Callable
 from concurrent import futures
@@ -22,6 +23,8 @@ pytestmark = pytest.mark.docker
 Boot = Callable[..., "base.ServerExit | None"]
 ContainerOf = Callable[..., Container]
 MakeSandbox = Callable[..., docker_sandbox.DockerSandbox]
+
+TcpEngine = tuple[str, "subprocess.Popen[str]"]
 
 TWICE = spec.ValidationSpec(max_loading_time_s=60, num_tries=2, request_timeout_s=2)
 
@@ -201,6 +204,46 @@ def test_an_engine_that_is_restarted_is_tried_again(
     judged = validate("serve", TWICE, restart, build_faulty_image(second_engine), base_url=second_engine_url)
     assert judged.blessed, judged.reasons
     assert leftovers(second_engine) == []
+
+
+def test_a_connection_that_breaks_is_made_again(
+    make_sandbox: MakeSandbox, boot: Boot, container_of: ContainerOf, tcp_engine: TcpEngine
+) -> None:
+    """What is between may end connections that are silent for long; the server's end is still noticed at once."""
+    address, proxy = tcp_engine
+    with make_sandbox(base_url=address) as sandbox:
+        assert boot(sandbox) is None
+        proxy.send_signal(signal.SIGUSR1)
+        with pytest.raises(TimeoutError):
+            base.wait_until(lambda: False, sandbox, time.monotonic() + 1)
+        container_of().exec_run(["python3", "-c", ABORT_SERVER])
+        ended = base.wait_until(lambda: False, sandbox, time.monotonic() + 2)
+        assert ended == base.ServerExit(code=None, signal=signal.SIGABRT)
+
+
+def test_an_engine_that_is_gone_for_good_is_no_verdict(
+    make_sandbox: MakeSandbox,
+    boot: Boot,
+    tcp_engine: TcpEngine,
+    engine: docker.DockerClient,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The server is lost; leaving does not raise over it, and says what was left where, for the reaper or a person."""
+    address, proxy = tcp_engine
+    with make_sandbox(base_url=address) as sandbox:
+        assert boot(sandbox) is None
+        proxy.kill()
+        proxy.wait()
+        with pytest.raises(errors.ServerLostError, match=f"engine at {address} was lost"):
+            base.wait_until(lambda: False, sandbox, time.monotonic() + 5)
+        with pytest.raises(errors.ServerLostError, match="log of the model server cannot be read"):
+            sandbox.log()
+    container, volume = (record.getMessage() for record in caplog.records if "was left" in record.getMessage())
+    assert container.endswith(f"was left on the Docker engine at {address}: Connection refused.")
+    name = container.partition(" ")[0]
+    assert name == volume.partition(" ")[0]
+    engine.containers.get(name).remove(force=True)
+    engine.volumes.get(name).remove()
 
 
 def test_a_directory_or_socket_that_is_taken_is_an_error(make_sandbox: MakeSandbox, private_directory: Path) -> None:

@@ -154,10 +154,10 @@ def test_a_published_port_out_of_reach_is_no_late_model(
 def as_another_user(base_url: str) -> Iterator[tuple[list[str], Path]]:
     """What makes a command run as a user without rights but to use the engine, and a temp folder of that user's."""
     socket = Path(base_url.removeprefix("unix://"))
-    # This user's Python may be in a folder that nobody else can enter, so it may read all; not write, or connect.
+    # This user's Python may be in a folder that nobody else can enter, so it may read all; not write or connect.
     capability = "+dac_read_search"
     command = ["setpriv", "--reuid=12345", "--regid=23456", f"--groups={socket.stat().st_gid}"]
-    with tempfile.TemporaryDirectory(dir="/tmp", prefix="it-") as folder:
+    with tempfile.TemporaryDirectory(dir="/tmp", prefix="it-") as folder:  # a short path
         os.chown(folder, 12345, 23456)
         yield [*command, f"--inh-caps={capability}", f"--ambient-caps={capability}"], Path(folder)
 
