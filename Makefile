@@ -72,6 +72,8 @@ lock: setup ## resolve every .in anew
 		--custom-compile-command "make lock" --upgrade --quiet
 	.venv/bin/uv pip compile requirements/kfp.in --output-file requirements/kfp.lock.txt --python-version 3.11 \
 		--generate-hashes --custom-compile-command "make lock" --upgrade --quiet
+	.venv/bin/uv pip compile kubeflow/requirements.in --output-file kubeflow/requirements.txt --python-version 3.10 \
+		--generate-hashes --custom-compile-command "make lock" --upgrade --quiet
 
 clean: ## remove what make has made
 	rm -rf .venv .venv-kfp build demo components/*.egg-info

@@ -82,7 +82,8 @@ def _parse() -> argparse.Namespace:
         "--user",
         default=f"{os.getuid()}:{os.getgid()}",
         metavar="UID:GID",
-        help="that the tasks run as, and who then owns what they write (default: %(default)s, your own)",
+        help="that the tasks run as, and who then owns what they write (default: %(default)s, your own; on a rootless "
+        "engine 0:0 is)",
     )
     parser.add_argument(
         "--parameter",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from infraval import version
 from infraval.spec import (
     DockerSpec,
     ExistingWarmup,
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from infraval.component import WarmupInfraValidator
     from infraval.validation import Job, validate
 
-__version__ = "0.1.0"
+__version__ = version.VERSION
 
 __all__ = [
     "DockerSpec",

@@ -55,6 +55,7 @@ class Run:
         return properties
 
 
+RunPackage = Callable[..., subprocess.CompletedProcess[str]]
 RunPipeline = Callable[..., Run]
 
 
@@ -76,21 +77,23 @@ def pipeline_root() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module")
-def package(component_image: str, pipeline_root: Path) -> Path:
-    """The pipeline, compiled as a reader compiles it."""
-    path = pipeline_root / "digits.yaml"
-    flags = ["--pipeline-root", pipeline_root, "--image", component_image, "--output", path]
-    subprocess.run([sys.executable, ROOT / "pipeline" / "run_kubeflow.py", *flags], check=True)
-    return path
+def run_package(component_image: str, pipeline_root: Path, base_url: str) -> RunPackage:
+    """Compiles the pipeline and runs it, as `make kfp-local` does; takes flags to compile with and parameters."""
 
-
-@pytest.fixture(scope="module")
-def run_pipeline(package: Path, pipeline_root: Path, base_url: str) -> RunPipeline:
-    """Runs it as `make kfp-local` does."""
-
-    def run(**parameters: str) -> Run:
-        before = set(pipeline_root.glob("digits-*")), set(pipeline_root.glob("serving_model/digits/*"))
-        finished = subprocess.run(
+    def run(*flags: str, **parameters: str) -> subprocess.CompletedProcess[str]:
+        package = pipeline_root / "digits.yaml"
+        subprocess.run(
+            [
+                sys.executable,
+                ROOT / "pipeline" / "run_kubeflow.py",
+                f"--pipeline-root={pipeline_root}",
+                f"--image={component_image}",
+                f"--output={package}",
+                *flags,
+            ],
+            check=True,
+        )
+        return subprocess.run(
             [
                 ROOT / ".venv-kfp" / "bin" / "python",
                 ROOT / "pipeline" / "run_kfp_local.py",
@@ -105,6 +108,17 @@ def run_pipeline(package: Path, pipeline_root: Path, base_url: str) -> RunPipeli
             check=False,
             env=os.environ | {"DOCKER_HOST": base_url},
         )
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def run_pipeline(run_package: RunPackage, pipeline_root: Path) -> RunPipeline:
+    """Runs the pipeline to its good end."""
+
+    def run(**parameters: str) -> Run:
+        before = set(pipeline_root.glob("digits-*")), set(pipeline_root.glob("serving_model/digits/*"))
+        finished = run_package(**parameters)
         assert finished.returncode == 0, finished.stdout
         (tasks,) = set(pipeline_root.glob("digits-*")) - before[0]
         return Run(finished.stdout, tasks, sorted(set(pipeline_root.glob("serving_model/digits/*")) - before[1]))
@@ -185,6 +199,16 @@ def test_a_model_that_is_not_blessed_is_not_pushed(run_pipeline: RunPipeline) ->
     assert run.properties("Pusher", "pushed_model")["pushed"] == 0.0
     assert run.pushed == []
     assert "Pushed nothing" in run.output
+
+
+def test_a_failed_task_fails_the_run(
+    run_package: RunPackage, engine: docker.DockerClient, component_image: str
+) -> None:
+    """Without data the first task fails; the run says which one did, and leaves no container."""
+    finished = run_package("--data=/nowhere")
+    assert finished.returncode == 1, finished.stdout
+    assert "ImportExampleGen" in finished.stdout.splitlines()[-1]
+    assert engine.containers.list(all=True, filters={"ancestor": component_image}) == []
 
 
 def test_the_image_is_for_a_user_that_is_not_root(component_image: str, engine: docker.DockerClient) -> None:

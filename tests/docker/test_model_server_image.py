@@ -91,6 +91,14 @@ def test_the_image_is_labelled_and_runs_as_nobody_special(engine: docker.DockerC
     assert config["Labels"]["org.tfx-infraval.server"] == "embedded"
 
 
+def test_the_server_tells_its_version_where_tensorflow_has_another_name(start_container: StartContainer) -> None:
+    """The image has tensorflow-cpu and no tensorflow, and infraval without the metadata of an installation."""
+    container = start_container("-m", "infraval.server", "--version", entrypoint="python3")
+
+    assert container.wait(timeout=60)["StatusCode"] == 0
+    assert re.fullmatch(rb"infraval embedded server: \S+\nTensorFlow Library: 2\.\S+\n", container.logs(stderr=False))
+
+
 def test_a_model_is_served_from_the_default_place(
     start_container: StartContainer,
     base_path: Path,
@@ -137,8 +145,6 @@ def test_arguments_go_to_the_server_and_win(
     wait_until_available(container, published(container, "9000/tcp"), "other")
 
 
-# Until branch `rest` is merged, the server does not know --rest_api_port; strict, so that the merge removes this line.
-@pytest.mark.xfail(strict=True, reason="the embedded server has no REST yet")
 def test_rest_answers_on_its_port(
     start_container: StartContainer,
     base_path: Path,

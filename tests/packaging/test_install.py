@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
+
+import infraval
 
 ROOT = Path(__file__).parents[2]
 
@@ -40,3 +43,8 @@ def test_without_its_python_the_person_is_told_what_to_do(tmp_path: Path, script
     assert f"needs a Python {version}" in finished.stderr
     assert f"uv python install {version}" in finished.stderr
     assert environment.is_dir()
+
+
+def test_the_version_is_the_distributions() -> None:
+    """setup.py and the package say the same."""
+    assert infraval.__version__ == importlib.metadata.version("tfx-infraval")

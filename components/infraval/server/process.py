@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
+from infraval import version
 from infraval.server import flags, log, status
 
 EXIT_OK = 0
@@ -48,8 +49,10 @@ def main(argv: Sequence[str]) -> int:
         sys.stdout.write(f"{flags.usage()}\n")
         return EXIT_OK
     if options.version:
-        sys.stdout.write(f"infraval embedded server: {importlib.metadata.version('tfx-infraval')}\n")
-        sys.stdout.write(f"TensorFlow Library: {importlib.metadata.version('tensorflow')}\n")
+        sys.stdout.write(f"infraval embedded server: {version.VERSION}\n")
+        # Its distribution has several names, tensorflow-cpu among them.
+        tensorflow = importlib.metadata.packages_distributions()["tensorflow"][0]
+        sys.stdout.write(f"TensorFlow Library: {importlib.metadata.version(tensorflow)}\n")
         return EXIT_OK
     if unknown:
         log.plain(f"unknown argument: {unknown[0]}")

@@ -134,7 +134,7 @@ class WarmupSpec(json_spec.JsonSpec):
       batch_sizes: examples per request, each size a cell of its own; empty means every `allowed_batch_sizes` of
         the batching parameters file, or 1 without such a file.
       batching_parameters_file: path of a BatchingParameters text proto (TF Serving's
-        `--batching_parameters_file`); the sandbox boots with it.
+        `--batching_parameters_file`), or for the component any URI that TFX can read; the sandbox boots with it.
       seed: another seed draws another sample; the same one always draws the same.
       existing: what to do with a warmup file that came with the model.
       max_records: the warmup file never holds more records than this, at most 1000.
