@@ -53,6 +53,10 @@ _ADVICE = (
     ("port is already allocated", "Another program took the port first; try again."),
     ("range of cpus", "Ask for fewer cpus."),
     ("minimum memory limit", "Ask for more memory_bytes."),
+    (
+        "certificate verify failed",
+        "See that ca.pem is the engine's CA, and that neither REQUESTS_CA_BUNDLE nor CURL_CA_BUNDLE takes its place.",
+    ),
     ("permission denied", "See that this user may use the engine, such as by being in the group docker."),
 )
 """What to do about an error that holds the text, in lower case; the first one found counts."""

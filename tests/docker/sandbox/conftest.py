@@ -313,11 +313,32 @@ def start_registry(docker_registry: str, tmp_path: Path) -> Iterator[Callable[..
         registry.wait()
 
 
-@pytest.fixture
-def tcp_engine(base_url: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
-    """`tcp://` address of the tests' engine, and the process that hands on, see tcp_to_unix.py."""
-    command = [sys.executable, str(HERE / "tcp_to_unix.py"), base_url.removeprefix("unix://")]
+def _hand_on(base_url: str, *arguments: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    command = [sys.executable, str(HERE / "tcp_to_unix.py"), base_url.removeprefix("unix://"), *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as proxy:
         assert proxy.stdout is not None
         yield f"tcp://127.0.0.1:{proxy.stdout.readline().strip()}", proxy
         proxy.kill()
+
+
+@pytest.fixture
+def tcp_engine(base_url: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """`tcp://` address of the tests' engine, and the process that hands on, see tcp_to_unix.py."""
+    yield from _hand_on(base_url)
+
+
+@pytest.fixture
+def tls_engine(base_url: str, tmp_path: Path) -> Iterator[tuple[str, Path]]:
+    """`tcp://` address of the tests' engine behind TLS, and a folder with ca.pem, cert.pem and key.pem for it."""
+    folder = tmp_path / "certificates"
+    folder.mkdir()
+    new = "req -newkey rsa:2048 -nodes -addext subjectAltName=IP:127.0.0.1 -subj"
+    sign = "x509 -req -CA ca.pem -CAkey ca-key.pem -CAcreateserial -copy_extensions copy -days 2"
+    for command in (
+        f"{new} /CN=ca -x509 -days 2 -keyout ca-key.pem -out ca.pem",
+        f"{new} /CN=127.0.0.1 -keyout key.pem -out csr.pem",
+        f"{sign} -in csr.pem -out cert.pem",
+    ):
+        subprocess.run(["/usr/bin/openssl", *command.split()], cwd=folder, check=True, capture_output=True)
+    for address, _ in _hand_on(base_url, str(folder)):
+        yield address, folder

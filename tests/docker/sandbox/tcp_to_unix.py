@@ -5,6 +5,7 @@ python tcp_to_unix.py SOCKET
 
 import asyncio
 import signal
+import ssl
 import sys
 
 
@@ -18,8 +19,13 @@ async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
         writer.close()
 
 
-async def main(path: str) -> None:
+async def main(path: str, certificates: str = "") -> None:
     """Serves until it is killed."""
+    tls = None
+    if certificates:
+        tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=f"{certificates}/ca.pem")
+        tls.verify_mode = ssl.CERT_REQUIRED
+        tls.load_cert_chain(f"{certificates}/cert.pem", f"{certificates}/key.pem")
     connections: set[asyncio.StreamWriter] = set()
 
     async def connect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -32,7 +38,7 @@ async def main(path: str) -> None:
         for writer in connections:
             writer.transport.abort()
 
-    server = await asyncio.start_server(connect, "127.0.0.1", 0)
+    server = await asyncio.start_server(connect, "127.0.0.1", 0, ssl=tls)
     asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, end_connections)
     sys.stdout.write(f"{server.sockets[0].getsockname()[1]}\n")
     sys.stdout.flush()
@@ -40,4 +46,4 @@ async def main(path: str) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1]))
+    asyncio.run(main(*sys.argv[1:]))

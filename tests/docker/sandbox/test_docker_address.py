@@ -23,7 +23,8 @@ ABSENT = "unix:///nonexistent/docker.sock"
 
 @pytest.fixture
 def _no_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH"):
+    variables = ("DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH")
+    for name in (*variables, "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
     (tmp_path / "config.json").write_text("{}")
@@ -141,6 +142,39 @@ def test_a_version_of_the_api_can_be_asked_for(base_url: str) -> None:
         assert engine.api.api_version == "1.40"
     with pytest.raises(errors.SandboxError, match=r"client version 9.99 is too new"):
         url(base_url=base_url, api_version="9.99")
+
+
+def test_a_context_brings_its_certificates(tls_engine: tuple[str, Path]) -> None:
+    """The engine asks for one, and so does this side; without the context there is no way in."""
+    address, folder = tls_engine
+    files = ",".join(f"{name}={folder}/{name}.pem" for name in ("ca", "cert", "key"))
+    command = ["/usr/bin/docker", "context", "create", "secure", "--docker", f"host={address},{files}"]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    assert url(context="secure").endswith(address.removeprefix("tcp://"))
+    with pytest.raises(errors.SandboxError, match="No Docker engine answers"):
+        url(base_url=address)
+
+
+def test_certificates_of_the_environment_count_for_base_url_too(
+    tls_engine: tuple[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DOCKER_TLS_VERIFY and DOCKER_CERT_PATH, as for the docker command's --host."""
+    address, folder = tls_engine
+    monkeypatch.setenv("DOCKER_TLS_VERIFY", "1")
+    monkeypatch.setenv("DOCKER_CERT_PATH", str(folder))
+    assert url(base_url=address) == address
+
+
+def test_a_bundle_of_requests_that_takes_the_place_of_the_ca_is_named(
+    tls_engine: tuple[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The library under docker-py prefers it to the engine's own CA."""
+    address, folder = tls_engine
+    monkeypatch.setenv("DOCKER_TLS_VERIFY", "1")
+    monkeypatch.setenv("DOCKER_CERT_PATH", str(folder))
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(folder / "cert.pem"))
+    with pytest.raises(errors.SandboxError, match="neither REQUESTS_CA_BUNDLE nor CURL_CA_BUNDLE"):
+        url(base_url=address)
 
 
 def test_certificates_that_are_missing_are_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
