@@ -87,6 +87,7 @@ class DockerSandbox:
         self._endpoint: base.Endpoint
         self._port: docker_port.PublishedPort | None = None
         self._version: docker_version.VersionQuery
+        self._made: list[tuple[Callable[[str], None], str]] = []
         self._on_leaving = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
@@ -107,6 +108,7 @@ class DockerSandbox:
             self._on_leaving.callback(self._watch.join)
             self._version = docker_version.VersionQuery(self._engine, self._name, self._image.id)
             self._on_leaving.callback(self._version.join)
+            self._on_leaving.callback(_remove, self._engine, self._made)
             on_socket = self._create()
             with docker_engine.failing_as(
                 errors.ServerStartError, f"A container of {self._reference} cannot be started"
@@ -247,19 +249,17 @@ class DockerSandbox:
         remove_container = functools.partial(engine.api.remove_container, v=True, force=True)
         # What is to be removed is named before it is made: a signal may come before the engine's answer does.
         if mounted:
-            self._remove_on_leaving(remove_container, self._name)
+            self._made.append((remove_container, self._name))
             docker_container.create(engine, arguments, host, binds, [])
             return
-        self._remove_on_leaving(engine.api.remove_volume, self._name)
+        self._made.append((engine.api.remove_volume, self._name))
         docker_model.make_volume(engine, self._name, self._labels)
-        self._remove_on_leaving(remove_container, self._name)
+        self._made.append((remove_container, self._name))
         docker_container.create(engine, arguments, host, binds, [docker_model.mount(self._name, read_only=True)])
         helper = f"{self._name}-copy"
-        self._remove_on_leaving(remove_container, helper)
+        self._made.append((remove_container, helper))
         docker_model.copy(engine, self._name, helper, self._image.id, self._labels, files)
-
-    def _remove_on_leaving(self, removal: Callable[[str], None], name: str) -> None:
-        self._on_leaving.callback(docker_engine.remove, self._engine, removal, name)
+        self._made.pop()
 
     def _publish(self) -> base.Endpoint:
         """Where the engine publishes the container's port."""
@@ -277,3 +277,10 @@ class DockerSandbox:
         host = docker_container.host_ip_address(self._docker)
         self._port = docker_port.PublishedPort((host, port), self._engine.url, self.log)
         return base.Endpoint(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
+
+
+def _remove(engine: docker_engine.Engine, made: list[tuple[Callable[[str], None], str]]) -> None:
+    """Removes what was made, the last first: by what, and its name."""
+    while made:
+        removal, name = made.pop()
+        docker_engine.remove(engine, removal, name)
