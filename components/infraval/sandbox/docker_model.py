@@ -12,13 +12,10 @@ from pathlib import Path
 import docker.types
 
 from infraval import errors
-from infraval.sandbox import docker_engine
-
-BASE_PATH = "/model"
-"""MODEL_BASE_PATH, as TFX's InfraValidator sets it."""
+from infraval.sandbox import base, docker_engine
 
 BATCHING_PARAMETERS = ".batching_parameters"
-"""Name below BASE_PATH; no model's, as those do not start with a dot."""
+"""Name below `base.CONTAINER_BASE_PATH`; no model's, as those do not start with a dot."""
 
 _CHUNK_BYTES = 1 << 20
 
@@ -51,7 +48,7 @@ def volume(engine: docker_engine.Engine, name: str, labels: Mapping[str, str]) -
 
 def mount(volume: str, *, read_only: bool) -> docker.types.Mount:
     """The volume in a container."""
-    return docker.types.Mount(BASE_PATH, volume, type="volume", read_only=read_only, no_copy=True)
+    return docker.types.Mount(base.CONTAINER_BASE_PATH, volume, type="volume", read_only=read_only, no_copy=True)
 
 
 def copy(
@@ -79,7 +76,7 @@ def copy(
                     image_id, name=name, labels=dict(labels), host_config=host_config, use_config_proxy=False
                 )
             )
-            engine.api.put_archive(name, BASE_PATH, tar(files))
+            engine.api.put_archive(name, base.CONTAINER_BASE_PATH, tar(files))
 
 
 def tar(files: Mapping[str, Path]) -> Iterator[bytes]:
