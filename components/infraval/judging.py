@@ -82,9 +82,14 @@ def _boot_cold(staged: Staged, booter: boot.Booter, directory: Path) -> boot.Boo
     return booted
 
 
+def cold_base_path(directory: Path) -> Path:
+    """The model base path that `judge` makes in its directory for a copy without the warmup file."""
+    return directory / "cold"
+
+
 def _without_warmup(staged: Staged, directory: Path) -> Path:
     """A model base path with the staged model minus its warmup file, made if need be."""
-    base_path = directory / "cold"
+    base_path = cold_base_path(directory)
     if not base_path.exists():
         base_path.mkdir()
         staging.without_warmup(staged.model, base_path / staged.model.name)

@@ -99,7 +99,7 @@ def validate(
             job,
             judging.Staged(staged, staging.digest(staged), logs, written, examples),
             directory,
-            _redactor(job, models, available),
+            _redactor(job, models, available, directory),
             progress,
         )
         if job.output is not None:
@@ -116,7 +116,7 @@ def _judge(
     booters = []
     judges = []
     for index, serving in enumerate(servings):
-        own = directory / f"server{index}"
+        own = _server_directory(directory, index)
         own.mkdir(mode=0o700)
         tell = progress if len(servings) == 1 else functools.partial(_tell, progress, serving.images[0])
         booter = boot.Booter(serving, job.validation, _options(job, staged.model.parent), own, redactor, tell)
@@ -197,10 +197,19 @@ def _write_warmup(job: Job, path: Path, logs: list[prediction_log_pb2.Prediction
     return written
 
 
-def _redactor(job: Job, models: Path, available: Mapping[str, signatures.Signature]) -> redaction.Redactor:
+def _server_directory(directory: Path, index: int) -> Path:
+    return directory / f"server{index}"
+
+
+def _redactor(
+    job: Job, models: Path, available: Mapping[str, signatures.Signature], directory: Path
+) -> redaction.Redactor:
     saved_model = models / _VERSION / "saved_model.pb"
+    cold = (judging.cold_base_path(_server_directory(directory, index)) for index in range(len(job.serving.each())))
+    base_paths = (models, f"{base.CONTAINER_BASE_PATH}/{job.serving.model_name}", *cold)
     return redaction.Redactor(
-        saved_model.read_bytes() if saved_model.exists() else b"", (job.serving.model_name, *available, str(models))
+        saved_model.read_bytes() if saved_model.exists() else b"",
+        (job.serving.model_name, *available, *map(str, base_paths)),
     )
 
 

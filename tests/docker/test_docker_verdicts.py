@@ -173,6 +173,24 @@ def test_a_keras_model_that_only_tensorflow_serves(
     assert "Could not find variable" in finished.stdout
 
 
+def test_a_missing_asset_is_named_by_its_path_below_the_base_path(
+    save_model: Callable[..., Path], secret_examples: Path, serving: spec.ServingSpec, tmp_path: Path
+) -> None:
+    """The container has the model elsewhere than this machine, and that path is known to be no request data."""
+    import tensorflow as tf  # noqa: PLC0415 - seconds, for this one test
+
+    vocabulary = tmp_path / "vocabulary.txt"
+    vocabulary.write_text("word\n")
+    asset = tf.saved_model.Asset(str(vocabulary))
+    model = save_model(lambda names: names + tf.io.read_file(asset.asset_path), assets=(asset,))
+    (model / "assets" / "vocabulary.txt").unlink()
+
+    judged = infraval.validate(infraval.Job(model, (str(secret_examples),), serving=serving))
+
+    assert not judged.blessed
+    assert "<base>/1/assets/vocabulary.txt" in judged.reasons[0].message
+
+
 def test_errors_that_echo_the_request_are_redacted(
     echoing_model: Path, secret_examples: Path, secret: str, run: Run, report_of: Run, base_url: str, image: str
 ) -> None:

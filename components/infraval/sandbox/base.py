@@ -20,6 +20,9 @@ Clock = Callable[[], float]
 
 POLL_INTERVAL_S = 0.02
 
+CONTAINER_BASE_PATH = "/model"
+"""MODEL_BASE_PATH in a container, as TFX's InfraValidator sets it; holds a directory of the model's name."""
+
 LOG_TAIL_BYTES = 1 << 20
 """How much of the end of a server's log is kept."""
 

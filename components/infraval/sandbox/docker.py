@@ -232,7 +232,7 @@ class DockerSandbox:
         if on_socket:
             binds.append(docker_container.Bind(self._socket.parent, docker_container.SOCKET_DIRECTORY, read_only=False))
         if mounted:
-            binds += [docker_container.Bind(path, f"{docker_model.BASE_PATH}/{name}") for name, path in files.items()]
+            binds += [docker_container.Bind(path, f"{base.CONTAINER_BASE_PATH}/{name}") for name, path in files.items()]
         arguments = {
             "image": self._image.id,
             "name": self._name,

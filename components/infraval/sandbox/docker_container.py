@@ -71,7 +71,7 @@ def command(options: base.ServerOptions, docker: spec.DockerSpec, *, on_socket: 
     """Flags for the image's entrypoint, which comes with those for the model and the ports."""
     batching = None
     if options.batching_parameters_file is not None:
-        batching = f"{docker_model.BASE_PATH}/{docker_model.BATCHING_PARAMETERS}"
+        batching = f"{base.CONTAINER_BASE_PATH}/{docker_model.BATCHING_PARAMETERS}"
     socket = [f"--grpc_socket_path={SOCKET_DIRECTORY}/{SOCKET}"] if on_socket else []
     return [*socket, *model_server.flags(options, batching), *docker.server_arguments]
 
@@ -89,7 +89,7 @@ def environment(options: base.ServerOptions, docker: spec.DockerSpec, here: Mapp
         name, separator, value = variable.partition("=")
         if separator or name in here:
             given[name] = value if separator else here[name]
-    return {**given, "MODEL_NAME": options.model_name, "MODEL_BASE_PATH": docker_model.BASE_PATH}
+    return {**given, "MODEL_NAME": options.model_name, "MODEL_BASE_PATH": base.CONTAINER_BASE_PATH}
 
 
 def device_requests(gpus: str) -> list[docker.types.DeviceRequest]:

@@ -11,13 +11,10 @@ from pathlib import Path
 import docker.types
 
 from infraval import errors
-from infraval.sandbox import docker_engine
-
-BASE_PATH = "/model"
-"""MODEL_BASE_PATH, as TFX's InfraValidator sets it."""
+from infraval.sandbox import base, docker_engine
 
 BATCHING_PARAMETERS = ".batching_parameters"
-"""Name below BASE_PATH; no model's, as those do not start with a dot."""
+"""Name below `base.CONTAINER_BASE_PATH`; no model's, as those do not start with a dot."""
 
 _CHUNK_BYTES = 1 << 20
 
@@ -45,7 +42,7 @@ def make_volume(engine: docker_engine.Engine, name: str, labels: Mapping[str, st
 
 def mount(volume: str, *, read_only: bool) -> docker.types.Mount:
     """The volume in a container."""
-    return docker.types.Mount(BASE_PATH, volume, type="volume", read_only=read_only, no_copy=True)
+    return docker.types.Mount(base.CONTAINER_BASE_PATH, volume, type="volume", read_only=read_only, no_copy=True)
 
 
 def copy(
@@ -77,7 +74,7 @@ def copy(
                 image_id, name=helper, labels=dict(labels), host_config=host_config, use_config_proxy=False
             )
         )
-        engine.api.put_archive(helper, BASE_PATH, tar(files))
+        engine.api.put_archive(helper, base.CONTAINER_BASE_PATH, tar(files))
         docker_engine.finish(lambda: engine.api.remove_container(helper, v=True, force=True))
 
 
