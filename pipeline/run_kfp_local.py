@@ -17,6 +17,8 @@ from typing import Any
 import yaml
 from kfp import components, local
 
+import config
+
 _KFP_PREFIX = "comp-"
 
 
@@ -64,7 +66,12 @@ def _show(run: Path) -> None:
     blessing = _properties(run / "WarmupInfraValidator", "blessing")
     print(f"\n{blessing['verdict']} {blessing['reasons']}".rstrip())
     pushed = _properties(run / "Pusher", "pushed_model")
-    print(f"Pushed to {pushed['pushed_destination']}" if pushed["pushed"] else "Pushed nothing")
+    if not pushed["pushed"]:
+        print("Pushed nothing")
+        return
+    destination = Path(pushed["pushed_destination"])
+    print(f"Pushed to {destination}")
+    print(f"Serve it: .venv/bin/infraval serve --model_name={config.NAME} --model_base_path={destination.parent}")
 
 
 def _properties(task: Path, output: str) -> dict[str, Any]:

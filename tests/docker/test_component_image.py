@@ -151,7 +151,7 @@ def test_the_whole_pipeline_ends_with_a_pushed_warm_model(
     assert blessed.properties("Pusher", "pushed_model")["pushed"] == 1.0
     (version,) = blessed.pushed
     assert (version / spec.WARMUP_FILE).stat().st_uid == ANY_USER
-    assert f"Pushed to {version}" in blessed.output
+    assert f"Pushed to {version}\nServe it: " in blessed.output
     assert engine.containers.list(all=True, filters={"ancestor": component_image}) == []
 
 
