@@ -14,6 +14,8 @@ import docker
 import pytest
 from docker.models.containers import Container
 
+from infraval import spec
+
 HERE = Path(__file__).parent
 
 StartContainer = Callable[..., Container]
@@ -90,3 +92,22 @@ def eventually() -> Eventually:
             time.sleep(0.02)
 
     return poll
+
+
+@pytest.fixture(scope="session")
+def serving(base_url: str, image: str) -> spec.ServingSpec:
+    """The image on the tests' engine."""
+    return spec.ServingSpec(spec.Platform.DOCKER, images=(image,), docker=spec.DockerSpec(base_url=base_url))
+
+
+@pytest.fixture
+def nothing_left(engine: docker.DockerClient) -> Iterator[None]:
+    """The test leaves no container and no volume behind."""
+
+    def found() -> tuple[set[str], set[str]]:
+        containers = {container.id for container in engine.containers.list(all=True, ignore_removed=True)}
+        return containers, {volume.id for volume in engine.volumes.list()}
+
+    before = found()
+    yield
+    assert found() == before

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 import subprocess
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import docker
 import pytest
 from google.protobuf import json_format
 from tfx.dsl.components.base import base_beam_executor
@@ -17,55 +15,10 @@ from tfx.proto import infra_validator_pb2
 from tfx.types import standard_artifacts
 
 import infraval
-from infraval import errors, inspection, spec, verdict
+from infraval import inspection, spec, verdict
 from infraval.executor import Executor
 
 Run = Callable[..., Any]
-
-REFUSING_SERVER = """#!/bin/sh
-case "$*" in *--version*) echo "TensorFlow ModelServer: 1.15.0"; exit 0;; esac
-echo "Failed to start server. Error: UNKNOWN: 1 servable(s) did not become available:\
- {{{name: m version: 1} due to error: NOT_FOUND: Op type not registered 'NewOp' in binary}, }"
-exit 255
-"""
-
-
-@pytest.fixture(scope="session")
-def serving(base_url: str, image: str) -> spec.ServingSpec:
-    """The image on the tests' engine."""
-    return spec.ServingSpec(spec.Platform.DOCKER, images=(image,), docker=spec.DockerSpec(base_url=base_url))
-
-
-@pytest.fixture(scope="session")
-def refusing_image(engine: docker.DockerClient, image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """An image with a server that lacks an op of every model, as an older TF Serving would."""
-    folder = tmp_path_factory.mktemp("refusing")
-    (folder / "tensorflow_model_server").write_text(REFUSING_SERVER)
-    (folder / "tensorflow_model_server").chmod(0o755)
-    (folder / "Dockerfile").write_text(
-        f"FROM {image}\n"
-        "LABEL org.tfx-infraval.server=\n"
-        "COPY tensorflow_model_server /usr/bin/\n"
-        'ENTRYPOINT ["tensorflow_model_server"]\n'
-    )
-    name = "infraval/refusing:1"
-    engine.images.build(path=str(folder), tag=name)
-    yield name
-    engine.images.remove(name)
-
-
-@pytest.fixture
-def nothing_left(engine: docker.DockerClient) -> Iterator[None]:
-    """The test leaves no container and no volume behind."""
-
-    def found() -> tuple[set[str], set[str]]:
-        containers = {container.id for container in engine.containers.list(all=True, ignore_removed=True)}
-        return containers, {volume.id for volume in engine.volumes.list()}
-
-    before = found()
-    yield
-    assert found() == before
-
 
 pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("nothing_left")]
 
@@ -203,69 +156,6 @@ def test_errors_that_echo_the_request_are_redacted(
     assert finished.returncode == 1, finished.stderr
     assert report_of(finished)["verdict"] == "NOT_BLESSED"
     assert secret not in finished.stdout + finished.stderr
-
-
-def test_each_image_has_a_verdict_and_all_have_to_bless(
-    upper_model: Path, secret_examples: Path, serving: spec.ServingSpec, image: str, refusing_image: str, tmp_path: Path
-) -> None:
-    """One image that refuses the model is enough, and the report says which, and that the others bless it."""
-    several = spec.ServingSpec(spec.Platform.DOCKER, images=(image, refusing_image), docker=serving.docker)
-    told: list[str] = []
-    judged = infraval.validate(
-        infraval.Job(upper_model, (str(secret_examples),), serving=several, output=tmp_path / "out"),
-        progress=told.append,
-    )
-
-    assert not judged.blessed
-    assert [(each.server.image, bool(each.reasons)) for each in judged.each] == [(refusing_image, True), (image, False)]
-    assert judged.reasons[0].gate is verdict.Gate.LOAD
-    assert judged.reasons[0].message.startswith("The server refused to load the model: NOT_FOUND")
-    report = json.loads((tmp_path / "out" / "report.json").read_text())
-    assert (report["verdict"], report["others"][0]["verdict"]) == ("NOT_BLESSED", "BLESSED")
-    assert report["others"][0]["server"]["image"] == image
-    assert not (tmp_path / "out" / "stamped_model").exists()
-    assert any(text.startswith(f"{image}: AVAILABLE") for text in told)
-
-
-def test_two_images_that_bless_it(
-    upper_model: Path, secret_examples: Path, serving: spec.ServingSpec, engine: docker.DockerClient, image: str
-) -> None:
-    """Both judge the same staged model, cold and warm, side by side."""
-    engine.images.get(image).tag("infraval/model-server", "second")
-    both = spec.ServingSpec(spec.Platform.DOCKER, images=(image, "infraval/model-server:second"), docker=serving.docker)
-    judged = infraval.validate(
-        infraval.Job(upper_model, (str(secret_examples),), warmup=spec.WarmupSpec(compare_cold=True), serving=both)
-    )
-
-    assert judged.blessed, judged.reasons
-    assert [each.server.image for each in judged.each] == list(both.images)
-    assert [each.warmup.records_replayed for each in judged.each] == [1, 1]
-    assert all(each.cold is not None for each in judged.each)
-
-
-def test_an_image_that_cannot_judge_ends_the_others(
-    upper_model: Path, secret_examples: Path, serving: spec.ServingSpec, image: str, engine: docker.DockerClient
-) -> None:
-    """No verdict without all of them; whoever still boots is stopped and removed."""
-    engine.images.get(image).tag("infraval/model-server", "first")
-    name = "infraval/model-server:first"
-    both = spec.ServingSpec(spec.Platform.DOCKER, images=(image, name), docker=serving.docker)
-    removed = threading.Event()
-
-    def remove_one_that_boots(text: str) -> None:
-        if text.startswith(f"{name}: Booting"):
-            for container in engine.containers.list(filters={"label": "org.tfx-infraval.owner"}):
-                if container.attrs["Config"]["Image"] == engine.images.get(name).id and not removed.is_set():
-                    removed.set()
-                    container.kill()
-
-    limits = spec.ValidationSpec(num_tries=1)
-    with pytest.raises(errors.ServerLostError, match="SIGKILL"):
-        infraval.validate(
-            infraval.Job(upper_model, (str(secret_examples),), serving=both, validation=limits),
-            progress=remove_one_that_boots,
-        )
-    assert removed.is_set()
 
 
 def test_a_model_that_outgrows_a_limit_of_yours_is_not_blessed(
