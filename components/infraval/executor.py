@@ -85,8 +85,10 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             )
             judged = validation.validate(job, self._make_beam_pipeline if self._configures_beam() else None)
         _set_properties(blessing, judged)
-        for reason in report.reasons(judged):
-            _log.error("Not blessed: %s", reason)
+        for each in judged.each:
+            by = f" by {each.server.image}" if judged.others else ""
+            for reason in each.reasons:
+                _log.error("Not blessed%s (%s): %s", by, reason.gate.value, reason.message)
 
     def _configures_beam(self) -> bool:
         """Whether the pipeline says on what runner; TFX's default would be the DirectRunner, see ADR 13."""

@@ -66,7 +66,7 @@ def test_what_is_compiled_has_not_changed(compiled: Path) -> None:
     assert json.loads(parts) == json.loads(GOLDEN.read_text(encoding="utf-8"))
 
 
-@pytest.mark.parametrize("package", ["compiled", "compiled_for_vertex"])
+@pytest.mark.parametrize("package", ["compiled", pytest.param("compiled_for_vertex", marks=pytest.mark.slow)])
 def test_it_is_a_pipeline_spec(package: str, request: pytest.FixtureRequest) -> None:
     """Every field is one of the proto's, and the parts that TFX leaves out of its YAML are there."""
     spec = json_format.ParseDict(_read(request.getfixturevalue(package)), pipeline_spec_pb2.PipelineSpec())
@@ -98,7 +98,7 @@ def test_kfp_loads_it(python: Path | str, compiled: Path) -> None:
     assert {loaded["optional"][name] for name in ("serving_spec", "validation_spec", "request_spec")} == {""}
 
 
-@pytest.mark.parametrize("package", ["compiled", "compiled_for_vertex"])
+@pytest.mark.parametrize("package", ["compiled", pytest.param("compiled_for_vertex", marks=pytest.mark.slow)])
 def test_vertex_takes_it(package: str, request: pytest.FixtureRequest) -> None:
     """Vertex's own client reads the file, finds the root in it, and checks a parameter's name and type."""
     aiplatform.init(project="project", location="europe-west4", credentials=credentials.AnonymousCredentials())
@@ -121,6 +121,7 @@ def _artifact_schemas(spec: dict[str, Any]) -> Iterator[str]:
                 yield artifact["artifactType"]["instanceSchema"]
 
 
+@pytest.mark.slow
 def test_every_artifact_type_is_found_by_its_title(compiled_for_vertex: Path) -> None:
     """A task's container has nothing but the title to find the class by: TFX's table, or else the title as a path."""
     titles = {yaml.safe_load(schema)["title"] for schema in _artifact_schemas(_read(compiled_for_vertex))}
@@ -131,6 +132,7 @@ def test_every_artifact_type_is_found_by_its_title(compiled_for_vertex: Path) ->
         assert yaml.safe_load(compiler_utils.get_artifact_schema(found))["title"] == title
 
 
+@pytest.mark.slow
 def test_a_container_has_all_that_the_trainer_task_names(compiled: Path, tmp_path: Path) -> None:
     """The function is found by its path alone, with `pipeline/` on Python's path as in the image; nothing is packed."""
     inputs = _read(compiled)["root"]["dag"]["tasks"]["Trainer"]["inputs"]["parameters"]
@@ -147,6 +149,7 @@ def test_a_container_has_all_that_the_trainer_task_names(compiled: Path, tmp_pat
     assert "module_path" not in inputs
 
 
+@pytest.mark.slow
 def test_the_pusher_waits_for_both_blessings(compiled: Path, compiled_for_vertex: Path) -> None:
     """By a condition on both if asked for; else it starts anyway and looks at them itself."""
     plain, conditional = (_read(each)["root"]["dag"]["tasks"]["Pusher"] for each in (compiled, compiled_for_vertex))
@@ -160,6 +163,7 @@ def test_the_pusher_waits_for_both_blessings(compiled: Path, compiled_for_vertex
         assert {"Evaluator", "WarmupInfraValidator"} <= set(task["dependentTasks"])
 
 
+@pytest.mark.slow
 def test_a_resolver_finds_the_baseline(compiled_for_vertex: Path) -> None:
     """The latest ModelBlessing, then the Model that it blesses, which Evaluator compares the new one with."""
     spec = _read(compiled_for_vertex)
@@ -180,6 +184,7 @@ def test_a_resolver_finds_the_baseline(compiled_for_vertex: Path) -> None:
     assert metric["threshold"]["change_threshold"] == {"absolute": -0.01, "direction": "HIGHER_IS_BETTER"}
 
 
+@pytest.mark.slow
 def test_results_of_earlier_runs_are_taken_only_if_asked_for(compiled: Path, compiled_for_vertex: Path) -> None:
     """No back end sees that an image moved under its tag."""
     plain, cached = (_read(each)["root"]["dag"]["tasks"] for each in (compiled, compiled_for_vertex))
@@ -197,6 +202,7 @@ def test_a_name_that_kfp_does_not_read_is_refused(run_kubeflow: Any, tmp_path: P
     assert not (tmp_path / "digits.json").exists()
 
 
+@pytest.mark.slow
 def test_a_root_that_tfx_cannot_read_is_warned_of(run_kubeflow: Any, tmp_path: Path) -> None:
     """KFP's own default among them. The image may have a TensorFlow that can, so the file is written all the same."""
     finished = run_kubeflow(tmp_path / "digits.yaml", "--pipeline-root", "minio://mlpipeline/digits")

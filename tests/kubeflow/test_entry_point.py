@@ -115,6 +115,7 @@ def model(taxi_model: Path) -> Artifact:
     return {"name": "8", "uri": str(taxi_model.parents[3]), "metadata": {"tfx_version": "1.16.0"}}
 
 
+@pytest.mark.slow
 def test_a_blessing_survives_and_is_pushed(
     run_task: RunTask, model: Artifact, examples: Artifact, tmp_path: Path
 ) -> None:
@@ -154,6 +155,7 @@ def test_a_blessing_survives_and_is_pushed(
     assert Path(properties["pushed_destination"], spec.WARMUP_FILE).exists()
 
 
+@pytest.mark.slow
 def test_a_model_that_is_not_blessed_is_not_pushed(
     run_task: RunTask, penguin_model: Path, examples: Artifact, tmp_path: Path
 ) -> None:
@@ -173,6 +175,7 @@ def test_a_model_that_is_not_blessed_is_not_pushed(
     assert output(tmp_path, "Pusher", "pushed_model")["metadata"]["pushed"] == 0.0
 
 
+@pytest.mark.slow
 def test_what_cannot_be_judged_fails_the_task(
     run_task: RunTask, model: Artifact, examples: Artifact, tmp_path: Path
 ) -> None:

@@ -52,6 +52,7 @@ def _look(state: str, *tasks: dict[str, Any]) -> dict[str, Any]:
     return {"state": state, "run_details": {"task_details": list(tasks)}}
 
 
+@pytest.mark.slow
 def test_the_command_compiles_submits_and_follows(run_kubeflow: Any, kfp_api: Any, tmp_path: Path) -> None:
     """One command, exit code 0: the experiment is made, and the run has the package, the root and the parameters."""
     kfp_api.looks = [

@@ -83,6 +83,7 @@ def _rewrite(source: Path, target: Path, changes: Mapping[str, str]) -> None:
     target.write_text(text)
 
 
+@pytest.mark.slow
 def test_as_shipped_the_model_cannot_be_served_and_is_not_pushed(
     run_pipeline: Callable[[Path], None],
     read_artifact: Callable[[Path, str], metadata_store_pb2.Artifact],
@@ -102,6 +103,7 @@ def test_as_shipped_the_model_cannot_be_served_and_is_not_pushed(
     assert not (tmp_path / "serving_model").exists()
 
 
+@pytest.mark.slow
 def test_with_its_export_fixed_the_model_is_pushed_warm(
     run_pipeline: Callable[[Path], None],
     read_artifact: Callable[[Path, str], metadata_store_pb2.Artifact],
