@@ -173,6 +173,21 @@ def keras_trap_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def digits_components() -> list[str]:
+    """Ids of the digits pipeline's components, in the order that they run in."""
+    return [
+        "ImportExampleGen",
+        "StatisticsGen",
+        "SchemaGen",
+        "ExampleValidator",
+        "Trainer",
+        "Evaluator",
+        "WarmupInfraValidator",
+        "Pusher",
+    ]
+
+
+@pytest.fixture(scope="session")
 def run_demo() -> RunDemo:
     """Runs `run_local.py` as `make demo` does, with no TF Serving on PATH; `pipeline` may be a changed copy."""
 
