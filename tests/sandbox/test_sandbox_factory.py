@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -21,3 +22,15 @@ def test_a_platform_that_is_not_built_says_so() -> None:
     """The error names the platform and what there is instead."""
     with pytest.raises(errors.PlatformNotBuiltError, match=r"kubernetes .*leave the platform unset"):
         factory.check(spec.ServingSpec(platform=spec.Platform.KUBERNETES), print)
+
+
+def test_docker_without_its_package_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The extra is optional, so that it is missing is no bug."""
+    for name in [name for name in sys.modules if name.startswith("infraval.sandbox.docker")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.delattr("infraval.sandbox.docker", raising=False)
+    monkeypatch.setitem(sys.modules, "docker", None)
+    serving = spec.ServingSpec(spec.Platform.DOCKER, images=("tensorflow/serving",))
+
+    with pytest.raises(errors.SandboxError, match=r"pip install 'tfx-infraval\[docker\]'"):
+        factory.check(serving, print)

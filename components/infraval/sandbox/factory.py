@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 from infraval import errors, spec
 from infraval.sandbox import base
@@ -21,9 +22,7 @@ def check(serving: spec.ServingSpec, progress: Callable[[str], None]) -> None:
       SandboxError: the platform lacks what is needed: a Docker engine, an image.
     """
     if serving.platform is spec.Platform.DOCKER:
-        from infraval.sandbox import docker  # noqa: PLC0415 - a backend loads only when it is used
-
-        docker.check(serving, progress)
+        _docker().check(serving, progress)
     elif serving.platform is not spec.Platform.PROCESS:
         raise errors.PlatformNotBuiltError(
             f"The serving platform {serving.platform.value} is not built yet; leave the platform unset to serve in a "
@@ -40,9 +39,20 @@ def create(serving: spec.ServingSpec, options: base.ServerOptions, run_directory
       run_directory: the sandbox's own directory, absolute and short; the sandbox makes it and removes it.
     """
     if serving.platform is spec.Platform.DOCKER:
-        from infraval.sandbox import docker  # noqa: PLC0415 - see above
-
-        return docker.DockerSandbox(options, serving.docker, serving.images[0], run_directory)
-    from infraval.sandbox import process  # noqa: PLC0415 - see above
+        sandbox: base.Sandbox = _docker().DockerSandbox(options, serving.docker, serving.images[0], run_directory)
+        return sandbox
+    from infraval.sandbox import process  # noqa: PLC0415 - a backend loads only when it is used
 
     return process.ProcessSandbox(options, serving.process, run_directory)
+
+
+def _docker() -> ModuleType:
+    try:
+        from infraval.sandbox import docker  # noqa: PLC0415 - see above
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "docker":
+            raise
+        raise errors.SandboxError(
+            "The Docker sandbox needs the Python package docker: pip install 'tfx-infraval[docker]'."
+        ) from error
+    return docker
