@@ -127,16 +127,10 @@ class DockerSpec(json_spec.JsonSpec):
             json_spec.require(
                 argument.startswith("-"), f"server_arguments are flags such as --name=value, and {argument!r} is none."
             )
-        self._set_choice("pull", PullPolicy)
-        self._set_choice("model_transfer", ModelTransfer)
-
-    def _set_choice(self, name: str, choices: type[enum.Enum]) -> None:
-        value = getattr(self, name)
-        try:
-            object.__setattr__(self, name, choices(value))
-        except ValueError:
-            names = ", ".join(choice.value for choice in choices)
-            raise errors.OptionError(f"{name} has to be one of {names}, not {value!r}.") from None
+        object.__setattr__(self, "pull", json_spec.choice("pull", self.pull, PullPolicy))
+        object.__setattr__(
+            self, "model_transfer", json_spec.choice("model_transfer", self.model_transfer, ModelTransfer)
+        )
 
 
 def _require_number(name: str, value: Any, *, over: float | None = None) -> None:

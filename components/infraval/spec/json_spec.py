@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import enum
 import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from infraval import errors
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+
+Choice = TypeVar("Choice", bound=enum.Enum)
 
 
 class JsonSpec:
@@ -56,3 +59,12 @@ def require(condition: bool, message: str) -> None:
 def whole(value: Any, least: int) -> bool:
     """Whether the value is a whole number of at least `least`."""
     return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+def choice(name: str, value: Any, choices: type[Choice]) -> Choice:
+    """The member of an enum that a field's value stands for; an OptionError names the field and the members."""
+    try:
+        return choices(value)
+    except ValueError:
+        names = ", ".join(str(member.value) for member in choices)
+        raise errors.OptionError(f"{name} has to be one of {names}, not {value!r}.") from None

@@ -6,7 +6,6 @@ import dataclasses
 import enum
 from typing import Any
 
-from infraval import errors
 from infraval.spec import json_spec
 
 DEFAULT_SIGNATURE = "serving_default"
@@ -172,8 +171,4 @@ class WarmupSpec(json_spec.JsonSpec):
             json_spec.whole(self.max_records, 1) and self.max_records <= MAX_WARMUP_RECORDS,
             f"max_records has to be within 1 and {MAX_WARMUP_RECORDS}, not {self.max_records}.",
         )
-        try:
-            object.__setattr__(self, "existing", ExistingWarmup(self.existing))
-        except ValueError:
-            names = ", ".join(choice.value for choice in ExistingWarmup)
-            raise errors.OptionError(f"existing has to be one of {names}, not {self.existing!r}.") from None
+        object.__setattr__(self, "existing", json_spec.choice("existing", self.existing, ExistingWarmup))
