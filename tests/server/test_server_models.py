@@ -174,6 +174,13 @@ def test_concurrent_requests_get_their_own_answers(sink_server: Any) -> None:
         assert all(threads.map(ask, range(200)))
 
 
+def test_scalar_string_is_answered(sink_server: Any) -> None:
+    """An output without dimensions is an answer like any other, of strings too."""
+    outputs = predict(sink_server, "strings", s="Ab")
+    assert outputs["raw_bytes"].shape == outputs["length"].shape == ()
+    assert (outputs["raw_bytes"].item(), outputs["length"].item()) == (b"Ab", 2)
+
+
 def test_keras_3_trap_fails_as_in_production(start: Any, tmp_path: Path) -> None:
     """A Keras 3 model saved by tf.saved_model.save loads but cannot answer, and the error names the variable."""
     model = tf.keras.Sequential([tf.keras.layers.Input([2]), tf.keras.layers.Dense(1, name="trapped")])

@@ -55,6 +55,14 @@ def test_body_may_be_compressed(rest_server: Any) -> None:
     assert json.loads(response.text) == {"predictions": [3.5]}
 
 
+@pytest.mark.parametrize("body", [ROW.encode(), gzip.compress(ROW.encode())[:-9]], ids=["no gzip", "cut off"])
+def test_compressed_body_that_is_broken_is_an_empty_one(body: bytes, rest_server: Any) -> None:
+    """What does not decompress is answered as TensorFlow Serving's source does, and leaves no trace in the log."""
+    response = rest_server.http("POST", PREDICT, body, {"Content-Encoding": "gzip"})
+    assert (response.status, json.loads(response.text)) == (400, {"error": "JSON Parse error: The document is empty"})
+    assert "Traceback" not in rest_server.log()
+
+
 def test_content_type_of_a_request_does_not_matter(rest_server: Any) -> None:
     """Curl's default, a form, is no form."""
     response = rest_server.http("POST", PREDICT, ROW, {"Content-Type": "application/x-www-form-urlencoded"})
@@ -148,6 +156,13 @@ def test_head_has_no_body(rest_server: Any) -> None:
             400,
             f"Failed to convert version: {2**63} to numeric.",
         ),
+        (
+            "GET",
+            f"/v1/models/sink/versions/{'9' * 5000}",
+            400,
+            f"Failed to convert version: {'9' * 5000} to numeric.",
+        ),
+        ("GET", f"/v1/models/sink/versions/{'0' * 5000}1", 200, None),
         ("POST", "/v1/models/sink/labels/a%20b:predict", 400, "Unrecognized servable version label: a b"),
     ],
 )
@@ -289,6 +304,19 @@ def test_bytes_in_an_error_pass_through(rest_server: Any) -> None:
     response = rest_server.http("POST", PREDICT, b'{"inputs": ["\xff"]}')
     assert response.status == 400
     assert '\\"\udcff\\" Type: String is not of expected type: float' in response.text
+
+
+def test_name_of_an_input_may_be_no_text(rest_server: Any) -> None:
+    """A name that is not UTF-8 is an unknown one."""
+    response = rest_server.http("POST", PREDICT, b'{"instances": [{"\xff": 1}]}')
+    assert response.status == 400
+    assert "does not have named input: \udcff" in response.text
+
+
+def test_scalar_string_is_answered(rest_server: Any) -> None:
+    """A tensor without dimensions is one value, in and out."""
+    status, answer = post(rest_server, '{"signature_name": "strings", "inputs": "Ab"}')
+    assert (status, answer["outputs"]["upper"], answer["outputs"]["length"]) == (200, "AB", 2)
 
 
 def test_long_error_is_not_cut(rest_server: Any) -> None:

@@ -151,6 +151,11 @@ def _status_errors() -> Iterator[None]:
         raise status.invalid_argument(str(error)) from error
 
 
+def _array(fetched: Any) -> tensors.Array:
+    # Of strings, and of nothing else, TensorFlow's Python API hands a scalar out as what is in it.
+    return np.array(fetched, dtype=object) if isinstance(fetched, bytes) else fetched
+
+
 class _SessionRun:
     """A session with one prepared callable for each set of feeds and fetches."""
 
@@ -171,7 +176,7 @@ class _SessionRun:
         with _status_errors():
             call = self._callable(feed_names, fetch_names)
             self._check_dtypes(feed_names, arrays)
-            fetched = dict(zip(fetch_names, call(*arrays), strict=True))
+            fetched = dict(zip(fetch_names, map(_array, call(*arrays)), strict=True))
         return [fetched[name] for name in fetches]
 
     def _callable(self, feed_names: tuple[str, ...], fetch_names: tuple[str, ...]) -> Any:

@@ -21,6 +21,8 @@ from tensorflow_serving.apis import (
 from infraval.server import requests, rest_requests, rest_responses, service, status
 
 _MAX_INT64 = 2**63 - 1
+_MAX_DIGITS = 19
+"""Of a positive number of that size; Python turns only so many into a number."""
 
 _API = re.compile(r"/v1/.*", re.IGNORECASE)
 _VERSION = r"(?:/versions/(?P<version>\d+)|/labels/(?P<label>[^/:]+))?"
@@ -149,10 +151,10 @@ def _for_model(request: Any, match: re.Match[str]) -> Any:
         raise status.invalid_argument("Missing model name in request.")
     request.model_spec.name = urls.unquote(match["name"])
     if match["version"] is not None:
-        version = int(match["version"])
-        if version > _MAX_INT64:
-            raise status.invalid_argument(f"Failed to convert version: {version} to numeric.")
-        request.model_spec.version.value = version
+        digits = match["version"].lstrip("0") or "0"
+        if len(digits) > _MAX_DIGITS or int(digits) > _MAX_INT64:
+            raise status.invalid_argument(f"Failed to convert version: {match['version']} to numeric.")
+        request.model_spec.version.value = int(digits)
     if match["label"] is not None:
         request.model_spec.version_label = urls.unquote(match["label"])
     return request

@@ -33,7 +33,8 @@ def fill_predict(body: bytes, signature_inputs: SignatureInputs, request: Any) -
     """
     document = rest_json.parse(body)
     _fill_signature_name(document, request)
-    infos = signature_inputs(request.model_spec.signature_name)
+    # A proto's own map cannot be asked for a name that is not UTF-8.
+    infos = dict(signature_inputs(request.model_spec.signature_name))
     if not infos:
         name = request.model_spec.signature_name or "DEFAULT"
         raise status.invalid_argument(f"Failed to get input map for signature: {name}")

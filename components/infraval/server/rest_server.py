@@ -9,6 +9,7 @@ import logging
 import socket
 import threading
 import traceback
+import zlib
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from typing import cast
@@ -25,6 +26,8 @@ OnUnregisteredOp = Callable[[str], None]
 
 _MAX_BODY_BYTES = 256 * 1024 * 1024
 """Of a request, also once decompressed; TensorFlow Serving takes any."""
+
+_GZIP = 16 + zlib.MAX_WBITS
 
 _IDLE_TIMEOUT_S = 50.0
 """A connection without a request is closed then, as libevent does."""
@@ -62,7 +65,6 @@ def start(options: flags.Options, respond: Respond, on_unregistered_op: OnUnregi
 async def _serve(sockets: Sequence[socket.socket], connections: httputil.HTTPServerConnectionDelegate) -> None:
     server = httpserver.HTTPServer(
         connections,
-        decompress_request=True,
         max_body_size=_MAX_BODY_BYTES,
         idle_connection_timeout=_IDLE_TIMEOUT_S,
     )
@@ -100,10 +102,11 @@ class _Request(httputil.HTTPMessageDelegate):
     def headers_received(
         self,
         start_line: httputil.RequestStartLine | httputil.ResponseStartLine,
-        headers: httputil.HTTPHeaders,  # noqa: ARG002 - Tornado's signature
+        headers: httputil.HTTPHeaders,
     ) -> None:
         """See Tornado."""
         self._start_line = cast("httputil.RequestStartLine", start_line)
+        self._gzipped = "gzip" in headers.get("Content-Encoding", "")
 
     def data_received(self, chunk: bytes) -> None:
         """See Tornado."""
@@ -114,10 +117,7 @@ class _Request(httputil.HTTPMessageDelegate):
         self._task = asyncio.get_running_loop().create_task(self._reply())
 
     async def _reply(self) -> None:
-        method, target = self._start_line.method, self._start_line.path
-        answered = asyncio.get_running_loop().run_in_executor(
-            self._connections.workers, self._connections.respond, method, target, b"".join(self._chunks)
-        )
+        answered = asyncio.get_running_loop().run_in_executor(self._connections.workers, self._answer)
         await asyncio.wait([answered])
         error = answered.exception()
         answer = answered.result() if error is None else _internal_error(error)
@@ -127,13 +127,29 @@ class _Request(httputil.HTTPMessageDelegate):
         written = self._connection.write_headers(
             httputil.ResponseStartLine("HTTP/1.1", answer.http_status, phrase),
             headers,
-            None if method == "HEAD" else content,
+            None if self._start_line.method == "HEAD" else content,
         )
         self._connection.finish()
         with contextlib.suppress(iostream.StreamClosedError):  # the client is gone
             await written
         if answer.unregistered_op:
             self._connections.on_unregistered_op(answer.unregistered_op)
+
+    def _answer(self) -> rest.Answer:
+        body = b"".join(self._chunks)
+        if self._gzipped:
+            body = _decompressed(body)
+        return self._connections.respond(self._start_line.method, self._start_line.path, body)
+
+
+def _decompressed(body: bytes) -> bytes:
+    """What was gzipped; nothing, as in TensorFlow Serving, if that is corrupt, cut off or too large."""
+    decompressor = zlib.decompressobj(_GZIP)
+    try:
+        content = decompressor.decompress(body, _MAX_BODY_BYTES)
+    except zlib.error:
+        return b""
+    return content if decompressor.eof else b""
 
 
 def _internal_error(error: BaseException) -> rest.Answer:
