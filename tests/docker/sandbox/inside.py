@@ -11,6 +11,8 @@ WAYS_OUT = [
     "/model/m/1/saved_model.pb",
     "/run/infraval/new-file",
     "/tmp/new-file",  # noqa: S108 - the container's
+    "/dev/new-file",
+    "/dev/shm/new-file",  # noqa: S108 - the container's
 ]
 
 

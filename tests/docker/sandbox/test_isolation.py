@@ -17,6 +17,7 @@ from infraval.sandbox import docker as docker_sandbox
 pytestmark = pytest.mark.docker
 
 TEMP = "/tmp"  # noqa: S108 - the container's
+SHARED_MEMORY = "/dev/shm"  # noqa: S108 - the container's, as Docker mounts it
 
 INSIDE = (Path(__file__).parent / "inside.py").read_text()
 
@@ -67,10 +68,11 @@ def test_inside_there_is_nothing_to_take(container_of: ContainerOf, inside: Insp
     assert seen["uid"] == ["65534"] * 4
     assert seen["gid"] == ["65534"] * 4
     assert seen["core_limit"] == ["0", "0"]
-    assert seen["writable"] == ["/run/infraval/new-file", f"{TEMP}/new-file"]
+    assert seen["writable"] == ["/run/infraval/new-file", f"{TEMP}/new-file", f"{SHARED_MEMORY}/new-file"]
     assert "ro" in seen["options"]["/"]
     assert {"rw", "nosuid", "nodev"} <= {*seen["options"][TEMP]}
     assert "noexec" not in seen["options"][TEMP]
+    assert {"rw", "nosuid", "nodev", "noexec", "size=65536k"} <= {*seen["options"][SHARED_MEMORY]}
     assert int(seen["memory"]) == MEMORY_LIMIT
     assert int(seen["memory_and_swap"]) in (MEMORY_LIMIT, 0)  # together in control groups 1, swap alone in 2
     assert seen["pids"] == "600"
