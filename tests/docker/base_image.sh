@@ -13,6 +13,9 @@ release=$(. /etc/os-release && echo "$VERSION_CODENAME")
 key=$({ cat "$0" && "$python" -VV && echo "$release"; } | sha256sum | cut -c1-16)
 saved=build/base-image-$key.tar
 
+# A root by `su` may be without them.
+PATH=$PATH:/usr/sbin:/sbin
+
 docker() {
   /usr/bin/docker "$@"
 }
@@ -28,10 +31,11 @@ flock 9
 if [ ! -e "$saved" ]; then
   echo "base_image.sh: building $image from Debian $release and $("$python" --version) (about a minute)" >&2
   if ! command -v debootstrap >/dev/null; then
-    { apt-get update -qq && apt-get install -y -qq --no-install-recommends debootstrap; } >&2
+    { apt-get update -qq && apt-get install -y -qq --no-install-recommends -o DPkg::Lock::Timeout=300 debootstrap; } >&2
   fi
   work=$(mktemp -d)
-  trap 'rm -rf "$work"' EXIT
+  # Interrupted, debootstrap leaves /proc mounted there.
+  trap 'umount --quiet "$work/root/proc" || true; rm -rf --one-file-system "$work"' EXIT
   root=$work/root
   # libpython3-stdlib stands for the shared libraries that a Python needs, whose names differ by release; the modules
   # that come with it are removed.
@@ -57,8 +61,9 @@ if [ ! -e "$saved" ]; then
   tar --create --directory "$root" . | docker import --change 'ENV LANG=C.UTF-8' --change 'CMD ["python3"]' \
     --change 'ENV PATH=/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin' \
     --change "LABEL $label=$key" - "$image" >/dev/null
-  docker save --output "$work/image.tar" "$image"
-  mv "$work/image.tar" "$saved"
+  # On the same file system: a move from another one may be interrupted half-way, and leave what cannot be loaded.
+  docker save --output "$saved.partial" "$image"
+  mv "$saved.partial" "$saved"
 else
   docker load --quiet --input "$saved" >/dev/null
 fi

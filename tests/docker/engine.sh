@@ -26,8 +26,15 @@ install_packages() {
   if ! { command -v dockerd && command -v ip && [ -x /usr/bin/docker ]; } >/dev/null; then
     command -v apt-get >/dev/null || fail "there is no dockerd or ip here, and no apt-get to install them with."
     echo "engine.sh: installing docker.io and iproute2" >&2
+    # Debian starts what it installs, unless this says no: one more engine, which nobody here would stop.
+    if [ ! -e "$policy" ]; then
+      trap 'rm -f "$policy"' EXIT
+      printf '#!/bin/sh\nexit 101\n' >"$policy"
+      chmod +x "$policy"
+    fi
+    # A new machine may be installing its updates.
     { apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
-      apt-get install -y -qq --no-install-recommends docker.io iproute2; } >&2
+      apt-get install -y -qq --no-install-recommends -o DPkg::Lock::Timeout=300 docker.io iproute2; } >&2
   fi
 }
 
@@ -41,6 +48,11 @@ docker() {
   /usr/bin/docker --host "$url" "$@"
 }
 
+# A daemon that hangs takes the connection and never says a word.
+answers() {
+  timeout 10 /usr/bin/docker --host "$url" version >/dev/null 2>&1
+}
+
 # Waits until "$@" succeeds, up to 60 s.
 await() {
   local deadline=$((SECONDS + 60))
@@ -51,7 +63,7 @@ await() {
 }
 
 is_ready_or_dead() {
-  docker version >/dev/null 2>&1 || ! kill -0 "$1" 2>/dev/null
+  answers || ! kill -0 "$1" 2>/dev/null
 }
 
 # Whether no dockerd, containerd or shim of a container is left; a shim's container goes first.
@@ -88,7 +100,7 @@ make_bridge() {
 
 start() {
   if owns "$run/dockerd.pid"; then
-    await docker version >/dev/null 2>&1 || fail "the engine runs and does not answer; see $directory/dockerd.log."
+    await answers || fail "the engine runs and does not answer; see $directory/dockerd.log."
     return
   fi
   # dockerd takes any process with such an id for its former self.
@@ -115,7 +127,7 @@ start() {
   # Descriptor 9 is this script's lock: it ends with the script, not with the engine.
   setsid "${command[@]}" >>"$directory/dockerd.log" 2>&1 </dev/null 9>&- &
   await is_ready_or_dead $! || true
-  if ! docker version >/dev/null 2>&1; then
+  if ! answers; then
     kill "$!" 2>/dev/null || true
     tail -n 20 "$directory/dockerd.log" >&2
     fail "dockerd did not start; the end of $directory/dockerd.log is above."
@@ -127,7 +139,7 @@ stop() {
     # What a killed engine left running, the same engine finds and ends when it starts again.
     has_ended || owns "$run/dockerd.pid" || start
     if owns "$run/dockerd.pid"; then
-      await docker version >/dev/null 2>&1 || fail "the engine runs and does not answer; see $directory/dockerd.log."
+      await answers || fail "the engine runs and does not answer; see $directory/dockerd.log."
       docker ps --all --quiet | xargs --no-run-if-empty /usr/bin/docker --host "$url" rm --force --volumes >/dev/null
       kill "$(cat "$run/dockerd.pid")"
       await has_ended || fail "the engine does not end; see $directory/dockerd.log."
@@ -155,6 +167,9 @@ name=$(printf %s "$directory" | sha256sum | cut -c1-8)
 run=/run/infraval-engine-$name
 bridge=infraval$(printf %s "$name" | cut -c1-7)
 url=unix://$run/docker.sock
+policy=/usr/sbin/policy-rc.d
+# A root by `su` may be without them.
+PATH=$PATH:/usr/sbin:/sbin
 
 case $verb in
   url) echo "$url" ;;

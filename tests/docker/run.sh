@@ -3,11 +3,12 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-export INFRAVAL_TEST_ENGINE
-INFRAVAL_TEST_ENGINE=$(tests/docker/engine.sh start)
+# First, for a start may fail or be interrupted half-way.
 trap 'tests/docker/engine.sh stop' EXIT
 trap 'exit 129' HUP
 trap 'exit 130' INT
 trap 'exit 143' TERM
+export INFRAVAL_TEST_ENGINE
+INFRAVAL_TEST_ENGINE=$(tests/docker/engine.sh start)
 DOCKER_HOST=$INFRAVAL_TEST_ENGINE tests/docker/images.sh
 "$@"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -166,6 +167,26 @@ def test_stopping_leaves_nothing(script: Script, sleeper: Callable[[str], Any], 
     assert not alive(container_pid)
     assert traces(url, folder) == NO_TRACES
     script("stop")
+
+
+def test_nothing_is_left_of_a_start_that_fails(folder: Path) -> None:
+    """run.sh, of a checkout of its own where dockerd dies at once: what was made for the engine by then is gone."""
+    scripts = folder / "tests" / "docker"
+    scripts.mkdir(parents=True)
+    for name in ("run.sh", "engine.sh"):
+        shutil.copy(HERE / name, scripts)
+    dockerd = folder / "bin" / "dockerd"
+    dockerd.parent.mkdir()
+    dockerd.write_text("#!/bin/sh\necho no engine today\nexit 1\n")
+    dockerd.chmod(0o755)
+    environment = os.environ | {"PATH": f"{dockerd.parent}:{os.environ['PATH']}"}
+
+    ended = subprocess.run([scripts / "run.sh", "true"], capture_output=True, text=True, check=False, env=environment)
+
+    assert ended.returncode == 1
+    assert "no engine today\nengine.sh: dockerd did not start" in ended.stderr
+    url = subprocess.run([scripts / "engine.sh", "url"], check=True, capture_output=True, text=True).stdout.strip()
+    assert traces(url, folder) == NO_TRACES
 
 
 def test_a_killed_engine_starts_again(script: Script) -> None:
