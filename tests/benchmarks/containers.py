@@ -1,4 +1,4 @@
-"""Speed of the Docker sandbox against TFX's InfraValidator and the floor, on one engine in one run: `make bench-docker`.
+"""The Docker sandbox's speed against TFX's InfraValidator and the floor, in one run on one engine: `make bench-docker`.
 
 The floor is what nobody can do without: one boot of the image to AVAILABLE, the same requests at the same concurrency,
 kill and remove. It boots the model cold; infraval's time is that of a whole validation, and boots it with its warmup

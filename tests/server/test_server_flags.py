@@ -23,7 +23,17 @@ def test_boolean_flag_takes_each_spelling(text: str, expected: bool) -> None:
 
 @pytest.mark.parametrize(
     "argument",
-    ["--enable_batching=yes", "--port=http", "--port=", "--port=1.5", "--port=8500 ", "--max_num_load_retries=1_0"],
+    [
+        "--enable_batching=yes",
+        "--port=http",
+        "--port=",
+        "--port=1.5",
+        "--port=8500 ",
+        "--max_num_load_retries=1_0",
+        f"--load_retry_interval_micros={2**63}",
+        f"--port={'9' * 5000}",
+    ],
+    ids=lambda argument: argument[:40],
 )
 def test_bad_value_is_refused(argument: str) -> None:
     """A value that is not of the flag's type is an error that names both."""

@@ -143,6 +143,8 @@ def test_long_socket_path_is_a_clear_error(start: Any, tmp_path: Path) -> None:
         (("--model_base_path=relative",), "to have an absolute path or URI; got base_path()=relative"),
         (("--enable_batching", "--batching_parameters_file=/nowhere"), "NOT_FOUND: /nowhere; No such file"),
         (("--grpc_max_threads=0",), "--grpc_max_threads has to be 1 or more, not 0"),
+        (("--port=65536",), "--port has to be 0 to 65535, not 65536"),
+        (("--port=-1",), "--port has to be 0 to 65535, not -1"),
         (("--rest_api_port=65536",), "--rest_api_port has to be 0 to 65535, not 65536"),
         (("--rest_api_port=-1",), "--rest_api_port has to be 0 to 65535, not -1"),
         (("--rest_api_num_threads=0",), "--rest_api_num_threads has to be 1 or more, not 0"),

@@ -40,8 +40,10 @@ def check(options: flags.Options) -> None:
         threads = getattr(options, name)
         if threads < 1:
             raise status.invalid_argument(f"--{name} has to be 1 or more, not {threads}.")
-    if not 0 <= options.rest_api_port <= _MAX_PORT:
-        raise status.invalid_argument(f"--rest_api_port has to be 0 to {_MAX_PORT}, not {options.rest_api_port}.")
+    for name in ("port", "rest_api_port"):
+        port = getattr(options, name)
+        if not 0 <= port <= _MAX_PORT:  # gRPC would take another one, what is left of it in 16 bits
+            raise status.invalid_argument(f"--{name} has to be 0 to {_MAX_PORT}, not {port}.")
     length = len(os.fsencode(path))
     if length > _MAX_SOCKET_PATH_BYTES:
         raise status.invalid_argument(

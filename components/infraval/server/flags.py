@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+_MAX_INT64 = 2**63 - 1
 _TRUE = ("", "true", "1")
 _FALSE = ("false", "0")
 _TYPE_NAMES = {bool: "bool", int: "int64", str: "string", tuple: "string"}
@@ -80,7 +81,7 @@ def _convert(name: str, text: str, default: bool | int | str) -> bool | int | st
     if isinstance(default, bool):
         if text in _TRUE or text in _FALSE:
             return text in _TRUE
-    elif re.fullmatch(r"\s*[+-]?[0-9]+", text):
+    elif re.fullmatch(r"\s*[+-]?[0-9]{1,19}", text) and abs(int(text)) <= _MAX_INT64:
         return int(text)
     raise FlagValueError(f"Couldn't interpret value {text} for flag {name}.")
 
