@@ -145,9 +145,11 @@ def test_the_pusher_waits_for_both_blessings(compiled: Path, compiled_for_vertex
 
     assert "triggerPolicy" not in plain
     assert conditional["triggerPolicy"]["condition"] == " && ".join(
-        f"(inputs.artifacts['_{producer}.blessing'].artifacts[0].metadata['blessed'] == 1.0)"
-        for producer in ("Evaluator", "WarmupInfraValidator")
+        f"(inputs.artifacts['{name}'].artifacts[0].metadata['blessed'] == 1.0)"
+        for name in ("model_blessing", "infra_blessing")
     )
+    # A back end evaluates it on the task's inputs: what it names has to be one.
+    assert {"model_blessing", "infra_blessing"} <= set(conditional["inputs"]["artifacts"])
     for task in (plain, conditional):
         assert {"Evaluator", "WarmupInfraValidator"} <= set(task["dependentTasks"])
 
