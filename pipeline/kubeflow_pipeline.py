@@ -93,6 +93,22 @@ def compile_to(path: Path, made: tfx.dsl.Pipeline, image: str) -> list[str]:
     compiled["defaultPipelineRoot"] = made.pipeline_info.pipeline_root
     for name, definition in compiled["root"]["inputDefinitions"]["parameters"].items():
         definition.update(defaultValue=RUNTIME_PARAMETERS[name], isOptional=True)
+    tasks: dict[str, Any] = compiled["root"]["dag"]["tasks"]
+    for task in tasks.values():
+        _use_names_of_inputs(task)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(yaml.safe_dump(compiled), encoding="utf-8")
-    return list(compiled["root"]["dag"]["tasks"])
+    return list(tasks)
+
+
+def _use_names_of_inputs(task: dict[str, Any]) -> None:
+    """Has a condition call the task's inputs by their names, which alone a back end knows.
+
+    TFX calls them by `_producer.key`, and adds an input of that name only where the task has no such input already.
+    """
+    policy = task.get("triggerPolicy", {})
+    for name, source in task.get("inputs", {}).get("artifacts", {}).items() if policy else ():
+        given = source["taskOutputArtifact"]
+        policy["condition"] = policy["condition"].replace(
+            f"['_{given['producerTask']}.{given['outputArtifactKey']}']", f"['{name}']"
+        )

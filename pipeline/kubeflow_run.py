@@ -54,7 +54,8 @@ def run(host: str, submission: Submission, *, tasks: Sequence[str], poll_s: floa
       poll_s: likewise.
 
     Returns:
-      The exit code: 0 the run succeeded; 1 it ended otherwise; 2 there is none, or it could not be followed to its end.
+      The exit code: 0 the run succeeded; 1 it ended otherwise; 2 there is none, or it could not be followed to its end;
+      130 Ctrl-C ended the following.
     """
     run_id = None
     try:
@@ -63,20 +64,29 @@ def run(host: str, submission: Submission, *, tasks: Sequence[str], poll_s: floa
         state = follow(client, run_id, tasks=tasks, tell=print, poll_s=poll_s)
     except (ConnectionError, urllib3.exceptions.HTTPError, kfp_server_api.ApiException) as error:
         print(_message(host, error), file=sys.stderr)
-        if run_id:
-            print(f"Run {run_id} goes on without this command.", file=sys.stderr)
+        _tell_of_run(run_id)
         return 2
+    except KeyboardInterrupt:
+        _tell_of_run(run_id)
+        return 130
     print(f"Run {run_id} {state}")
     return 0 if state == "SUCCEEDED" else 1
 
 
+def _tell_of_run(run_id: str | None) -> None:
+    if run_id:
+        print(f"Run {run_id} goes on without this command.", file=sys.stderr)
+
+
 def _message(host: str, error: Exception) -> str:
-    """What went wrong; KFP's API answers with JSON, a proxy in front of it with anything."""
+    """What went wrong; KFP's API says it in JSON, what is no KFP or stands in front of it with a page for a browser."""
     if isinstance(error, kfp_server_api.ApiException):
-        said = error.body
         with contextlib.suppress(ValueError, KeyError, TypeError):
-            said = json.loads(error.body)["message"]
-        return f"{host} answered {error.status}: {said}"
+            return f"{host} answered {error.status}: {json.loads(error.body)['message']}"
+        return (
+            f"{host} answered {error.status} {error.reason}, and not as KFP's API does. Is it the URL of KFP's UI or "
+            "API, and has kfp's client the credentials for it (kubeflow/README.md)?"
+        )
     return str(error) if isinstance(error, ConnectionError) else f"{host} can no longer be reached: {error}"
 
 
@@ -103,7 +113,15 @@ def connect(host: str) -> kfp_client.Client:
         ) from error
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # that a KFP v1 would not do
-        return kfp_client.Client(host=host)
+        return _Client(host=host)
+
+
+class _Client(kfp_client.Client):
+    """kfp's, which asks a host that refuses it five times, and logs a traceback with the answer's headers each time."""
+
+    def get_kfp_healthz(self, sleep_duration: int = 0) -> kfp_server_api.V2beta1GetHealthzResponse:
+        del sleep_duration
+        return self._healthz_api.get_healthz()
 
 
 def submit(client: kfp_client.Client, submission: Submission) -> str:

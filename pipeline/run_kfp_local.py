@@ -7,19 +7,25 @@ its path here. Tasks run as locked down as on a cluster: no network, no capabili
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
+import signal
 import sys
 import tempfile
+import uuid
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import docker
 import yaml
 from kfp import components, local
 
 import config
 
 _KFP_PREFIX = "comp-"
+_LABEL = "org.tfx-infraval.kfp-local"
 
 
 def main() -> int:
@@ -30,7 +36,10 @@ def main() -> int:
     """
     options = _parse()
     root = options.pipeline_root.resolve()
-    with tempfile.TemporaryDirectory(prefix="kfp-workspace-") as workspace:
+    with (
+        tempfile.TemporaryDirectory(prefix="kfp-workspace-") as workspace,
+        _removed_containers() as labels,
+    ):
         local.init(
             local.DockerRunner(
                 user=options.user,
@@ -39,6 +48,7 @@ def main() -> int:
                 cap_drop=["ALL"],
                 security_opt=["no-new-privileges"],
                 network_mode="none",
+                labels=labels,
             ),
             pipeline_root=str(root),
             workspace_root=workspace,
@@ -51,6 +61,29 @@ def main() -> int:
             return 1
     _show(max(root.glob(f"{pipeline.name}-*"), key=lambda run: run.name))
     return 0
+
+
+@contextlib.contextmanager
+def _removed_containers() -> Iterator[dict[str, str]]:
+    """Ends the task that still runs when this command is stopped; kfp.local lets it go on.
+
+    Yields:
+      Labels for the containers, of this run alone.
+    """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    run = uuid.uuid4().hex
+    try:
+        yield {_LABEL: run}
+    except KeyboardInterrupt:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
+        with contextlib.closing(docker.from_env()) as engine:
+            for container in engine.containers.list(
+                all=True, filters={"label": f"{_LABEL}={run}"}, ignore_removed=True
+            ):
+                with contextlib.suppress(docker.errors.NotFound):  # it has just ended, and the engine removes it itself
+                    container.remove(force=True)
+        sys.exit("Stopped; the task that ran is ended and its container removed.")
 
 
 def with_kfp_names(package: Path) -> dict[str, Any]:
@@ -96,11 +129,18 @@ def _parse() -> argparse.Namespace:
         "--parameter",
         action="append",
         default=[],
-        type=lambda text: text.split("=", 1),
+        type=_parameter,
         metavar="NAME=VALUE",
         help="runtime parameter of this run, repeatable",
     )
     return parser.parse_args()
+
+
+def _parameter(text: str) -> tuple[str, str]:
+    name, separator, value = text.partition("=")
+    if not separator:
+        raise argparse.ArgumentTypeError(f"{text} is no NAME=VALUE")
+    return name, value
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import threading
 import urllib.parse
 import warnings
 from datetime import datetime
@@ -18,7 +19,7 @@ def main() -> int:
 
     Returns:
       The exit code: 0 compiled, and the run, if any, succeeded; 1 the run ended otherwise; 2 there was none, or it
-      could not be followed to its end.
+      could not be followed to its end; 130 Ctrl-C ended the following.
     """
     options = _parse()
     # TFX's dependencies warn of each other and of Python 3.10; none of it is about this pipeline.
@@ -37,7 +38,11 @@ def main() -> int:
         baseline=options.baseline,
         conditional_push=options.conditional_push,
     )
-    tasks = kubeflow_pipeline.compile_to(options.output, made, options.image)
+    try:
+        tasks = kubeflow_pipeline.compile_to(options.output, made, options.image)
+    except OSError as error:
+        print(f"{options.output} cannot be written: {error.strerror}", file=sys.stderr)
+        return 2
     print(f"Compiled {options.output}")
     scheme = urllib.parse.urlsplit(options.pipeline_root).scheme
     if scheme not in tf.io.gfile.get_registered_schemes():
@@ -66,17 +71,21 @@ def _run(options: argparse.Namespace, tasks: list[str]) -> int:
 
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--pipeline-root", required=True, metavar="URI", help="where the artifacts go: gs://…, s3://…")
+    parser.add_argument(
+        "--pipeline-root", required=True, type=_uri, metavar="URI", help="where the artifacts go: gs://…, s3://…"
+    )
     parser.add_argument("--image", required=True, metavar="NAME", help="component image, see kubeflow/Dockerfile")
     parser.add_argument("--output", required=True, type=_yaml_file, metavar="FILE.yaml", help="gets the pipeline")
     parser.add_argument(
         "--data",
+        type=_uri,
         default=config.IMAGE_EXAMPLES,
         metavar="URI",
         help="folder with train.tfrecord and eval.tfrecord (default: %(default)s, which is in the image)",
     )
     parser.add_argument(
         "--push-to",
+        type=_uri,
         metavar="URI",
         help=f"model base path that gets the new version (default: PIPELINE_ROOT/serving_model/{config.NAME})",
     )
@@ -101,14 +110,34 @@ def _parse() -> argparse.Namespace:
         metavar="NAME=VALUE",
         help="runtime parameter of this run, repeatable",
     )
-    run.add_argument("--poll", type=float, default=5, metavar="S", help="seconds between two looks at the run")
-    return parser.parse_args()
+    run.add_argument("--poll", type=_seconds, default=5, metavar="S", help="seconds between two looks at the run")
+    options = parser.parse_args()
+    if not options.host and (options.run_name or options.namespace or options.service_account or options.parameter):
+        parser.error("--run-name, --namespace, --service-account and --parameter are for a run: give its --host too")
+    return options
 
 
 def _yaml_file(text: str) -> Path:
     if not text.endswith((".yaml", ".yml")):
         raise argparse.ArgumentTypeError(f"{text} has to end in .yaml: KFP goes by the name")
     return Path(text)
+
+
+def _uri(text: str) -> str:
+    scheme, separator, rest = text.partition("://")
+    if not (scheme and separator and rest.strip("/")) and not text.startswith("/"):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is neither a URI such as gs://BUCKET/digits nor an absolute path: each task looks for it from a "
+            "container of its own"
+        )
+    return text
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 < value < threading.TIMEOUT_MAX:
+        raise argparse.ArgumentTypeError(f"{text} is no number of seconds to wait")
+    return value
 
 
 def _parameter(text: str) -> tuple[str, str]:

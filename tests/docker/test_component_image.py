@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -55,6 +56,7 @@ class Run:
         return properties
 
 
+StartPackage = Callable[..., subprocess.Popen[str]]
 RunPackage = Callable[..., subprocess.CompletedProcess[str]]
 RunPipeline = Callable[..., Run]
 
@@ -77,10 +79,10 @@ def pipeline_root() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module")
-def run_package(component_image: str, pipeline_root: Path, base_url: str) -> RunPackage:
-    """Compiles the pipeline and runs it, as `make kfp-local` does; takes flags to compile with and parameters."""
+def start_package(component_image: str, pipeline_root: Path, base_url: str) -> StartPackage:
+    """Compiles the pipeline and starts it, as `make kfp-local` does; takes flags to compile with and parameters."""
 
-    def run(*flags: str, **parameters: str) -> subprocess.CompletedProcess[str]:
+    def start(*flags: str, **parameters: str) -> subprocess.Popen[str]:
         package = pipeline_root / "digits.yaml"
         subprocess.run(
             [
@@ -93,7 +95,7 @@ def run_package(component_image: str, pipeline_root: Path, base_url: str) -> Run
             ],
             check=True,
         )
-        return subprocess.run(
+        return subprocess.Popen(
             [
                 ROOT / ".venv-kfp" / "bin" / "python",
                 ROOT / "pipeline" / "run_kfp_local.py",
@@ -105,9 +107,20 @@ def run_package(component_image: str, pipeline_root: Path, base_url: str) -> Run
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            check=False,
             env=os.environ | {"DOCKER_HOST": base_url},
         )
+
+    return start
+
+
+@pytest.fixture(scope="module")
+def run_package(start_package: StartPackage) -> RunPackage:
+    """The same, until it ends."""
+
+    def run(*flags: str, **parameters: str) -> subprocess.CompletedProcess[str]:
+        with start_package(*flags, **parameters) as process:
+            output, _ = process.communicate()
+        return subprocess.CompletedProcess(process.args, process.returncode, output)
 
     return run
 
@@ -200,6 +213,33 @@ def test_a_failed_task_fails_the_run(
     assert finished.returncode == 1, finished.stdout
     assert "ImportExampleGen" in finished.stdout.splitlines()[-1]
     assert engine.containers.list(all=True, filters={"ancestor": component_image}) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_that_is_stopped_leaves_no_container(
+    start_package: StartPackage,
+    engine: docker.DockerClient,
+    component_image: str,
+    eventually: Callable[..., None],
+    number: signal.Signals,
+) -> None:
+    """Ctrl-C in a task: kfp.local would let the task go on, with nobody to wait for it."""
+
+    def running() -> list[Any]:
+        found: list[Any] = engine.containers.list(filters={"ancestor": component_image}, ignore_removed=True)
+        return found
+
+    with start_package() as process:
+        eventually(running, lambda: "no task was started")
+        process.send_signal(number)
+        output, _ = process.communicate()
+
+    assert process.returncode == 1
+    assert output.splitlines()[-1] == "Stopped; the task that ran is ended and its container removed."
+    eventually(
+        lambda: not engine.containers.list(all=True, filters={"ancestor": component_image}, ignore_removed=True),
+        lambda: "the task goes on",
+    )
 
 
 def test_the_image_is_for_a_user_that_is_not_root(component_image: str, engine: docker.DockerClient) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -68,6 +69,8 @@ class KfpApi(ThreadingHTTPServer):
       runs: bodies of the runs that were created.
       experiments: names by id.
       vanishes: whether every connection is cut from the run's creation on.
+      page: status of a page for a browser, which then is the answer to everything.
+      on_look: called before a look is answered.
     """
 
     def __init__(self) -> None:
@@ -77,6 +80,8 @@ class KfpApi(ThreadingHTTPServer):
         self.runs: list[dict[str, Any]] = []
         self.experiments: dict[str, str] = {}
         self.vanishes = False
+        self.page: int | None = None
+        self.on_look: Callable[[], object] = lambda: None
 
     @property
     def url(self) -> str:
@@ -92,6 +97,8 @@ class _Handler(BaseHTTPRequestHandler):
         url = urlsplit(self.path)
         if self.server.vanishes and self.server.runs:
             self.close_connection = True
+        elif self.server.page is not None:
+            self.send_error(self.server.page)
         elif url.path == "/apis/v2beta1/healthz":
             self._answer(200, {"multi_user": False})
         elif url.path == "/apis/v2beta1/experiments":
@@ -100,6 +107,7 @@ class _Handler(BaseHTTPRequestHandler):
             found = [id_ for id_, name in self.server.experiments.items() if name == predicate["stringValue"]]
             self._answer(200, {"experiments": [self._experiment(id_) for id_ in found], "total_size": len(found)})
         elif url.path == "/apis/v2beta1/runs/run-1" and self.server.runs:
+            self.server.on_look()
             looks = self.server.looks
             self._answer(200, {"run_id": "run-1"} | (looks.pop(0) if len(looks) > 1 else looks[0]))
         else:
@@ -130,7 +138,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
-        self.wfile.write(data)
+        with contextlib.suppress(ConnectionError):  # a client that has gone
+            self.wfile.write(data)
 
     def log_message(self, *_: object) -> None:
         """A test that fails says so itself."""

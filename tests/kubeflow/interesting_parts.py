@@ -29,7 +29,9 @@ def _task(spec: dict[str, Any], task: dict[str, Any]) -> dict[str, Any]:
     component = spec["components"][task["componentRef"]["name"]]
     return {
         "executorLabel": component["executorLabel"],
-        "executor": _executor(spec["deploymentSpec"]["executors"][component["executorLabel"]]),
+        "executor": _executor(
+            spec["deploymentSpec"]["executors"][component["executorLabel"]], component.get("inputDefinitions", {})
+        ),
         "after": task.get("dependentTasks", []),
         "inputs": task.get("inputs", {}),
         "parameters": component.get("inputDefinitions", {}).get("parameters", {}),
@@ -39,19 +41,23 @@ def _task(spec: dict[str, Any], task: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _executor(executor: dict[str, Any]) -> dict[str, Any]:
-    """Its arguments without what repeats the definitions of the inputs."""
+def _executor(executor: dict[str, Any], inputs: dict[str, Any]) -> dict[str, Any]:
     container = executor.get("container")
     if not container:
         return executor
-    args = container["args"]
-    repeated = args.index("--json_serialized_inputs_spec_args")
-    return {
+    return _command(container, inputs) | {
         "image": container["image"],
-        "command": container["command"],
-        "args": [*args[: repeated + 1], "…", *args[repeated + 2 :]],
-        "lifecycle": sorted(container.get("lifecycle", {})),
+        "lifecycle": {name: _command(hook, inputs) for name, hook in container.get("lifecycle", {}).items()},
     }
+
+
+def _command(given: dict[str, Any], inputs: dict[str, Any]) -> dict[str, Any]:
+    """Without the argument that repeats the definitions of the inputs, as long as it does."""
+    args = list(given["args"])
+    repeated = args.index("--json_serialized_inputs_spec_args") + 1
+    if json.loads(args[repeated]) == inputs:
+        args[repeated] = "…"
+    return {"command": given["command"], "args": args}
 
 
 def _types(definitions: dict[str, Any]) -> dict[str, Any]:

@@ -145,9 +145,11 @@ def test_the_pusher_waits_for_both_blessings(compiled: Path, compiled_for_vertex
 
     assert "triggerPolicy" not in plain
     assert conditional["triggerPolicy"]["condition"] == " && ".join(
-        f"(inputs.artifacts['_{producer}.blessing'].artifacts[0].metadata['blessed'] == 1.0)"
-        for producer in ("Evaluator", "WarmupInfraValidator")
+        f"(inputs.artifacts['{name}'].artifacts[0].metadata['blessed'] == 1.0)"
+        for name in ("model_blessing", "infra_blessing")
     )
+    # A back end evaluates it on the task's inputs: what it names has to be one.
+    assert {"model_blessing", "infra_blessing"} <= set(conditional["inputs"]["artifacts"])
     for task in (plain, conditional):
         assert {"Evaluator", "WarmupInfraValidator"} <= set(task["dependentTasks"])
 
@@ -191,6 +193,45 @@ def test_a_name_that_kfp_does_not_read_is_refused(run_kubeflow: Any, tmp_path: P
     assert finished.returncode == 2
     assert "has to end in .yaml" in finished.stderr
     assert not (tmp_path / "digits.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (
+            ("--pipeline-root", "demo/kfp"),
+            "'demo/kfp' is neither a URI such as gs://BUCKET/digits nor an absolute path",
+        ),
+        (("--pipeline-root", ""), "'' is neither a URI"),
+        (("--pipeline-root", "gs:bucket/digits"), "'gs:bucket/digits' is neither a URI"),
+        (("--pipeline-root", "gs://"), "'gs://' is neither a URI"),
+        (("--push-to", "models"), "argument --push-to: 'models' is neither a URI"),
+        (("--data", "bucket/data"), "argument --data: 'bucket/data' is neither a URI"),
+        (("--host", "http://localhost", "--poll", "0"), "0 is no number of seconds to wait"),
+        (("--host", "http://localhost", "--poll", "nan"), "nan is no number of seconds to wait"),
+        (("--parameter", "request_spec={}"), "are for a run: give its --host too"),
+        (("--run-name", "first"), "are for a run: give its --host too"),
+    ],
+)
+def test_options_that_no_run_can_come_of_are_refused(
+    run_kubeflow: Any, tmp_path: Path, flags: tuple[str, ...], said: str
+) -> None:
+    """At once and by name, not by every task later; and no option is passed over in silence."""
+    finished = run_kubeflow(tmp_path / "digits.yaml", *flags)
+
+    assert finished.returncode == 2
+    assert said in finished.stderr.splitlines()[-1]
+    assert not (tmp_path / "digits.yaml").exists()
+
+
+@pytest.mark.slow
+def test_a_file_that_cannot_be_written_is_said_so(run_kubeflow: Any, tmp_path: Path) -> None:
+    """One sentence and exit code 2: no run came of it."""
+    (tmp_path / "digits.yaml").mkdir()
+    finished = run_kubeflow(tmp_path / "digits.yaml")
+
+    assert finished.returncode == 2
+    assert finished.stderr == f"{tmp_path / 'digits.yaml'} cannot be written: Is a directory\n"
 
 
 @pytest.mark.slow

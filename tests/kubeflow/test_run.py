@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
 from pathlib import Path
 from types import ModuleType
@@ -168,6 +170,43 @@ def test_a_host_without_a_scheme_is_refused(kubeflow_run: ModuleType) -> None:
     """The client would take it for https and look for a cluster."""
     with pytest.raises(ConnectionError, match=r"has to start with http:// or https://"):
         kubeflow_run.connect("localhost:8080")
+
+
+@pytest.mark.parametrize(("status", "reason"), [(401, "Unauthorized"), (404, "Not Found")])
+def test_a_host_that_answers_with_a_page_ends_the_command_at_once(
+    kubeflow_run: ModuleType,
+    submission: Any,
+    kfp_api: Any,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+    status: int,
+    reason: str,
+) -> None:
+    """A proxy that wants a login, or another server: exit code 2, a sentence, and neither the page nor its headers."""
+    kfp_api.page = status
+
+    code = kubeflow_run.run(kfp_api.url, submission, tasks=["Trainer"], poll_s=0.01)
+
+    said = capsys.readouterr().err
+    assert code == 2
+    assert said.startswith(f"{kfp_api.url} answered {status} {reason}, and not as KFP's API does.")
+    assert len(said.splitlines()) == 1
+    assert caplog.records == []
+
+
+def test_ctrl_c_leaves_the_run_alone(
+    kubeflow_run: ModuleType, submission: Any, kfp_api: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The shell's exit code for it, no traceback, and the person is told that the run goes on."""
+    kfp_api.looks = [_look("RUNNING")]
+    kfp_api.on_look = lambda: os.kill(os.getpid(), signal.SIGINT)
+    try:
+        code = kubeflow_run.run(kfp_api.url, submission, tasks=["Trainer"], poll_s=0.01)
+    except KeyboardInterrupt:
+        pytest.fail("Ctrl-C ends in a traceback.")
+
+    assert code == 130
+    assert capsys.readouterr().err == "Run run-1 goes on without this command.\n"
 
 
 def test_a_server_that_goes_away_leaves_the_run_alone(
