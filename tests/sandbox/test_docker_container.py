@@ -12,7 +12,7 @@ import docker
 import pytest
 
 from infraval import spec
-from infraval.sandbox import base, docker_container, docker_engine, docker_model, docker_watch
+from infraval.sandbox import base, docker_container, docker_engine, docker_model, docker_version, docker_watch
 
 INFO = {"MemTotal": 10_000_000_000, "NCPU": 8, "CpuCfsQuota": True, "SecurityOptions": ["name=seccomp,profile=default"]}
 
@@ -116,6 +116,16 @@ def test_a_kernel_is_shared_with_an_engine_that_tells_the_same_of_it() -> None:
     assert engine(**here).shares_kernel()
     assert not engine(**{**here, "MemTotal": memory - 4096}).shares_kernel()
     assert not engine(**{**here, "KernelVersion": "6.6.12-linuxkit"}).shares_kernel()
+
+
+def test_an_engine_that_goes_while_it_tells_the_version_leaves_it_unknown(breaking_engine: Any) -> None:
+    """The thread that asks ends without a word; what became of the server is for others to say."""
+    breaking_engine.answers["/containers/c/exec"] = {"Id": "e"}
+    with docker_engine.connect(spec.DockerSpec(base_url=breaking_engine.url, api_version="1.41")) as connected:
+        query = docker_version.VersionQuery(connected, "c", "sha256:0")
+        query.start()
+        assert query.answer() is None
+    assert breaking_engine.broken == ["POST /exec/e/start"]
 
 
 @pytest.mark.parametrize(("code", "ended"), [(0, (0, None)), (255, (255, None)), (137, (None, 9)), (134, (None, 6))])
