@@ -18,6 +18,7 @@ import yaml
 from kfp import components, local
 
 import config
+import run_kubeflow
 
 _KFP_PREFIX = "comp-"
 
@@ -96,7 +97,7 @@ def _parse() -> argparse.Namespace:
         "--parameter",
         action="append",
         default=[],
-        type=lambda text: text.split("=", 1),
+        type=run_kubeflow.parameter,
         metavar="NAME=VALUE",
         help="runtime parameter of this run, repeatable",
     )

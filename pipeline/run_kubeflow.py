@@ -97,7 +97,7 @@ def _parse() -> argparse.Namespace:
         "--parameter",
         action="append",
         default=[],
-        type=_parameter,
+        type=parameter,
         metavar="NAME=VALUE",
         help="runtime parameter of this run, repeatable",
     )
@@ -111,7 +111,12 @@ def _yaml_file(text: str) -> Path:
     return Path(text)
 
 
-def _parameter(text: str) -> tuple[str, str]:
+def parameter(text: str) -> tuple[str, str]:
+    """Name and value of a runtime parameter, for argparse; kfp.local takes the same.
+
+    Raises:
+      argparse.ArgumentTypeError: there is no `=`.
+    """
     name, separator, value = text.partition("=")
     if not separator:
         raise argparse.ArgumentTypeError(f"{text} is no NAME=VALUE")
