@@ -23,6 +23,7 @@ import yaml
 from kfp import components, local
 
 import config
+import run_kubeflow
 
 _KFP_PREFIX = "comp-"
 _LABEL = "org.tfx-infraval.kfp-local"
@@ -129,18 +130,11 @@ def _parse() -> argparse.Namespace:
         "--parameter",
         action="append",
         default=[],
-        type=_parameter,
+        type=run_kubeflow.parameter,
         metavar="NAME=VALUE",
         help="runtime parameter of this run, repeatable",
     )
     return parser.parse_args()
-
-
-def _parameter(text: str) -> tuple[str, str]:
-    name, separator, value = text.partition("=")
-    if not separator:
-        raise argparse.ArgumentTypeError(f"{text} is no NAME=VALUE")
-    return name, value
 
 
 if __name__ == "__main__":

@@ -106,7 +106,7 @@ def _parse() -> argparse.Namespace:
         "--parameter",
         action="append",
         default=[],
-        type=_parameter,
+        type=parameter,
         metavar="NAME=VALUE",
         help="runtime parameter of this run, repeatable",
     )
@@ -140,7 +140,12 @@ def _seconds(text: str) -> float:
     return value
 
 
-def _parameter(text: str) -> tuple[str, str]:
+def parameter(text: str) -> tuple[str, str]:
+    """Name and value of a runtime parameter, for argparse; kfp.local takes the same.
+
+    Raises:
+      argparse.ArgumentTypeError: there is no `=`.
+    """
     name, separator, value = text.partition("=")
     if not separator:
         raise argparse.ArgumentTypeError(f"{text} is no NAME=VALUE")

@@ -15,7 +15,7 @@ exception. The command line turns each of these into exit code 2, the component 
      ├── UnregisteredOpError    the embedded server lacks an op that production may have
      ├── PlatformNotBuiltError  a serving platform infraval knows but does not run yet
      ├── WarmupFileError        infraval wrote a warmup file that the server rejects: a bug of infraval's
-     └── AbortedError           a signal asked the process to end
+     └── AbortedError           a signal asked the process to end, or another image could not judge
 
 Messages say what happened, where, and what to do next. They never hold request payloads: text that comes from a
 server passes `infraval.redaction` first.
@@ -73,4 +73,4 @@ class WarmupFileError(InfravalError):
 
 
 class AbortedError(InfravalError):
-    """A signal asked the process to end; everything that was started has been cleaned up."""
+    """A signal asked the process to end, or another image could not judge; what was started has been cleaned up."""

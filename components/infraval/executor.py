@@ -47,8 +47,8 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         Args:
           input_dict: `model`, one Model; `examples`, any number of Examples or none.
           output_dict: `blessing`, one InfraBlessing. Gets the int custom properties `blessed` and, if it holds a
-            model, `has_model` (what Pusher reads), and for people `verdict`, `reasons`, `server`, `model_digest`,
-            `load_time_s`, `warmup_records`, `requests` and `requests_failed`.
+            model, `has_model` (what Pusher reads), and for people `verdict`, `reasons`, `server`, `images` (if it ran
+            in containers), `model_digest`, `load_time_s`, `warmup_records`, `requests` and `requests_failed`.
           exec_properties: see `component.WarmupInfraValidatorSpec`; each a JSON string or absent.
 
         Raises:

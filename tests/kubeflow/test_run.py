@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import subprocess
+import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -81,6 +83,25 @@ def test_the_command_compiles_submits_and_follows(run_kubeflow: Any, kfp_api: An
     assert lines[0] == f"Compiled {tmp_path / 'p.yaml'}"
     assert lines[-3:] == ["Trainer RUNNING", "Trainer SUCCEEDED", "Run run-1 SUCCEEDED"]
     assert finished.stderr == ""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("script", ["run_kubeflow.py", "run_kfp_local.py"])
+def test_a_parameter_without_a_value_is_refused(script: str, tmp_path: Path) -> None:
+    """Before anything is compiled or run, on a cluster and with kfp.local alike."""
+    fixed = {
+        "run_kubeflow.py": ["--pipeline-root=gs://bucket", "--image=i", f"--output={tmp_path}/p.yaml"],
+        "run_kfp_local.py": [str(tmp_path / "p.yaml"), f"--pipeline-root={tmp_path}"],
+    }
+    finished = subprocess.run(
+        [sys.executable, "-W", "ignore", PIPELINE / script, *fixed[script], "--parameter", "warmup_spec"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert finished.returncode == 2
+    assert finished.stderr.splitlines()[-1].endswith("--parameter: warmup_spec is no NAME=VALUE")
 
 
 def test_a_host_that_cannot_be_reached_ends_the_command_at_once(

@@ -31,8 +31,9 @@ BUCKET = "remotetest://bucket"
 
 
 @pytest.fixture
-def temporary(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def temporary(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The temporary directory, to see what is left there; short, for the sake of the server's socket."""
+    tmp_path_factory.getbasetemp()  # else pytest might make its own, which is for all tests, in this one
     with tempfile.TemporaryDirectory(prefix="remote-") as directory:
         monkeypatch.setattr(tempfile, "tempdir", directory)
         monkeypatch.setenv("TMPDIR", directory)

@@ -1,13 +1,19 @@
-"""What the tests of the sandbox share: a stand-in server on PATH, and eyes on real processes (Linux's /proc)."""
+"""What the tests of the sandbox share: a stand-in server on PATH, eyes on real processes, and an engine that breaks."""
 
 from __future__ import annotations
 
+import json
 import shutil
 import socket
+import struct
 import sys
+import threading
 import time
 from collections.abc import Callable, Collection, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -120,3 +126,61 @@ def answers() -> Callable[[base.Endpoint], bool]:
             return client.recv(16) == b"serving"
 
     return ask
+
+
+class BreakingEngine(ThreadingHTTPServer):
+    """A Docker engine that resets the connection at whatever it has no answer for, which no real one does on demand.
+
+    Attributes:
+      answers: what it says, by path without the version of the API.
+      broken: method and path of the requests that it did not answer.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _EngineHandler)
+        self.answers: dict[str, Any] = {"/info": {"OSType": "linux"}}
+        self.broken: list[str] = []
+
+    @property
+    def url(self) -> str:
+        """Its address, as DOCKER_HOST has it."""
+        return f"tcp://127.0.0.1:{self.server_port}"
+
+
+class _EngineHandler(BaseHTTPRequestHandler):
+    server: BreakingEngine
+
+    def do_GET(self) -> None:
+        """Whatever the method is, the path decides."""
+        path = "/" + urlsplit(self.path).path.split("/", 2)[2]
+        if path in self.server.answers:
+            self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            content = json.dumps(self.server.answers[path]).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+            return
+        self.server.broken.append(f"{self.command} {path}")
+        if path.endswith("/start"):
+            # What a command in a container writes; more than fits between, so that the client is reading it by then.
+            self.wfile.write(b"HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n")
+            self.wfile.write(struct.pack(">BxxxL", 1, 2**31) + bytes(16_000_000))
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.connection.close()
+
+    do_POST = do_DELETE = do_GET  # noqa: N815 - http.server's names
+
+    def log_message(self, *_: object) -> None:
+        """A test that fails says so itself."""
+
+
+@pytest.fixture
+def breaking_engine() -> Iterator[BreakingEngine]:
+    """It answers what it is asked for when a client connects."""
+    with BreakingEngine() as engine:
+        thread = threading.Thread(target=engine.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield engine
+        engine.shutdown()
+        thread.join()

@@ -12,7 +12,7 @@ import docker
 import pytest
 
 from infraval import spec
-from infraval.sandbox import base, docker_container, docker_engine, docker_model, docker_watch
+from infraval.sandbox import base, docker_container, docker_engine, docker_model, docker_version, docker_watch
 
 INFO = {"MemTotal": 10_000_000_000, "NCPU": 8, "CpuCfsQuota": True, "SecurityOptions": ["name=seccomp,profile=default"]}
 
@@ -118,6 +118,16 @@ def test_a_kernel_is_shared_with_an_engine_that_tells_the_same_of_it() -> None:
     assert not engine(**{**here, "KernelVersion": "6.6.12-linuxkit"}).shares_kernel()
 
 
+def test_an_engine_that_goes_while_it_tells_the_version_leaves_it_unknown(breaking_engine: Any) -> None:
+    """The thread that asks ends without a word; what became of the server is for others to say."""
+    breaking_engine.answers["/containers/c/exec"] = {"Id": "e"}
+    with docker_engine.connect(spec.DockerSpec(base_url=breaking_engine.url, api_version="1.41")) as connected:
+        query = docker_version.VersionQuery(connected, "c", "sha256:0")
+        query.start()
+        assert query.answer() is None
+    assert breaking_engine.broken == ["POST /exec/e/start"]
+
+
 @pytest.mark.parametrize(("code", "ended"), [(0, (0, None)), (255, (255, None)), (137, (None, 9)), (134, (None, 6))])
 def test_a_containers_exit_code_may_stand_for_a_signal(code: int, ended: tuple[int | None, int | None]) -> None:
     """As shells have it."""
@@ -156,22 +166,30 @@ def test_an_archive_holds_what_was_there_and_anyone_may_read_it(tmp_path: Path) 
     [
         (0o600, "OWNER", True),
         (0o044, "OWNER", False),
-        (0o604, "1234:2345", True),
-        (0o640, "1234:GROUP", True),
-        (0o604, "1234:GROUP", False),
-        (0o640, "1234:2345", False),
-        (0o604, "1234", False),  # the image might give it the group
-        (0o644, "1234", True),
+        (0o604, "OTHER:OTHERS", True),
+        (0o640, "OTHER:GROUP", True),
+        (0o604, "OTHER:GROUP", False),
+        (0o640, "OTHER:OTHERS", False),
+        (0o604, "OTHER", False),  # the image might give it the group
+        (0o644, "OTHER", True),
         (0o000, "0:0", True),
     ],
 )
 def test_who_may_read_a_model_is_told_by_modes(mode: int, user: str, tmp_path: Path, *, may: bool) -> None:
     """The owner by the owner's bits, the group by the group's, others by theirs, root always."""
-    user = user.replace("OWNER", f"{os.getuid() + 1}:7").replace("GROUP", str(os.getgid() + 1))
     path = tmp_path / "model" / "file"
     path.parent.mkdir()
     path.parent.chmod(0o755)
     path.touch()
-    os.chown(path, os.getuid() + 1, os.getgid() + 1)
+    if os.geteuid() == 0:
+        os.chown(path, 7, 8)  # root's own file could not be told from one that root may read anyway
     path.chmod(mode)
+    status = path.stat()
+    for name, number in (
+        ("OWNER", f"{status.st_uid}:9"),
+        ("OTHERS", status.st_gid + 1),
+        ("OTHER", status.st_uid + 1),
+        ("GROUP", status.st_gid),
+    ):
+        user = user.replace(name, str(number))
     assert docker_model.may_read(path.parent, user) == may

@@ -1,14 +1,16 @@
-"""Whose a container is, and when its owner is known to be dead."""
+"""Whose a container is, when its owner is known to be dead, and what becomes of it then."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
-from infraval.sandbox import docker_owner
+from infraval import spec
+from infraval.sandbox import docker_engine, docker_owner
 
 MINE = docker_owner.labels()
 
@@ -65,6 +67,20 @@ def test_labels_name_the_owner_for_people() -> None:
     """`docker ps --filter label=…` shows whose it is; the machine's id itself is not told."""
     assert MINE[docker_owner.OWNER].count("@") == 1
     assert len(MINE[docker_owner.MACHINE]) == 16
+
+
+def test_what_cannot_be_removed_is_left_to_the_next_start(breaking_engine: Any) -> None:
+    """An engine that ends the connection in place of an answer: the rest is tried, and nobody is kept from work."""
+    dead = {**MINE, docker_owner.START_TIME: "1"}
+    breaking_engine.answers["/containers/json"] = [
+        {"Id": name, "Labels": dead, "State": "running"} for name in ("first", "second")
+    ]
+    breaking_engine.answers["/volumes"] = {"Volumes": [{"Name": "third", "Labels": dead}]}
+
+    with docker_engine.connect(spec.DockerSpec(base_url=breaking_engine.url, api_version="1.41")) as engine:
+        assert docker_owner.reap(engine) == 0
+
+    assert breaking_engine.broken == ["DELETE /containers/first", "DELETE /containers/second", "DELETE /volumes/third"]
 
 
 PRINT_LABELS = """

@@ -56,7 +56,7 @@ def run_pipeline(penguin_code: Path, tfx_testdata: Path, tmp_path: Path) -> Call
             (shard,) = (penguins / "data" / f"Split-{split}").iterdir()
             (labelled / f"{split}-{shard.name}").symlink_to(shard)
         tfx.orchestration.LocalDagRunner().run(
-            module._create_pipeline(
+            module._create_pipeline(  # noqa: SLF001 - the name that TFX's example has for it
                 pipeline_name="penguin",
                 pipeline_root=str(tmp_path / "artifacts"),
                 data_root=str(tmp_path / "data"),

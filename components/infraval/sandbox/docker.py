@@ -210,7 +210,13 @@ class DockerSandbox:
         )
         if on_socket and os.geteuid() == 0 and here is not None:
             uid, _, gid = here.partition(":")
-            os.chown(self._socket.parent, int(uid), int(gid or -1))
+            try:
+                os.chown(self._socket.parent, int(uid), int(gid or -1))
+            except OSError as error:
+                raise errors.ServerStartError(
+                    f"The socket's directory cannot be given to the container's user {here}: {error.strerror}. Name "
+                    "another one in DockerSpec.user, or run infraval as a user who is not root."
+                ) from error
         try:
             self._make_container(user, mounted=mounted, on_socket=on_socket)
         except docker_container.UnseenPathError as error:

@@ -16,8 +16,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import docker.errors
-
 from infraval import errors
 from infraval.sandbox import docker_engine
 
@@ -85,8 +83,8 @@ def reap(engine: docker_engine.Engine) -> int:
 
 
 def _remove(removal: Callable[[], Any]) -> bool:
-    # Another process' reaper may be at it too.
-    with contextlib.suppress(docker.errors.APIError):
+    # Another process' reaper may be at it too; and what cannot be removed now keeps nobody from validating.
+    with contextlib.suppress(*docker_engine.API_ERRORS):
         removal()
         return True
     return False

@@ -50,8 +50,8 @@ class VersionQuery:
         try:
             query = self._engine.api.exec_create(self._container, [model_server.TF_SERVING, "--version"])
             answer: bytes = self._engine.api.exec_start(query["Id"])
-        except docker_engine.API_ERRORS:
-            return  # the container has ended
+        except (*docker_engine.API_ERRORS, OSError):
+            return  # the container has ended, or the engine; docker-py reads this answer from the bare socket
         version = model_server.version(answer.decode(errors="replace"))
         if version is not None:
             _known[self._image_id] = version

@@ -16,7 +16,9 @@ MIN_PIDS = 512
 
 _ENVIRONMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*(=.*)?", re.DOTALL)
 _GPUS = re.compile(r"all|[1-9][0-9]*|device=[^,\s]+(,[^,\s]+)*")
-_USER = re.compile(r"[0-9]+(:[0-9]+)?")
+_USER = re.compile(r"[0-9]{1,10}(:[0-9]{1,10})?")
+_MAX_ID = 2**31 - 1
+"""Of a user or group; engines refuse more (moby/sys user: `maxID`)."""
 
 
 class PullPolicy(str, enum.Enum):
@@ -109,7 +111,8 @@ class DockerSpec(json_spec.JsonSpec):
             f"gpus has to be all, a count or device=ID,ID, not {self.gpus!r}.",
         )
         json_spec.require(
-            not self.user or bool(_USER.fullmatch(self.user)), f"user has to be UID or UID:GID, not {self.user!r}."
+            not self.user or (bool(_USER.fullmatch(self.user)) and max(map(int, self.user.split(":"))) <= _MAX_ID),
+            f"user has to be UID or UID:GID, numbers up to {_MAX_ID}, not {self.user!r}.",
         )
         for name in ("environment", "server_arguments"):
             values = getattr(self, name)

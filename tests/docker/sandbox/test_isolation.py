@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -152,3 +154,14 @@ def test_another_user_can_be_asked_for(make_sandbox: MakeSandbox, container_of: 
         seen = inside(container_of())
     assert (seen["uid"][0], seen["gid"][0]) == ("1234", "2345")
     assert "/run/infraval/new-file" in seen["writable"]
+
+
+def test_a_user_who_may_not_own_the_socket_is_an_error(
+    start_client: Callable[..., contextlib.AbstractContextManager[subprocess.Popen[str]]],
+) -> None:
+    """Root of a user namespace can give nothing to a user whom the namespace does not have; it is told what to do."""
+    with start_client("load", within=["unshare", "--user", "--map-root-user"]) as client:
+        said, _ = client.communicate(timeout=60)
+    assert client.returncode == 2
+    assert "ServerStartError: The socket's directory cannot be given to the container's user 65534:65534" in said
+    assert "DockerSpec.user" in said
