@@ -101,6 +101,7 @@ def test_an_engine_that_does_not_see_the_model_gets_a_copy(
     assert leftovers(second_engine) == []
 
 
+@pytest.mark.usefixtures("readable")
 def test_a_mount_cannot_be_forced_on_an_engine_that_does_not_see_the_model(
     make_sandbox: MakeSandbox,
     second_engine: docker.DockerClient,
@@ -116,6 +117,15 @@ def test_a_mount_cannot_be_forced_on_an_engine_that_does_not_see_the_model(
     ):
         pass
     assert leftovers(second_engine) == []
+
+
+def test_a_mount_cannot_be_forced_on_a_user_who_may_not_read_the_model(make_sandbox: MakeSandbox) -> None:
+    """The server would refuse the model, and the model would be blamed."""
+    with (
+        pytest.raises(errors.OptionError, match=r"container's user 1234:2345 may not read every file of the model"),
+        make_sandbox(user="1234:2345", model_transfer=spec.ModelTransfer.MOUNT),
+    ):
+        pass
 
 
 def test_a_port_that_is_taken_leads_to_another(
