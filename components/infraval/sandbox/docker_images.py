@@ -100,7 +100,9 @@ def provide(
 
 def _digest(reference: str, digests: tuple[str, ...] | list[str]) -> str:
     """Of the digests that registries know an image by, that of the repository that was asked for."""
-    repository, _ = docker.utils.parse_repository_tag(reference)
+    name, _, _ = reference.partition("@")  # NAME:TAG@DIGEST names a tag, too
+    repository, _ = docker.utils.parse_repository_tag(name)
+    repository = repository.removeprefix("docker.io/").removeprefix("library/")
     own = [digest for digest in digests if digest.partition("@")[0] == repository]
     return (own or [*digests, ""])[0]
 

@@ -40,6 +40,9 @@ class ListeningCheck:
         if self._reached or time.monotonic() < self._next_s:
             return
         self._next_s = time.monotonic() + _CHECK_INTERVAL_S
+        if self._is_reached():
+            self._reached = True
+            return
         # First what is known, then the look: in between it may have begun to listen.
         listening = _LISTENING in self._log()
         self._reached = self._is_reached()
