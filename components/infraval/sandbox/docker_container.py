@@ -198,5 +198,5 @@ def create(
         if binds and engine.has_security_option("selinux"):
             # Only what is bound in the older way gets a label that containers may use. A missing source would be made
             # there, not refused; but the engine has just shown that it sees them all.
-            engine.api.remove_container(arguments["name"])
+            engine.api.remove_container(arguments["name"], v=True)
             make(volumes, [f"{bind.source}:{bind.target}:{'ro' if bind.read_only else 'rw'},z" for bind in binds])

@@ -207,7 +207,7 @@ def test_a_user_without_rights_cannot_share_a_socket_with_another(
         client.communicate(timeout=20)
 
 
-@pytest.mark.usefixtures("readable")
+@pytest.mark.usefixtures("readable", "nothing_left")
 def test_an_engine_with_selinux_gets_mounts_that_it_may_relabel(
     base_url: str, faulty_image: str, private_directory: Path, engine: docker.DockerClient, readable: Path
 ) -> None:
@@ -226,7 +226,7 @@ def test_an_engine_with_selinux_gets_mounts_that_it_may_relabel(
         try:
             assert container.attrs["HostConfig"]["Binds"] == [f"{readable}:/model/m/1/file:ro,z"]
         finally:
-            container.remove()
+            container.remove(v=True)
 
 
 def listening_addresses(port: int) -> set[str]:
