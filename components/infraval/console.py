@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 import statistics
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -15,12 +17,24 @@ import rich.table
 _WIDE = 120
 
 
+class _Console(rich.console.Console):
+    def on_broken_pipe(self) -> None:
+        """Raises: rich's own would end the process, with the exit code that means not blessed."""
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+
+
 @contextlib.contextmanager
 def progress() -> Iterator[Callable[[str], None]]:
     """Shows what happens on standard error: a spinner on a terminal, plain lines elsewhere."""
-    console = rich.console.Console(stderr=True, highlight=False, soft_wrap=True)
+    console = _Console(stderr=True, highlight=False, soft_wrap=True)
     if not console.is_terminal:
-        yield lambda text: console.print(f"infraval: {text}", markup=False)
+
+        def tell(text: str) -> None:
+            # That nobody reads it is no reason to end.
+            with contextlib.suppress(OSError):
+                console.print(f"infraval: {text}", markup=False)
+
+        yield tell
         return
     with console.status("Starting") as status:
         yield lambda text: status.update(rich.markup.escape(text))
@@ -128,6 +142,6 @@ def _cell(found: dict[str, Any]) -> str:
 
 
 def _console() -> rich.console.Console:
-    console = rich.console.Console(highlight=False, soft_wrap=True)
+    console = _Console(highlight=False, soft_wrap=True)
     # Whoever reads a pipe has no 80 columns to keep to.
-    return console if console.is_terminal else rich.console.Console(highlight=False, soft_wrap=True, width=_WIDE)
+    return console if console.is_terminal else _Console(highlight=False, soft_wrap=True, width=_WIDE)

@@ -52,6 +52,17 @@ def test_what_links_point_to_is_copied(make_tree: MakeTree, tmp_path: Path) -> N
     assert (tmp_path / "staged" / "vocabulary").read_bytes() == b"words"
 
 
+def test_the_copy_of_a_model_that_nobody_may_write_can_be_written(make_tree: MakeTree, tmp_path: Path) -> None:
+    """Stores of artifacts take that right away; the copy gets a warmup file, in place of its own or in a new folder."""
+    model = make_tree(tmp_path / "model", MODEL)
+    everything = [model, *model.rglob("*")]
+    for path in everything:
+        path.chmod(path.stat().st_mode & ~0o222)
+    staging.stage(model, tmp_path / "staged")
+    assert all(path.stat().st_mode & 0o200 for path in (tmp_path / "staged", *(tmp_path / "staged").rglob("*")))
+    assert not any(path.stat().st_mode & 0o222 for path in everything)
+
+
 def test_what_cannot_be_copied_is_named(make_tree: MakeTree, tmp_path: Path) -> None:
     """A link to nothing, a link round in a circle and a pipe are no parts of a model."""
     for number, break_it in enumerate(

@@ -285,6 +285,27 @@ def test_a_server_that_cannot_be_one_is_an_error(
 
 
 @pytest.mark.usefixtures("stand_in")
+@pytest.mark.parametrize("name", ["50%25", "issue#5", "why?", "a,b"])
+def test_a_socket_path_that_grpc_reads_otherwise_is_an_error(name: str, private_directory: Path) -> None:
+    """The server would be waited for where it does not listen, and the model be called late."""
+    options = base.ServerOptions(model_name="serve", model_base_path=private_directory)
+    misread = process.ProcessSandbox(options, spec.ProcessSpec(), private_directory / name)
+    with pytest.raises(errors.ServerStartError, match=r"may not hold .; set TMPDIR"), misread:
+        pass
+    assert list(private_directory.iterdir()) == []
+
+
+@pytest.mark.usefixtures("stand_in")
+def test_a_socket_path_of_other_characters_serves(
+    private_directory: Path, eventually: Eventually, answers: Answers
+) -> None:
+    """Spaces, letters of any language and brackets are what gRPC takes them for."""
+    options = base.ServerOptions(model_name="serve", model_base_path=private_directory)
+    with process.ProcessSandbox(options, spec.ProcessSpec(), private_directory / "\u00fcb er:[1]&=+@") as sandbox:
+        assert eventually(lambda: answers(sandbox.endpoint))
+
+
+@pytest.mark.usefixtures("stand_in")
 def test_a_socket_path_that_is_too_long_is_an_error(
     private_directory: Path, eventually: Eventually, answers: Answers
 ) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import os
 import shutil
+import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -22,7 +23,7 @@ LAST_FILES = ("saved_model.pb", "saved_model.pbtxt")
 
 
 def stage(model: Path, target: Path) -> None:
-    """Copies a SavedModel; what links point to is copied, not the links.
+    """Copies a SavedModel, for its owner to write; what links point to is copied, not the links.
 
     Args:
       model: the SavedModel directory.
@@ -36,6 +37,9 @@ def stage(model: Path, target: Path) -> None:
     except shutil.Error as error:
         source, _, cause = error.args[0][0]
         raise errors.ModelError(f"{source}, a part of the model, cannot be copied: {cause}") from error
+    # Stores of artifacts take away the right to write; the copy is to get a warmup file, and to be removed.
+    for path in (target, *target.rglob("*")):
+        path.chmod(path.stat().st_mode | stat.S_IWUSR)
 
 
 def check_output(output: Path) -> None:

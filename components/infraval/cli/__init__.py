@@ -41,10 +41,11 @@ def inspect(*, directory: Path, as_json: bool) -> None:
         from infraval import console, inspection  # noqa: PLC0415 - takes seconds
 
         found = inspection.inspect(directory)
-        if as_json:
-            click.echo(json.dumps(found))
-        else:
-            console.show_inspection(found)
+        with guard.writing():
+            if as_json:
+                click.echo(json.dumps(found))
+            else:
+                console.show_inspection(found)
         return 0
 
     sys.exit(guard.guarded(run, as_json=as_json))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import click
 
@@ -30,6 +31,20 @@ class Command(click.Command):
             ctx.exit(COULD_NOT_JUDGE)
 
 
+@contextlib.contextmanager
+def writing() -> Iterator[None]:
+    """Around what writes to standard output; if it cannot be written, the command ends with exit code 2."""
+    try:
+        yield
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError as error:
+        # What is still buffered would be tried again when Python ends, with an exit code of its own.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _complain(errors.OutputError(f"Standard output cannot be written: {error.strerror}."), as_json=False)
+        sys.exit(COULD_NOT_JUDGE)
+
+
 def guarded(run: Callable[[], int], *, as_json: bool) -> int:
     """Runs a command with TensorFlow quiet; whatever keeps it from an answer is exit code 2, never 1."""
     _quiet_tensorflow()
@@ -44,7 +59,8 @@ def guarded(run: Callable[[], int], *, as_json: bool) -> int:
         return COULD_NOT_JUDGE
     except Exception as error:  # noqa: BLE001 - a bug must not pass for exit code 1, which is a verdict
         # The text of an error that nobody foresaw may hold request data; where it came from does not.
-        sys.stderr.writelines(traceback.format_tb(error.__traceback__))
+        with contextlib.suppress(OSError):
+            sys.stderr.writelines(traceback.format_tb(error.__traceback__))
         bug = errors.InfravalError(
             f"infraval failed with {type(error).__name__}; please report this with the lines above."
         )
@@ -54,9 +70,12 @@ def guarded(run: Callable[[], int], *, as_json: bool) -> int:
 
 def _complain(error: errors.InfravalError, *, as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps({"verdict": None, "error": {"kind": type(error).__name__, "message": str(error)}}))
+        with writing():
+            click.echo(json.dumps({"verdict": None, "error": {"kind": type(error).__name__, "message": str(error)}}))
     else:
-        click.echo(f"infraval: {error}", err=True)
+        # Where nobody reads it, the exit code still says what it is.
+        with contextlib.suppress(OSError):
+            click.echo(f"infraval: {error}", err=True)
 
 
 def _quiet_tensorflow() -> None:

@@ -223,12 +223,13 @@ def validate(
         )
         with console.progress() as progress:
             judged = validation.validate(job, progress=progress)
-        if as_json:
-            click.echo(json.dumps(report.to_dict(judged)))
-        else:
-            console.show_report(report.to_dict(judged))
-            if output is not None:
-                click.echo(f"written {output / (staging.STAMPED_MODEL if judged.blessed else report.REPORT)}")
+        with guard.writing():
+            if as_json:
+                click.echo(json.dumps(report.to_dict(judged)))
+            else:
+                console.show_report(report.to_dict(judged))
+                if output is not None:
+                    click.echo(f"written {output / (staging.STAMPED_MODEL if judged.blessed else report.REPORT)}")
         return _BLESSED if judged.blessed else _NOT_BLESSED
 
     sys.exit(guard.guarded(run, as_json=as_json))

@@ -24,9 +24,9 @@ from infraval.sandbox import (
     docker_container,
     docker_engine,
     docker_images,
+    docker_listening,
     docker_model,
     docker_owner,
-    docker_port,
     docker_version,
     docker_watch,
     model_server,
@@ -85,7 +85,7 @@ class DockerSandbox:
         self._image: docker_images.Image
         self._watch: docker_watch.ContainerWatch
         self._endpoint: base.Endpoint
-        self._port: docker_port.PublishedPort | None = None
+        self._listening: docker_listening.ListeningCheck
         self._version: docker_version.VersionQuery
         self._made: list[tuple[Callable[[str], None], str]] = []
         self._on_leaving = contextlib.ExitStack()
@@ -117,7 +117,7 @@ class DockerSandbox:
             self._watch.start()
             self._on_leaving.callback(self._watch.close)
             self._version.start()
-            self._endpoint = base.Endpoint(f"unix:{self._socket}") if on_socket else self._publish()
+            self._endpoint = self._share() if on_socket else self._publish()
             on_failure.pop_all()
         return self
 
@@ -153,8 +153,8 @@ class DockerSandbox:
           SandboxError: the engine was lost, or the server cannot be reached.
         """
         ended = self._watch.poll()
-        if ended is None and self._port is not None:
-            self._port.check()
+        if ended is None:
+            self._listening.check()
         return ended
 
     def log(self) -> str:
@@ -203,11 +203,13 @@ class DockerSandbox:
         here = docker_container.user_here(user, self._engine) if self._engine.shares_kernel() else None
         on_socket = here is not None and os.geteuid() in (0, int(here.partition(":")[0]))
         transfer = self._docker.model_transfer
-        mounted = transfer is spec.ModelTransfer.MOUNT or (
-            transfer is spec.ModelTransfer.AUTO
-            and here is not None
-            and docker_model.may_read(self._options.model_base_path, here)
-        )
+        readable = here is not None and docker_model.may_read(self._options.model_base_path, here)
+        mounted = transfer is spec.ModelTransfer.MOUNT or (transfer is spec.ModelTransfer.AUTO and readable)
+        if mounted and here is not None and not readable:
+            raise errors.OptionError(
+                f"model_transfer is mount, and the container's user {user} may not read every file of the model. Use "
+                "auto or copy, or let that user read them."
+            )
         if on_socket and os.geteuid() == 0 and here is not None:
             uid, _, gid = here.partition(":")
             try:
@@ -251,21 +253,35 @@ class DockerSandbox:
             "stop_signal": "SIGKILL",  # an engine that is restarted would wait for a shell that hands on no signal
             "use_config_proxy": False,  # the client's proxies are none of the model's business
         }
-        host = docker_container.host_config(engine, docker, on_socket=on_socket)
+        volumes = [] if mounted else [docker_model.mount(self._name, read_only=True)]
+        targets = {*(bind.target for bind in binds), *(volume["Target"] for volume in volumes)}
+        scratch = [path for path in self._image.volumes if path not in targets]
+        host = docker_container.host_config(engine, docker, on_socket=on_socket, scratch=scratch)
         remove_container = functools.partial(engine.api.remove_container, v=True, force=True)
         # What is to be removed is named before it is made: a signal may come before the engine's answer does.
         if mounted:
             self._made.append((remove_container, self._name))
-            docker_container.create(engine, arguments, host, binds, [])
+            docker_container.create(engine, arguments, host, binds, volumes)
             return
         self._made.append((engine.api.remove_volume, self._name))
         docker_model.make_volume(engine, self._name, self._labels)
         self._made.append((remove_container, self._name))
-        docker_container.create(engine, arguments, host, binds, [docker_model.mount(self._name, read_only=True)])
+        docker_container.create(engine, arguments, host, binds, volumes)
         helper = f"{self._name}-copy"
         self._made.append((remove_container, helper))
         docker_model.copy(engine, self._name, helper, self._image.id, self._labels, files)
         self._made.pop()
+
+    def _share(self) -> base.Endpoint:
+        """The socket that the server is told to listen on."""
+        self._listening = docker_listening.ListeningCheck(
+            # That it is there says that the flag was handed on; a server that has died since leaves it, too.
+            self._socket.exists,
+            self.log,
+            f"The server in {self._reference} runs, and not on the socket of --grpc_socket_path, so the image does not "
+            f"hand on that flag. {docker_engine.IMAGE_CONTRACT}",
+        )
+        return base.Endpoint(f"unix:{self._socket}")
 
     def _publish(self) -> base.Endpoint:
         """Where the engine publishes the container's port."""
@@ -281,7 +297,13 @@ class DockerSandbox:
         # A server that has ended at once has no port any more; that it has ended is for `poll` to say.
         port = int(published[0]["HostPort"]) if published else 0
         host = docker_container.host_ip_address(self._docker)
-        self._port = docker_port.PublishedPort((host, port), self._engine.url, self.log)
+        self._listening = docker_listening.ListeningCheck(
+            functools.partial(docker_listening.connects, (host, port)),
+            self.log,
+            f"The model server runs, and {host}:{port}, where the engine at {self._engine.url} publishes its port, "
+            "does not answer here: the engine is on another machine, or in another container. Name the address of its "
+            "machine, in a network that you trust, with host_ip_address; or use an engine of this machine.",
+        )
         return base.Endpoint(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
 
 

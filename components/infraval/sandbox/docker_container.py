@@ -22,10 +22,15 @@ SOCKET = "s"
 GRPC_PORT = 8500
 """The port of tensorflow/serving's entrypoint."""
 
+_TMP = "/tmp"  # noqa: S108 - the container's own
+
 UNPRIVILEGED_USER = "65534:65534"
 """nobody, who owns nothing."""
 
 _MEMORY_SHARE = 0.8
+_SCRATCH = "rw,exec,nosuid,nodev,mode=1777"
+"""A tmpfs; TensorFlow may load code that it has compiled there."""
+
 _LOG_OPTIONS = {"max-size": "4m", "max-file": "2"}
 """Holds `base.LOG_TAIL_BYTES`, and a server cannot fill the engine's disk with its log."""
 
@@ -121,13 +126,16 @@ def limits(options: spec.DockerSpec, engine: docker_engine.Engine) -> dict[str, 
     }
 
 
-def host_config(engine: docker_engine.Engine, options: spec.DockerSpec, *, on_socket: bool) -> dict[str, Any]:
+def host_config(
+    engine: docker_engine.Engine, options: spec.DockerSpec, *, on_socket: bool, scratch: Sequence[str] = ()
+) -> dict[str, Any]:
     """The container's isolation, as arguments of `create_host_config`.
 
     Args:
       engine: the engine.
       options: limits and devices.
       on_socket: whether the server is reached by its socket and so needs no network.
+      scratch: what the image declares as VOLUME. Like /tmp it is in memory, and not on the engine's disk.
     """
     network: dict[str, Any] = {"network_mode": "none"}
     if not on_socket:
@@ -136,8 +144,7 @@ def host_config(engine: docker_engine.Engine, options: spec.DockerSpec, *, on_so
         **network,
         **limits(options, engine),
         "read_only": True,
-        # TensorFlow may load code that it has compiled there.
-        "tmpfs": {"/tmp": "rw,exec,nosuid,nodev,mode=1777"},  # noqa: S108 - the container's own
+        "tmpfs": dict.fromkeys((_TMP, *scratch), _SCRATCH),
         "cap_drop": ["ALL"],
         "security_opt": ["no-new-privileges"],
         "ipc_mode": "private",
@@ -191,5 +198,5 @@ def create(
         if binds and engine.has_security_option("selinux"):
             # Only what is bound in the older way gets a label that containers may use. A missing source would be made
             # there, not refused; but the engine has just shown that it sees them all.
-            engine.api.remove_container(arguments["name"])
+            engine.api.remove_container(arguments["name"], v=True)
             make(volumes, [f"{bind.source}:{bind.target}:{'ro' if bind.read_only else 'rw'},z" for bind in binds])

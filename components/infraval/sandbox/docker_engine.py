@@ -34,10 +34,11 @@ _RETURN_POLL_S = 0.1
 
 _DEFAULT_CONTEXT = "default"
 
-_CONTRACT = (
+IMAGE_CONTRACT = (
     "The image has to work as tensorflow/serving does: an entrypoint that starts a model server by MODEL_NAME and "
     "MODEL_BASE_PATH and hands on further flags."
 )
+"""What is asked of an image."""
 
 _ADVICE = (
     ("no space left on device", "Free some of the engine's disk; `docker system df` shows what takes it."),
@@ -46,8 +47,8 @@ _ADVICE = (
         "The engine has no GPU runtime: install the NVIDIA Container Toolkit on its machine, or ask for no gpus.",
     ),
     ("nvidia", "Look at the GPU, its driver and the NVIDIA Container Toolkit on the engine's machine."),
-    ("executable file not found", _CONTRACT),
-    ("no such file or directory: unknown", _CONTRACT),
+    ("executable file not found", IMAGE_CONTRACT),
+    ("no such file or directory: unknown", IMAGE_CONTRACT),
     ("exec format error", "The image is of another processor architecture than the engine's machine."),
     ("is already in use", "Another container has the name or the port; try again."),
     ("port is already allocated", "Another program took the port first; try again."),
@@ -100,7 +101,7 @@ def connect(options: spec.DockerSpec) -> Iterator[Engine]:
     """Connects to the engine that the options, the environment or Docker's own configuration name.
 
     Raises:
-      SandboxError: there is no such context, or no engine answers.
+      SandboxError: there is no such context, Docker's configuration cannot be used, or no engine answers.
     """
     address = _address(options)
     url = address.get("base_url") or "Docker's default address"
@@ -111,6 +112,12 @@ def connect(options: spec.DockerSpec) -> Iterator[Engine]:
             timeout=options.client_timeout_s,
             use_ssh_client=True,
         )
+    except (docker.errors.InvalidConfigFile, AttributeError, TypeError, ValueError) as error:
+        # docker-py reads all of it, and does not look what it has read. A value may be a password.
+        raise errors.SandboxError(
+            "Docker's configuration, config.json in DOCKER_CONFIG or ~/.docker, is not what Docker writes there "
+            f"({type(error).__name__}). Mend it, or write it anew with `docker login`."
+        ) from None
     except API_ERRORS as error:
         if isinstance(error.__cause__, errors.InfravalError):
             # docker-py takes every exception here for the engine's, also that of a signal.

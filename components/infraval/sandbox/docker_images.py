@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import queue
 import threading
 import time
@@ -37,12 +38,14 @@ class Image:
       id: the engine's id, `sha256:…`.
       digest: the registry's `NAME@sha256:…`; empty if it came from none.
       embedded: whether the server in it is infraval's stand-in.
+      volumes: paths that its Dockerfile declares as VOLUME.
     """
 
     reference: str
     id: str
     digest: str
     embedded: bool
+    volumes: tuple[str, ...] = ()
 
 
 def find(engine: docker_engine.Engine, reference: str) -> Image | None:
@@ -68,6 +71,7 @@ def find(engine: docker_engine.Engine, reference: str) -> Image | None:
         id=found["Id"],
         digest=_digest(reference, found.get("RepoDigests") or ()),
         embedded=(config.get("Labels") or {}).get(label) == value,
+        volumes=tuple(map(os.path.normpath, config.get("Volumes") or ())),
     )
 
 
@@ -96,7 +100,9 @@ def provide(
 
 def _digest(reference: str, digests: tuple[str, ...] | list[str]) -> str:
     """Of the digests that registries know an image by, that of the repository that was asked for."""
-    repository, _ = docker.utils.parse_repository_tag(reference)
+    name, _, _ = reference.partition("@")  # NAME:TAG@DIGEST names a tag, too
+    repository, _ = docker.utils.parse_repository_tag(name)
+    repository = repository.removeprefix("docker.io/").removeprefix("library/")
     own = [digest for digest in digests if digest.partition("@")[0] == repository]
     return (own or [*digests, ""])[0]
 

@@ -59,10 +59,11 @@ def create_server(options: flags.Options) -> Any:
     """
     workers = concurrent.futures.ThreadPoolExecutor(options.grpc_max_threads, thread_name_prefix="grpc")
     server = grpc.server(workers, options=_SERVER_OPTIONS)
+    addresses = []
     if options.port != 0:
         host = f"[{options.host}]" if ":" in options.host else options.host
         _listen(server, f"{host}:{options.port}")
-        log.info(f"Running gRPC ModelServer at {host}:{options.port} ...")
+        addresses.append(f"{host}:{options.port}")
     if options.grpc_socket_path:
         _remove_stale(Path(options.grpc_socket_path))
         mask = os.umask(0o177)  # only this user may connect
@@ -70,7 +71,10 @@ def create_server(options: flags.Options) -> Any:
             _listen(server, f"unix:{options.grpc_socket_path}")
         finally:
             os.umask(mask)
-        log.info(f"Running gRPC ModelServer at UNIX socket {options.grpc_socket_path} ...")
+        addresses.append(f"UNIX socket {options.grpc_socket_path}")
+    # As TensorFlow Serving: not before it listens at all of them.
+    for address in addresses:
+        log.info(f"Running gRPC ModelServer at {address} ...")
     return server
 
 

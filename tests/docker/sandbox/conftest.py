@@ -35,6 +35,11 @@ DOCKERFILE = b"""FROM infraval/model-server:latest
 COPY fakes.py tensorflow_model_server entrypoint.sh /faulty/
 ENV PATH=/faulty:/usr/local/bin:/usr/bin:/bin BEHAVIOUR=serve
 LABEL org.tfx-infraval.server=
+USER root
+RUN mkdir --mode=1777 /declared
+USER 1000:1000
+VOLUME /declared
+HEALTHCHECK --interval=1s CMD true
 ENTRYPOINT ["/faulty/entrypoint.sh"]
 """
 

@@ -12,7 +12,6 @@ WAYS_OUT = [
     "/run/infraval/new-file",
     "/tmp/new-file",  # noqa: S108 - the container's
     "/dev/new-file",
-    "/dev/shm/new-file",  # noqa: S108 - the container's
 ]
 
 
@@ -61,7 +60,10 @@ print(
             "pids": cgroup("pids", "pids.max", "pids.max"),
             "cpu": cgroup("cpu", "cpu.cfs_quota_us", "cpu.max"),
             "cpu_period": cgroup("cpu", "cpu.cfs_period_us", "cpu.max"),
-            "writable": [path for path in WAYS_OUT if may_write(path)],
+            "writable": sorted(
+                path for path in {*WAYS_OUT, *(f"{mount[1]}/new-file" for mount in mounts)} if may_write(path)
+            ),
+            "types": {mount[1]: mount[2] for mount in mounts},
             "options": {mount[1]: mount[3].split(",") for mount in mounts},
             "environment": sorted(
                 entry.decode() for entry in Path("/proc/1/environ").read_bytes().split(b"\0") if entry

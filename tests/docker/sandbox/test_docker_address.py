@@ -98,6 +98,23 @@ def test_a_context_that_is_none_is_an_error(where: str, tmp_path: Path, monkeypa
         url(**options)
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        "[]",
+        '{"auths": {"registry.example": {"auth": ""}}}',
+        '{"auths": {"registry.example": "secret"}}',
+        '{"proxies": 1}',
+    ],
+)
+def test_a_configuration_that_is_none_is_named(content: str, base_url: str, tmp_path: Path) -> None:
+    """It is neither the engine's fault nor a bug; and nothing of it is told, as it may hold passwords."""
+    (tmp_path / "config.json").write_text(content)
+    with pytest.raises(errors.SandboxError, match=r"^Docker's configuration, config\.json in DOCKER_CONFIG") as raised:
+        url(base_url=base_url)
+    assert "secret" not in str(raised.value)
+
+
 def test_an_engine_over_tcp_is_used_and_shares_the_socket_all_the_same(tcp_engine: TcpEngine) -> None:
     """What is shared is found out, not guessed from the address."""
     address, _ = tcp_engine

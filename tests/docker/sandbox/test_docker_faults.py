@@ -290,6 +290,24 @@ def test_an_image_whose_entrypoint_is_missing_is_an_error(
         pass
 
 
+def test_an_image_that_does_not_hand_on_flags_is_an_error(
+    make_sandbox: MakeSandbox,
+    boot: Boot,
+    faulty_image: str,
+    engine: docker.DockerClient,
+    build_image: Callable[..., str],
+) -> None:
+    """Its server runs, and not on the socket: no fault of the model, which would be late for ever."""
+    entrypoint = '["sh", "-c", "tensorflow_model_server --model_base_path=/model/m"]'
+    dockerfile = f"FROM {faulty_image}\nENTRYPOINT {entrypoint}\n"
+    name = build_image(engine, "infraval-test/keeps-flags:1", {"Dockerfile": dockerfile.encode()})
+    with (
+        pytest.raises(errors.SandboxError, match=r"not on the socket .* hands on further flags"),
+        make_sandbox(image=name) as sandbox,
+    ):
+        boot(sandbox)
+
+
 def test_nothing_secret_is_in_an_error(make_sandbox: MakeSandbox) -> None:
     """The values of variables are in no message."""
     with (

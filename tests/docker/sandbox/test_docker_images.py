@@ -114,6 +114,32 @@ def test_an_image_is_pulled_by_its_digest(
     engine.images.remove(digest)
 
 
+def test_the_digest_on_record_is_of_the_repository_that_was_asked_for(
+    check: Check,
+    start_registry: Callable[..., str],
+    publish: Callable[..., str],
+    engine: docker.DockerClient,
+    base_url: str,
+) -> None:
+    """One image, which the engine knows from two repositories; a reference may hold tag and digest."""
+    name = publish(start_registry())
+    check(name)
+    [digest] = engine.images.get(name).attrs["RepoDigests"]
+    other = name.replace("/model-server:", "/a-copy:")
+    engine.images.get(name).tag(other)
+    try:
+        for event in engine.api.push(other, stream=True, decode=True):
+            assert "error" not in event, event
+        assert len(engine.images.get(name).attrs["RepoDigests"]) == 2
+        with docker_engine.connect(spec.DockerSpec(base_url=base_url)) as connected:
+            for reference in (name, digest, f"{name}@{digest.partition('@')[2]}"):
+                found = docker_images.find(connected, reference)
+                assert found is not None
+                assert found.digest == digest
+    finally:
+        engine.images.remove(other)
+
+
 def test_never_pulls_never(check: Check, start_registry: Callable[..., str], publish: Callable[..., str]) -> None:
     """Although the registry has it."""
     name = publish(start_registry())

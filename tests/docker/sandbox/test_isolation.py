@@ -70,7 +70,10 @@ def test_inside_there_is_nothing_to_take(container_of: ContainerOf, inside: Insp
     assert seen["uid"] == ["65534"] * 4
     assert seen["gid"] == ["65534"] * 4
     assert seen["core_limit"] == ["0", "0"]
-    assert seen["writable"] == ["/run/infraval/new-file", f"{TEMP}/new-file", f"{SHARED_MEMORY}/new-file"]
+    # The image's VOLUME, which it lets anyone write, is in memory like the others.
+    scratch = ("/declared", "/dev/mqueue", SHARED_MEMORY, "/run/infraval", TEMP)
+    assert seen["writable"] == [f"{path}/new-file" for path in scratch]
+    assert seen["types"]["/declared"] == seen["types"][SHARED_MEMORY] == seen["types"][TEMP] == "tmpfs"
     assert "ro" in seen["options"]["/"]
     assert {"rw", "nosuid", "nodev"} <= {*seen["options"][TEMP]}
     assert "noexec" not in seen["options"][TEMP]
@@ -109,6 +112,8 @@ def test_outside_it_is_reached_by_its_socket_only(
     assert not host["Privileged"]
     assert not host["Devices"]
     assert host["LogConfig"]["Config"]["max-size"]
+    assert "HEALTHCHECK" in str(container.image.history())
+    assert "Health" not in container.attrs["State"]
     writable = [mount["Destination"] for mount in container.attrs["Mounts"] if mount["RW"]]
     assert writable == ["/run/infraval"]
 

@@ -101,6 +101,7 @@ def test_an_engine_that_does_not_see_the_model_gets_a_copy(
     assert leftovers(second_engine) == []
 
 
+@pytest.mark.usefixtures("readable")
 def test_a_mount_cannot_be_forced_on_an_engine_that_does_not_see_the_model(
     make_sandbox: MakeSandbox,
     second_engine: docker.DockerClient,
@@ -116,6 +117,15 @@ def test_a_mount_cannot_be_forced_on_an_engine_that_does_not_see_the_model(
     ):
         pass
     assert leftovers(second_engine) == []
+
+
+def test_a_mount_cannot_be_forced_on_a_user_who_may_not_read_the_model(make_sandbox: MakeSandbox) -> None:
+    """The server would refuse the model, and the model would be blamed."""
+    with (
+        pytest.raises(errors.OptionError, match=r"container's user 1234:2345 may not read every file of the model"),
+        make_sandbox(user="1234:2345", model_transfer=spec.ModelTransfer.MOUNT),
+    ):
+        pass
 
 
 def test_a_port_that_is_taken_leads_to_another(
@@ -197,7 +207,7 @@ def test_a_user_without_rights_cannot_share_a_socket_with_another(
         client.communicate(timeout=20)
 
 
-@pytest.mark.usefixtures("readable")
+@pytest.mark.usefixtures("readable", "nothing_left")
 def test_an_engine_with_selinux_gets_mounts_that_it_may_relabel(
     base_url: str, faulty_image: str, private_directory: Path, engine: docker.DockerClient, readable: Path
 ) -> None:
@@ -216,7 +226,7 @@ def test_an_engine_with_selinux_gets_mounts_that_it_may_relabel(
         try:
             assert container.attrs["HostConfig"]["Binds"] == [f"{readable}:/model/m/1/file:ro,z"]
         finally:
-            container.remove()
+            container.remove(v=True)
 
 
 def listening_addresses(port: int) -> set[str]:
