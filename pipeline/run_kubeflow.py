@@ -97,7 +97,7 @@ def _parse() -> argparse.Namespace:
         "--conditional-push", action="store_true", help="start Pusher only if both blessings are given: a Cond"
     )
     run = parser.add_argument_group("to run it on open-source KFP")
-    run.add_argument("--host", metavar="URL", help="KFP's UI or API")
+    run.add_argument("--host", type=_host, metavar="URL", help="KFP's UI or API")
     run.add_argument("--experiment", default=config.NAME, metavar="NAME", help="default: %(default)s")
     run.add_argument("--run-name", metavar="NAME", help=f"default: {config.NAME} and the time")
     run.add_argument("--namespace", metavar="NAME", help="the user's, where KFP has several users")
@@ -129,6 +129,15 @@ def _uri(text: str) -> str:
         raise argparse.ArgumentTypeError(
             f"{text!r} is neither a URI such as gs://BUCKET/digits nor an absolute path: each task looks for it from a "
             "container of its own"
+        )
+    return text
+
+
+def _host(text: str) -> str:
+    if "@" in urllib.parse.urlsplit(text).netloc:
+        # Not quoted: it holds a secret, which every user of this machine can read in the list of processes.
+        raise argparse.ArgumentTypeError(
+            "a URL here may not hold credentials; kubeflow/README.md says where they belong"
         )
     return text
 

@@ -51,6 +51,7 @@ def main(behaviour: str, boots: Path, flags: list[str]) -> int:
         file.write(b".")
     options = dict(flag.removeprefix("--").partition("=")[::2] for flag in flags)
     warmup = Path(options["model_base_path"]) / "1" / "assets.extra" / "tf_serving_warmup_requests"
+    print("Adding/updating models.", file=sys.stderr, flush=True)
     if behaviour == "abort-at-load" or (behaviour == "abort-once" and boots.stat().st_size == 1):
         os.abort()
     if behaviour == "kill-at-load":
@@ -95,6 +96,7 @@ def serve(behaviour: str, address: str) -> None:
     class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
         def Predict(self, request: object, context: object) -> object:  # noqa: ARG002, N802 - gRPC's name
             if behaviour == "abort-in-request":
+                print(request, file=sys.stderr, flush=True)
                 os.abort()
             if behaviour == "hang-in-request" or (behaviour == "abort-after-one" and answered):
                 hang()

@@ -34,6 +34,7 @@ class Boot:
       outcomes: of the requests.
       death: how the server ended while it answered; None if it did not.
       latencies: by cell, if they were asked for.
+      server_log: the last lines of the server's log, redacted, if it crashed or was not ready in time; else empty.
     """
 
     server: base.ServerIdentity
@@ -43,6 +44,7 @@ class Boot:
     outcomes: tuple[verdict.Outcome, ...] = ()
     death: str | None = None
     latencies: tuple[verdict.Latency, ...] = ()
+    server_log: str = ""
 
     @property
     def definite(self) -> bool:
@@ -145,9 +147,9 @@ class Booter:
             try:
                 ended = base.wait_until(lambda: self._available(connection), sandbox, started + limit_s)
             except TimeoutError:
-                return Boot(server, failure=load.Late(limit_s, tries))
+                return Boot(server, failure=load.Late(limit_s, tries), server_log=self._redactor.log(sandbox.log()))
             if ended is not None:
-                return Boot(server, failure=self._load_failure(sandbox, ended, tries))
+                return self._failed_load(sandbox, ended, tries)
             load_time_s = time.monotonic() - started
             replayed = serving_log.warmup_records_read(sandbox.log())
             self._progress(f"AVAILABLE after {load_time_s:.1f} s, warmup records replayed: {replayed or 0}")
@@ -160,10 +162,19 @@ class Booter:
             )
             self._check_aborted()
             ended = _end_of(sandbox, outcomes)
+            if server.embedded and serving_log.embedded_server_bug(sandbox.log()):
+                raise errors.SandboxError(
+                    f"The {server.name} failed at a request, which is a bug of infraval's: please report it. "
+                    f"{self._last_words(sandbox.log())}"
+                )
             if ended is not None:
                 _check_ops(sandbox.log(), server)
-            death = None if ended is None else self._death(ended, server)
-            return Boot(server, None, load_time_s, replayed, outcomes, death, latencies)
+            boot = Boot(server, None, load_time_s, replayed, outcomes, latencies=latencies)
+            if ended is None:
+                return boot
+            return dataclasses.replace(
+                boot, death=self._death(sandbox, ended), server_log=self._redactor.log(sandbox.log())
+            )
 
     def _available(self, connection: client.Client) -> bool:
         self._check_aborted()
@@ -173,22 +184,28 @@ class Booter:
         if self._aborted.is_set():
             raise errors.AbortedError("Another image could not judge, so this one was stopped.")
 
-    def _load_failure(self, sandbox: base.Sandbox, ended: base.ServerExit, tries: int) -> load.Refused | load.Crashed:
+    def _failed_load(self, sandbox: base.Sandbox, ended: base.ServerExit, tries: int) -> Boot:
         """What a server that ended while loading says about the model; raises if it says nothing about it."""
         log, server = sandbox.log(), sandbox.identity
         _check_ops(log, server)
         refusal = serving_log.refusal(log)
         if refusal is not None:
-            return load.Refused(refusal.code, self._redactor.message(refusal.message))
+            return Boot(server, failure=load.Refused(refusal.code, self._redactor.message(refusal.message)))
         if ended.signal is not None or ended.out_of_memory:
-            return load.Crashed(self._death(ended, server), tries)
+            crashed = load.Crashed(self._death(sandbox, ended), tries)
+            return Boot(server, failure=crashed, server_log=self._redactor.log(log))
         raise errors.ServerStartError(
             f"{server.name} ended with exit code {ended.code} before it loaded the model, for a reason of its own. "
-            f"Its last words:\n{self._redactor.log(log)}"
+            f"{self._last_words(log)}"
         )
 
-    def _death(self, ended: base.ServerExit, server: base.ServerIdentity) -> str:
+    def _last_words(self, log: str) -> str:
+        words = self._redactor.log(log)
+        return f"Its last words:\n{words}" if words else "It wrote nothing."
+
+    def _death(self, sandbox: base.Sandbox, ended: base.ServerExit) -> str:
         """What the server died of; raises if that is not the model's doing."""
+        server = sandbox.identity
         limit = self._serving.docker.memory_bytes
         if ended.out_of_memory and limit:
             # Asked for, so production has no more either.
@@ -196,14 +213,15 @@ class Booter:
         if ended.out_of_memory:
             raise errors.ServerLostError(
                 f"{server.name} was killed for using up the memory of the engine's machine. Free some, or validate on "
-                "a larger one; --memory (DockerSpec.memory_bytes) makes a limit part of what is judged."
+                "a larger one; --memory (DockerSpec.memory_bytes) makes a limit part of what is judged. "
+                f"{self._last_words(sandbox.log())}"
             )
         if ended.signal is None:
             return f"exit code {ended.code}"
         if ended.signal == signal.SIGKILL:
             raise errors.ServerLostError(
                 f"{server.name} was killed from outside (SIGKILL); most often the machine ran out of memory. Free "
-                "some, or validate on a larger machine."
+                f"some, or validate on a larger machine. {self._last_words(sandbox.log())}"
             )
         return signal.Signals(ended.signal).name
 

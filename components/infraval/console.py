@@ -65,6 +65,10 @@ def _show_server(console: rich.console.Console, found: dict[str, Any], records: 
         _show_verdict(console, found["verdict"])
     for reason in found["reasons"]:
         console.print(f"  {reason['gate']}: {reason['message']}", markup=False)
+    if found["server_log"]:
+        console.print("  The server's last words:")
+        for line in found["server_log"].splitlines():
+            console.print(f"    {line}", markup=False)
     console.print(f"server  {server['name']} ({server['version']}), {server['platform']} sandbox", markup=False)
     if server["image"]:
         console.print(f"image   {server['image']} ({server['image_digest'] or server['image_id']})", markup=False)

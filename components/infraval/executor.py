@@ -89,6 +89,8 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             by = f" by {each.server.image}" if judged.others else ""
             for reason in each.reasons:
                 _log.error("Not blessed%s (%s): %s", by, reason.gate.value, reason.message)
+            if each.server_log:
+                _log.error("The server's last words%s:\n%s", by, each.server_log)
 
     def _configures_beam(self) -> bool:
         """Whether the pipeline says on what runner; TFX's default would be the DirectRunner, see ADR 13."""

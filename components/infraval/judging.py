@@ -72,6 +72,7 @@ def judge(
         outcomes=booted.outcomes,
         digest=staged.digest,
         cold=_compare(cold, booted),
+        server_log=booted.server_log,
     )
 
 

@@ -149,6 +149,7 @@ class Verdict:
       outcomes: one for each request sent, in the order of the requests.
       digest: SHA-256 of the staged model directory, as hex.
       cold: the comparison with a cold boot; None if none was asked for, or the model did not serve.
+      server_log: the last lines of the server's log, redacted, if it crashed or was not ready in time; else empty.
       others: the verdicts of the other images, in the order asked for. Those that failed the model come first, so
         this verdict itself is one of them if there is any.
     """
@@ -162,6 +163,7 @@ class Verdict:
     outcomes: tuple[Outcome, ...]
     digest: str
     cold: Cold | None = None
+    server_log: str = ""
     others: tuple[Verdict, ...] = ()
 
     @property

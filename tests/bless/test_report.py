@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from infraval import spec, verdict
+from infraval import console, spec, verdict
 from infraval.bless import report
 
 
@@ -32,6 +32,7 @@ def judged() -> verdict.Verdict:
             cold=(verdict.Latency(spec.Cell("predict", spec.Method.PREDICT, 10), 0.3, 0.002),),
             warm=(verdict.Latency(spec.Cell("predict", spec.Method.PREDICT, 10), 0.0015, 0.001),),
         ),
+        server_log="I Adding/updating models.",
     )
 
 
@@ -56,6 +57,7 @@ def test_the_documented_keys(judged: verdict.Verdict, tmp_path: Path) -> None:
             "model_digest": f"sha256:{'ab' * 32}",
             "tries": 3,
             "load_time_s": 1.5,
+            "server_log": "I Adding/updating models.",
             "warmup": {"records": 4, "records_replayed": 5, "records_from_model": 6, "records_dropped": 7},
             "cold": {
                 "load_time_s": 1.25,
@@ -96,6 +98,16 @@ def test_the_documented_keys(judged: verdict.Verdict, tmp_path: Path) -> None:
             "others": [],
         }
     )
+
+
+def test_people_are_shown_the_servers_last_words(judged: verdict.Verdict, capsys: pytest.CaptureFixture[str]) -> None:
+    """Why a server crashed is most often in its log; one that did not has none to show."""
+    console.show_report(report.to_dict(judged))
+    console.show_report(report.to_dict(dataclasses.replace(judged, server_log="")))
+
+    shown = capsys.readouterr().out
+    assert shown.count("last words") == 1
+    assert "    I Adding/updating models." in shown
 
 
 def test_what_was_not_measured_is_null(judged: verdict.Verdict) -> None:

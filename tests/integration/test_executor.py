@@ -162,7 +162,7 @@ def test_a_failing_model_is_not_blessed_and_the_artifact_says_why(
             errors.OptionError,
             "the platform is process; drop the one or the other",
         ),
-        ({"docker_spec": '{"pull": "sometimes"}'}, errors.OptionError, "pull has to be one of never, missing, always"),
+        ({"docker_spec": '{"pull": "sometimes"}'}, errors.OptionError, "pull has to be one of never, if-missing"),
         (
             {
                 "serving_spec": infra_validator_pb2.ServingSpec(kubernetes=infra_validator_pb2.KubernetesConfig()),

@@ -147,6 +147,7 @@ def test_a_server_that_dies_while_loading_is_tried_again_and_then_a_verdict(
     assert judged.tries == 2
     assert judged.reasons[0].gate is verdict.Gate.LOAD
     assert "SIGABRT" in judged.reasons[0].message
+    assert judged.server_log.endswith("Adding/updating models.")
 
 
 def test_a_server_that_dies_once_is_forgiven(
@@ -165,7 +166,7 @@ def test_a_server_that_is_killed_is_no_verdict(
     """Out of memory is the machine's, not the model's: could not judge, and the output holds nothing."""
     output = tmp_path / "results"
 
-    with pytest.raises(errors.ServerLostError, match="SIGKILL"):
+    with pytest.raises(errors.ServerLostError, match=r"SIGKILL(?s:.*)last words:\nAdding/updating models\."):
         _validate(upper_model, secret_examples, output, serving=misbehaving_server("kill-at-load"), validation=TWICE)
 
     assert not output.exists()
@@ -181,18 +182,22 @@ def test_a_server_that_never_gets_ready_is_a_verdict(
 
     assert judged.reasons[0].gate is verdict.Gate.LOAD
     assert "not AVAILABLE within 1 s" in judged.reasons[0].message
+    assert judged.server_log.endswith("Adding/updating models.")
 
 
 def test_a_server_that_dies_of_a_request_is_a_verdict(
-    misbehaving_server: ServerFor, upper_model: Path, secret_examples: Path
+    misbehaving_server: ServerFor, upper_model: Path, secret_examples: Path, secret: str
 ) -> None:
-    """A request that takes the server down on every try is the model's."""
+    """A request that takes the server down on every try is the model's; of its last words, the request is no part."""
     judged = _validate(upper_model, secret_examples, serving=misbehaving_server("abort-in-request"), validation=TWICE)
 
     assert judged.tries == 2
     assert judged.reasons == (
         verdict.Reason(verdict.Gate.RESPONSES, "The server died of SIGABRT with 0 of 1 requests answered."),
     )
+    assert "Running gRPC ModelServer at" in judged.server_log
+    assert "lines withheld" in judged.server_log
+    assert secret not in judged.server_log
 
 
 def test_a_request_that_hangs_is_a_verdict_at_its_deadline(
@@ -228,6 +233,25 @@ def test_a_server_that_fails_for_a_reason_of_its_own_is_no_verdict(
     """Not tried again: a flag that the server does not take stays so."""
     with pytest.raises(errors.ServerStartError, match="exit code 255"):
         _validate(upper_model, secret_examples, serving=misbehaving_server("bad-flag"), validation=TWICE)
+
+
+def test_a_bug_of_the_embedded_server_is_no_verdict(
+    upper_model: Path, secret_examples: Path, secret: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What only the stand-in fails at says nothing of the model; the error says where it was, without the request."""
+    (tmp_path / "broken_ops.py").write_text(
+        "from infraval.server import requests\n"
+        "def fail(servable, request):\n"
+        "    raise KeyError(request.inputs['examples'].string_val[0])\n"
+        "requests.predict = fail\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    serving = spec.ServingSpec(process=spec.ProcessSpec(server="embedded", import_ops=("broken_ops",)))
+
+    with pytest.raises(errors.SandboxError, match=r"bug of infraval(?s:.*)broken_ops.py.*in fail") as caught:
+        _validate(upper_model, secret_examples, serving=serving, make_warmup=False)
+
+    assert secret not in str(caught.value)
 
 
 def test_the_report_on_disk_is_the_verdict(upper_model: Path, secret_examples: Path, tmp_path: Path) -> None:

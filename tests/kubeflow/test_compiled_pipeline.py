@@ -210,6 +210,7 @@ def test_a_name_that_kfp_does_not_read_is_refused(run_kubeflow: Any, tmp_path: P
         (("--data", "bucket/data"), "argument --data: 'bucket/data' is neither a URI"),
         (("--host", "http://localhost", "--poll", "0"), "0 is no number of seconds to wait"),
         (("--host", "http://localhost", "--poll", "nan"), "nan is no number of seconds to wait"),
+        (("--host", "https://me:word@kfp"), "argument --host: a URL here may not hold credentials"),
         (("--parameter", "request_spec={}"), "are for a run: give its --host too"),
         (("--run-name", "first"), "are for a run: give its --host too"),
     ],
@@ -222,6 +223,7 @@ def test_options_that_no_run_can_come_of_are_refused(
 
     assert finished.returncode == 2
     assert said in finished.stderr.splitlines()[-1]
+    assert "word" not in finished.stderr
     assert not (tmp_path / "digits.yaml").exists()
 
 

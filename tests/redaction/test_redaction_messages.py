@@ -69,6 +69,14 @@ def test_several_failures_in_one() -> None:
     assert redactor.message(shown) == shown
 
 
+def test_a_line_of_several_is_not_taken_for_the_end_of_a_name() -> None:
+    """Several lines stay one message although the last could end another; redacting twice changes nothing."""
+    text = "1 root error(s) found.\n; No such file or directory"
+    redactor = Redactor()
+    assert redactor.message(text) == text
+    assert redactor.message(redactor.message(f"{text}\n\t [[{{{{node x}}}}]]0")) == text
+
+
 def test_out_of_memory() -> None:
     """The allocator's hint below the node does not hide the message."""
     text = (

@@ -12,10 +12,11 @@ from infraval.redaction import MAX_MESSAGE_LENGTH, REDACTED, WITHHELD, Redactor
 from infraval.redaction.serving_messages import LOG_LINES
 from infraval.redaction.serving_messages import MESSAGES as SERVING_MESSAGES
 from infraval.redaction.tensorflow_messages import MESSAGES as TENSORFLOW_MESSAGES
+from infraval.redaction.vocabulary import BASE
 
 TEMPLATES = (*SERVING_MESSAGES, *TENSORFLOW_MESSAGES, *LOG_LINES)
 SLOT = re.compile(r"\$[a-z]+")
-OWN_TEXT = "\n".join((*TEMPLATES, WITHHELD, REDACTED, "<123 lines withheld>"))
+OWN_TEXT = "\n".join((*TEMPLATES, WITHHELD, REDACTED, "<123 lines withheld>", BASE))
 RUN_LENGTH = 4
 
 # A slot that is safe by type shows what is of that type, so a payload is only a payload where it is something else.

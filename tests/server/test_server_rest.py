@@ -342,7 +342,7 @@ response = connection.getresponse()
 print(response.status, response.read().decode())
 """
     ended = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=True)
-    assert ended.stdout == '500 {\n    "error": "KeyError in the REST API"\n}\n'
-    assert "KeyError in the REST API:" in ended.stderr
+    assert ended.stdout == '500 {\n    "error": "A bug of the embedded server: KeyError"\n}\n'
+    assert "E A bug of the embedded server: KeyError\n" in ended.stderr
     assert "in respond" in ended.stderr
     assert "secret" not in ended.stderr

@@ -197,7 +197,7 @@ def test_request_options_name_the_field_that_is_wrong(fields: dict[str, Any]) ->
         {"host_ip_address": "localhost"},
         {"host_ip_address": "0.0.0.0"},  # noqa: S104 - refused
         {"host_ip_address": 1},
-        {"pull": "if-missing"},
+        {"pull": "missing"},
         {"pull_timeout_s": "9"},
         {"model_transfer": "bind"},
         {"user": "root"},

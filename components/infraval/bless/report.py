@@ -63,6 +63,7 @@ def _of_server(judged: verdict.Verdict) -> dict[str, Any]:
         },
         "tries": judged.tries,
         "load_time_s": judged.load_time_s,
+        "server_log": judged.server_log,
         "cold": None if judged.cold is None else _cold(judged.cold),
         "requests": [
             {

@@ -22,6 +22,7 @@ _MAX_NESTING = 6  # a start-up failure quotes a load failure, which quotes a war
 
 _SLOT = re.compile(r"\$([a-z]+)")
 _INDEX_LENGTH = 4
+_MULTI_LINE = frozenset({"message", "messages", "value"})
 
 _STATUS = re.compile(rf"(?:{'|'.join(spelling for code in STATUS_CODES for spelling in code)}): ")
 
@@ -78,7 +79,10 @@ class _Template:
             start = end + len(literal)
         if start > len(text) - len(tail):
             return None
-        return [*captures, text[start : len(text) - len(tail)]]
+        captures.append(text[start : len(text) - len(tail)])
+        # Else a template that begins with a slot would take the lines before its own for a part of itself.
+        takes_lines_before = not head and "\n" in captures[0] and self.slots[0] not in _MULTI_LINE
+        return None if takes_lines_before else captures
 
 
 class _Table:

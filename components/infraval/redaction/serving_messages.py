@@ -135,6 +135,7 @@ LOG_LINES = (
     "Profiler service is enabled",
     "Running gRPC ModelServer at $value",
     "Exporting HTTP/REST API at:$value",
+    "A bug of the embedded server: $value",
     "[warn] getaddrinfo: address family for nodename not supported",
     "unknown argument: $value",
     "usage: tensorflow_model_server",

@@ -8,7 +8,6 @@ import contextlib
 import logging
 import socket
 import threading
-import traceback
 import zlib
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
@@ -16,7 +15,7 @@ from typing import cast
 
 from tornado import httpserver, httputil, iostream, netutil
 
-from infraval.server import flags, log, rest, status
+from infraval.server import flags, log, rest, service
 
 Respond = Callable[[str, str, bytes], rest.Answer]
 """Answers a request: its method, its target and its body."""
@@ -120,7 +119,7 @@ class _Request(httputil.HTTPMessageDelegate):
         answered = asyncio.get_running_loop().run_in_executor(self._connections.workers, self._answer)
         await asyncio.wait([answered])
         error = answered.exception()
-        answer = answered.result() if error is None else _internal_error(error)
+        answer = answered.result() if error is None else rest.failure(service.bug(error))
         content = answer.text.encode(errors="surrogateescape")
         headers = httputil.HTTPHeaders({"Content-Type": answer.content_type, "Content-Length": str(len(content))})
         phrase = {499: "Client Closed Request"}.get(answer.http_status) or HTTPStatus(answer.http_status).phrase
@@ -150,10 +149,3 @@ def _decompressed(body: bytes) -> bytes:
     except zlib.error:
         return b""
     return content if decompressor.eof else b""
-
-
-def _internal_error(error: BaseException) -> rest.Answer:
-    """The answer for what is a bug of this server; the log says where, but nothing of the request."""
-    frames = "".join(traceback.format_tb(error.__traceback__))
-    log.error(f"{type(error).__name__} in the REST API:\n{frames}")
-    return rest.failure(status.StatusError(status.Code.INTERNAL, f"{type(error).__name__} in the REST API"))

@@ -5,6 +5,7 @@ Source: model_servers/prediction_service_impl.cc, get_model_status_impl.cc and o
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -19,7 +20,7 @@ from tensorflow_serving.apis import (
     regression_pb2,
 )
 
-from infraval.server import requests, status
+from infraval.server import log, requests, status
 
 OnUnregisteredOp = Callable[[str], None]
 """Called with the name of an op that a request needs and this TensorFlow lacks."""
@@ -76,12 +77,23 @@ def _rpc(
         try:
             return handler(servable, request)
         except status.StatusError as error:
-            if error.unregistered_op:
-                on_unregistered_op(error.unregistered_op)
-            # Bytes, for the message may quote input that is not UTF-8.
-            return context.abort(_GRPC_CODES[error.code], _details(error))
+            failure = error
+        except Exception as error:  # noqa: BLE001 - gRPC would say UNKNOWN, as of a failure of the model's
+            failure = bug(error)
+        if failure.unregistered_op:
+            on_unregistered_op(failure.unregistered_op)
+        # Bytes, for the message may quote input that is not UTF-8.
+        return context.abort(_GRPC_CODES[failure.code], _details(failure))
 
     return answer
+
+
+def bug(error: BaseException) -> status.StatusError:
+    """The answer to what nobody foresaw; the log says where it was, and neither holds anything of the request."""
+    what = f"A bug of the embedded server: {type(error).__name__}"
+    log.error(what)
+    log.plain("".join(traceback.format_tb(error.__traceback__)).rstrip())
+    return status.StatusError(status.Code.INTERNAL, what)
 
 
 def _details(error: status.StatusError) -> bytes:

@@ -25,7 +25,7 @@ class PullPolicy(str, enum.Enum):
     """When to pull an image, as `docker run --pull` names it."""
 
     NEVER = "never"
-    IF_MISSING = "missing"
+    IF_MISSING = "if-missing"
     ALWAYS = "always"
 
 

@@ -102,11 +102,12 @@ def test_a_server_that_outgrows_a_limit_that_was_given_is_a_verdict(validate: Va
 
     assert [reason.gate for reason in judged.reasons] == [verdict.Gate.LOAD]
     assert "memory limit of 300000000 bytes" in judged.reasons[0].message
+    assert judged.server_log.endswith("Adding/updating models.")
 
 
 def test_a_server_that_is_killed_from_outside_is_no_verdict(validate: Validate) -> None:
     """A SIGKILL that no memory limit explains is not the model's."""
-    with pytest.raises(errors.ServerLostError, match="SIGKILL"):
+    with pytest.raises(errors.ServerLostError, match=r"SIGKILL(?s:.*)last words:\n(?s:.*)Adding/updating models\."):
         validate("kill-at-load")
 
 
@@ -116,6 +117,7 @@ def test_a_server_that_hangs_at_load_is_a_verdict(validate: Validate) -> None:
 
     assert [reason.gate for reason in judged.reasons] == [verdict.Gate.LOAD]
     assert "not AVAILABLE within 2 s" in judged.reasons[0].message
+    assert judged.server_log.endswith("Adding/updating models.")
 
 
 def test_a_server_that_hangs_in_a_request_is_a_verdict(validate: Validate) -> None:
@@ -134,6 +136,7 @@ def test_a_server_that_dies_after_a_request_is_a_verdict(validate: Validate) -> 
     assert judged.reasons == (
         verdict.Reason(verdict.Gate.RESPONSES, "The server died of SIGABRT with 1 of 3 requests answered."),
     )
+    assert "Running gRPC ModelServer at" in judged.server_log
 
 
 def test_a_death_between_requests_is_noticed_without_any(
