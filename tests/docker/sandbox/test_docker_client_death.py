@@ -68,6 +68,7 @@ def test_a_signal_at_any_moment_leaves_nothing(
     command = [sys.executable, str(Path(__file__).with_name("sandbox_loop.py"))]
     command += [str(models), faulty_image, docker_spec.to_json()]
     environment = {**os.environ, "TMPDIR": str(private_directory)}
+    (models / "1" / "saved_model.pb").chmod(0o644)  # a mount that the container's user cannot read is refused
     before = list(private_directory.iterdir())
     for number in range(10):
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as client:
