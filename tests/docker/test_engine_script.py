@@ -189,6 +189,27 @@ def test_nothing_is_left_of_a_start_that_fails(folder: Path) -> None:
     assert traces(url, folder) == NO_TRACES
 
 
+def test_no_engine_is_left_of_tests_that_a_signal_ends(folder: Path) -> None:
+    """run.sh, of a checkout of its own: it ends its engine, and the second one, which the tests have started."""
+    scripts = folder / "tests" / "docker"
+    scripts.mkdir(parents=True)
+    for name in ("run.sh", "engine.sh"):
+        shutil.copy(HERE / name, scripts)
+    (scripts / "images.sh").write_text("#!/bin/sh\n")
+    (scripts / "images.sh").chmod(0o755)
+    second = folder / "build" / "second-engine"
+    tests = ["sh", "-c", '"$0" start "$1" && kill -TERM $PPID', scripts / "engine.sh", second]
+
+    ended = subprocess.run([scripts / "run.sh", *tests], capture_output=True, text=True, check=False)
+
+    assert ended.returncode == 143, ended.stderr
+    for directory in (folder / "build" / "engine", second):
+        url = subprocess.run(
+            [scripts / "engine.sh", "url", directory], check=True, capture_output=True, text=True
+        ).stdout.strip()
+        assert traces(url, folder) == NO_TRACES
+
+
 def test_a_killed_engine_starts_again(script: Script) -> None:
     """What SIGKILL left, pid files with it, does not keep the next engine from starting."""
     url = script("start")
