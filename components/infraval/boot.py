@@ -162,19 +162,17 @@ class Booter:
             )
             self._check_aborted()
             ended = _end_of(sandbox, outcomes)
-            if server.embedded and serving_log.embedded_server_bug(sandbox.log()):
+            log = sandbox.log()
+            if server.embedded and serving_log.embedded_server_bug(log):
                 raise errors.SandboxError(
                     f"The {server.name} failed at a request, which is a bug of infraval's: please report it. "
-                    f"{self._last_words(sandbox.log())}"
+                    f"{self._last_words(log)}"
                 )
-            if ended is not None:
-                _check_ops(sandbox.log(), server)
-            boot = Boot(server, None, load_time_s, replayed, outcomes, latencies=latencies)
             if ended is None:
-                return boot
-            return dataclasses.replace(
-                boot, death=self._death(sandbox, ended), server_log=self._redactor.log(sandbox.log())
-            )
+                return Boot(server, None, load_time_s, replayed, outcomes, latencies=latencies)
+            _check_ops(log, server)
+            death = self._death(ended, server, log)
+            return Boot(server, None, load_time_s, replayed, outcomes, death, latencies, self._redactor.log(log))
 
     def _available(self, connection: client.Client) -> bool:
         self._check_aborted()
@@ -192,7 +190,7 @@ class Booter:
         if refusal is not None:
             return Boot(server, failure=load.Refused(refusal.code, self._redactor.message(refusal.message)))
         if ended.signal is not None or ended.out_of_memory:
-            crashed = load.Crashed(self._death(sandbox, ended), tries)
+            crashed = load.Crashed(self._death(ended, server, log), tries)
             return Boot(server, failure=crashed, server_log=self._redactor.log(log))
         raise errors.ServerStartError(
             f"{server.name} ended with exit code {ended.code} before it loaded the model, for a reason of its own. "
@@ -203,9 +201,8 @@ class Booter:
         words = self._redactor.log(log)
         return f"Its last words:\n{words}" if words else "It wrote nothing."
 
-    def _death(self, sandbox: base.Sandbox, ended: base.ServerExit) -> str:
+    def _death(self, ended: base.ServerExit, server: base.ServerIdentity, log: str) -> str:
         """What the server died of; raises if that is not the model's doing."""
-        server = sandbox.identity
         limit = self._serving.docker.memory_bytes
         if ended.out_of_memory and limit:
             # Asked for, so production has no more either.
@@ -214,14 +211,14 @@ class Booter:
             raise errors.ServerLostError(
                 f"{server.name} was killed for using up the memory of the engine's machine. Free some, or validate on "
                 "a larger one; --memory (DockerSpec.memory_bytes) makes a limit part of what is judged. "
-                f"{self._last_words(sandbox.log())}"
+                f"{self._last_words(log)}"
             )
         if ended.signal is None:
             return f"exit code {ended.code}"
         if ended.signal == signal.SIGKILL:
             raise errors.ServerLostError(
                 f"{server.name} was killed from outside (SIGKILL); most often the machine ran out of memory. Free "
-                f"some, or validate on a larger machine. {self._last_words(sandbox.log())}"
+                f"some, or validate on a larger machine. {self._last_words(log)}"
             )
         return signal.Signals(ended.signal).name
 

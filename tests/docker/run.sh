@@ -4,8 +4,8 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 # First, for a start may fail or be interrupted half-way. The second engine is the tests' own, who cannot end it when a
-# signal ends them.
-trap 'tests/docker/engine.sh stop build/second-engine; tests/docker/engine.sh stop' EXIT
+# signal ends them; whatever comes of that, the other one is ended too.
+trap 'tests/docker/engine.sh stop build/second-engine || true; tests/docker/engine.sh stop' EXIT
 trap 'exit 129' HUP
 trap 'exit 130' INT
 trap 'exit 143' TERM
