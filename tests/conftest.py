@@ -22,6 +22,9 @@ RunDemo = Callable[..., subprocess.CompletedProcess[str]]
 
 PIPELINE = Path(__file__).parents[1] / "pipeline"
 
+# Set on some machines, it hides what becomes of output that is buffered.
+os.environ.pop("PYTHONUNBUFFERED", None)
+
 hypothesis.settings.register_profile("infraval", deadline=None)  # a busy machine is no failure of a law
 hypothesis.settings.load_profile("infraval")
 

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import statistics
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -13,6 +14,8 @@ import rich.box
 import rich.console
 import rich.markup
 import rich.table
+
+from infraval import streams
 
 _WIDE = 120
 
@@ -30,8 +33,7 @@ def progress() -> Iterator[Callable[[str], None]]:
     if not console.is_terminal:
 
         def tell(text: str) -> None:
-            # That nobody reads it is no reason to end.
-            with contextlib.suppress(OSError):
+            with streams.optional(sys.stderr):
                 console.print(f"infraval: {text}", markup=False)
 
         yield tell

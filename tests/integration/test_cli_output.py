@@ -73,6 +73,23 @@ def test_progress_that_nobody_reads_is_no_reason_to_end(kind: str, unwritable: C
     assert (finished.returncode, finished.stdout) == (0, "{}\n")
 
 
+@pytest.mark.parametrize("kind", ["disk", "pipe"])
+@pytest.mark.parametrize(
+    "arguments",
+    [["validate"], ["inspect", "--no-such-option"], ["no-such-command"], ["validate", "--model", "/nowhere"]],
+)
+def test_a_complaint_that_nobody_reads_keeps_its_exit_code(
+    arguments: list[str], kind: str, infraval_command: Path, unwritable: Callable[[str], int]
+) -> None:
+    """1 would be a verdict, and 120 is what Python exits with if it cannot flush standard error."""
+    descriptor = unwritable(kind)
+    finished = subprocess.run(
+        [infraval_command, *arguments], stdout=subprocess.PIPE, stderr=descriptor, text=True, check=False
+    )
+    os.close(descriptor)
+    assert (finished.returncode, finished.stdout) == (2, "")
+
+
 def test_an_error_that_cannot_be_written_as_json_is_exit_code_2(
     infraval_command: Path, unwritable: Callable[[str], int]
 ) -> None:

@@ -8,18 +8,32 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 
 import click
 
 import infraval
+from infraval import streams
 from infraval.cli import guard, validate
 
 
 def main() -> None:
     """Entry point of the console script."""
-    commands(prog_name="infraval")
+    try:
+        code = commands.main(prog_name="infraval", standalone_mode=False)
+    except click.ClickException as error:
+        # Not left to click, which exits with 1, a verdict, if nobody reads what it says.
+        with streams.optional(sys.stderr):
+            error.show()
+        code = error.exit_code
+    except click.Abort:
+        code = 128 + signal.SIGINT
+    finally:
+        with streams.optional(sys.stderr):
+            pass
+    sys.exit(code)
 
 
 @click.group()

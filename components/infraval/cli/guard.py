@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 
 import click
 
-from infraval import errors, signals
+from infraval import errors, signals, streams
 
 COULD_NOT_JUDGE = 2
 
@@ -39,8 +39,7 @@ def writing() -> Iterator[None]:
         if sys.stdout is not None:
             sys.stdout.flush()
     except OSError as error:
-        # What is still buffered would be tried again when Python ends, with an exit code of its own.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        streams.silence(sys.stdout)
         _complain(errors.OutputError(f"Standard output cannot be written: {error.strerror}."), as_json=False)
         sys.exit(COULD_NOT_JUDGE)
 
@@ -59,7 +58,7 @@ def guarded(run: Callable[[], int], *, as_json: bool) -> int:
         return COULD_NOT_JUDGE
     except Exception as error:  # noqa: BLE001 - a bug must not pass for exit code 1, which is a verdict
         # The text of an error that nobody foresaw may hold request data; where it came from does not.
-        with contextlib.suppress(OSError):
+        with streams.optional(sys.stderr):
             sys.stderr.writelines(traceback.format_tb(error.__traceback__))
         bug = errors.InfravalError(
             f"infraval failed with {type(error).__name__}; please report this with the lines above."
@@ -73,8 +72,7 @@ def _complain(error: errors.InfravalError, *, as_json: bool) -> None:
         with writing():
             click.echo(json.dumps({"verdict": None, "error": {"kind": type(error).__name__, "message": str(error)}}))
     else:
-        # Where nobody reads it, the exit code still says what it is.
-        with contextlib.suppress(OSError):
+        with streams.optional(sys.stderr):
             click.echo(f"infraval: {error}", err=True)
 
 
