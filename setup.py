@@ -17,7 +17,7 @@ setuptools.setup(
     python_requires=">=3.10,<3.14",
     package_dir={"": "components"},
     packages=setuptools.find_packages("components"),
-    package_data={"infraval": ["py.typed"]},
+    package_data={"infraval": ["py.typed"], "infraval_server": ["py.typed"]},
     install_requires=[
         "apache-beam>=2.60,<3",
         "click>=8.1",

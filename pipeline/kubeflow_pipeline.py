@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from tfx import v1 as tfx
 from tfx.orchestration.kubeflow.v2 import kubeflow_v2_dag_runner
 
 import config
 import infraval
 import pipeline
+from tfx import v1 as tfx
 
 # An empty text stands for a spec that is not set: `{}` would be one whose fields hold their protos' defaults, and a
 # RequestSpec without make_warmup wants no warmup.
@@ -83,7 +83,7 @@ def compile_to(path: Path, made: tfx.dsl.Pipeline, image: str) -> list[str]:
         kubeflow_v2_dag_runner.KubeflowV2DagRunnerConfig(
             default_image=image,
             # TFX's own, once the input artifacts have the types that open-source KFP does not send.
-            default_commands=["python", "-m", "infraval.kubeflow_entry_point"],
+            default_commands=["python", "-m", "infraval.tfx.kubeflow_entry_point"],
             use_pipeline_spec_2_1=True,
         )
     )

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import tensorflow_model_analysis as tfma
-from tfx import v1 as tfx
 from tfx.dsl.components.base import base_node
 
 import config
 import digits
 import infraval
+from tfx import v1 as tfx
 
 # Beam's default looks for a runner to download before it falls back to this one, which runs in this process.
 BEAM_PIPELINE_ARGS = ["--runner=FnApiRunner"]

@@ -16,7 +16,7 @@ from ml_metadata import metadata_store
 from ml_metadata.proto import metadata_store_pb2
 
 import config
-from infraval.console import cold_table
+from infraval.report.terminal import cold_table
 
 
 @dataclasses.dataclass(frozen=True)

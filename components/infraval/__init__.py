@@ -10,7 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from infraval import version
-from infraval.spec import (
+from infraval.options import (
     DockerSpec,
     ExistingWarmup,
     ProcessSpec,
@@ -22,7 +22,7 @@ from infraval.spec import (
 )
 
 if TYPE_CHECKING:
-    from infraval.component import WarmupInfraValidator
+    from infraval.tfx.component import WarmupInfraValidator
     from infraval.validation import Job, validate
 
 __version__ = version.VERSION
@@ -43,7 +43,7 @@ __all__ = [
 
 _LAZY = {
     "Job": "infraval.validation",
-    "WarmupInfraValidator": "infraval.component",
+    "WarmupInfraValidator": "infraval.tfx.component",
     "validate": "infraval.validation",
 }
 

@@ -12,11 +12,16 @@ from typing import TYPE_CHECKING
 
 from tensorflow_serving.apis import prediction_log_pb2
 
-from infraval import boot, errors, judging, prediction_logs, redaction, spec, verdict, workspace
-from infraval.bless import report, staging
-from infraval.bless import warmup as warmup_file
-from infraval.prepare import batching, shards, signatures, targets
-from infraval.sandbox import base, factory
+from infraval import errors, options, redaction, verdict, workspace
+from infraval.report import data as report
+from infraval.requests import batch_sizes as batching
+from infraval.requests import prediction_logs, shards, signatures, targets
+from infraval.sandbox import base
+from infraval.sandbox import registry as factory
+from infraval.staging import model as staging
+from infraval.staging import warmup_file
+from infraval.trial import boot
+from infraval.trial import run as judging
 
 if TYPE_CHECKING:
     import apache_beam as beam
@@ -46,11 +51,11 @@ class Job:
 
     model: Path
     examples: tuple[str, ...] = ()
-    requests: spec.RequestSpec = spec.RequestSpec()
+    requests: options.RequestSpec = options.RequestSpec()
     make_warmup: bool = True
-    warmup: spec.WarmupSpec = spec.WarmupSpec()
-    serving: spec.ServingSpec = spec.ServingSpec()
-    validation: spec.ValidationSpec = spec.ValidationSpec()
+    warmup: options.WarmupSpec = options.WarmupSpec()
+    serving: options.ServingSpec = options.ServingSpec()
+    validation: options.ValidationSpec = options.ValidationSpec()
     output: Path | None = None
 
 
@@ -171,9 +176,9 @@ def _prepare(
     path: Path,
     make_pipeline: Callable[[], beam.Pipeline] | None,
 ) -> tuple[list[prediction_log_pb2.PredictionLog], verdict.Examples]:
-    from infraval.prepare import transform  # noqa: PLC0415 - Beam takes seconds, and a model can be loaded without
+    from infraval.requests import beam_transform  # noqa: PLC0415 - Beam takes seconds, and a model can be loaded without
 
-    plan = transform.Plan(
+    plan = beam_transform.Plan(
         targets=tuple(called),
         batch_sizes=batch_sizes,
         num_examples=job.requests.num_examples,
@@ -181,7 +186,7 @@ def _prepare(
         model_name=job.serving.model_name,
         max_dead_letter_share=job.requests.max_dead_letter_share,
     )
-    prepared = transform.prepare(plan, paths, path, make_pipeline or transform.in_memory_pipeline)
+    prepared = beam_transform.prepare(plan, paths, path, make_pipeline or beam_transform.in_memory_pipeline)
     return list(prediction_logs.read(prepared.path)), verdict.Examples(prepared.records_read, prepared.dead_letters)
 
 
@@ -213,9 +218,9 @@ def _redactor(
     )
 
 
-def _options(job: Job, models: Path) -> base.ServerOptions:
+def _options(job: Job, models: Path) -> base.Launch:
     parameters = job.warmup.batching_parameters_file
-    return base.ServerOptions(
+    return base.Launch(
         model_name=job.serving.model_name,
         model_base_path=models,
         batching_parameters_file=Path(parameters).absolute() if parameters else None,

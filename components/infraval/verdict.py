@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 
-from infraval import spec
+from infraval import options
 
 
 class Gate(str, enum.Enum):
@@ -41,7 +41,7 @@ class Outcome:
       latency_s: seconds from sending the request to its answer or error.
     """
 
-    cell: spec.Cell
+    cell: options.Cell
     code: str
     message: str
     latency_s: float
@@ -67,7 +67,7 @@ class Server:
 
     name: str
     version: str
-    platform: spec.Platform
+    platform: options.Platform
     image: str = ""
     image_id: str = ""
     image_digest: str = ""
@@ -100,7 +100,7 @@ class Latency:
       steady_s: median seconds of the same request repeated.
     """
 
-    cell: spec.Cell
+    cell: options.Cell
     first_s: float
     steady_s: float
 

@@ -1,3 +1,3 @@
-"""infraval's version, where the embedded server may read it too; setup.py has the same."""
+"""infraval's version; setup.py and `infraval_server.version` have the same."""
 
 VERSION = "0.1.0"

@@ -107,15 +107,15 @@ def floor() -> Callable[[], None]:
 
 def infraval() -> Callable[[], None]:
     """A whole validation: prepare, stage, boot with the warmup file, replay, judge, publish."""
-    from infraval import spec, validation  # noqa: PLC0415
-    from infraval.prepare import transform  # noqa: F401, PLC0415 - imported when it is first needed otherwise
+    from infraval import options, validation  # noqa: PLC0415
+    from infraval.requests import beam_transform  # noqa: F401, PLC0415 - imported when it is first needed otherwise
 
     job = validation.Job(
         model=_serving_model(),
         examples=(str(_taxi()[1] / "Split-eval" / "*"),),
-        requests=spec.RequestSpec(num_examples=REQUESTS),
-        serving=spec.ServingSpec(spec.Platform.DOCKER, MODEL_NAME, images=(IMAGE,)),
-        validation=spec.ValidationSpec(concurrency=CONCURRENCY),
+        requests=options.RequestSpec(num_examples=REQUESTS),
+        serving=options.ServingSpec(options.Platform.DOCKER, MODEL_NAME, images=(IMAGE,)),
+        validation=options.ValidationSpec(concurrency=CONCURRENCY),
     )
 
     def run() -> None:
@@ -209,9 +209,9 @@ def main() -> int:
     """Measures everything; exit code 1 if the ratio to the floor is missed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--measure", metavar="NAME", help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.measure:
-        print(json.dumps(measure(options.measure)))
+    given = parser.parse_args()
+    if given.measure:
+        print(json.dumps(measure(given.measure)))
         return 0
     print(f"\nDocker sandbox, {IMAGE}, taxi model, {REQUESTS} requests, {CONCURRENCY} at once")
     seconds = {name: _in_own_process(name) for name in MEASUREMENTS}

@@ -119,18 +119,20 @@ def _beam() -> Callable[[str], int]:
 
 def _prepare(*signatures: str) -> Callable[[], Callable[[str], int]]:
     def start() -> Callable[[str], int]:
-        from infraval import spec  # noqa: PLC0415
-        from infraval.prepare import shards, targets, transform  # noqa: PLC0415
-        from infraval.prepare import signatures as reader  # noqa: PLC0415
+        from infraval import options  # noqa: PLC0415
+        from infraval.requests import beam_transform, shards, targets  # noqa: PLC0415
+        from infraval.requests import signatures as reader  # noqa: PLC0415
 
         def run(folder: str) -> int:
             paths = shards.find([f"{folder}/*"])
             called, _ = targets.resolve(
-                spec.RequestSpec(signatures), reader.read(SINK), shards.peek(paths, 100), (1, 4)
+                options.RequestSpec(signatures), reader.read(SINK), shards.peek(paths, 100), (1, 4)
             )
-            plan = transform.Plan(tuple(called), (1, 4), 10, 0, "sink")
+            plan = beam_transform.Plan(tuple(called), (1, 4), 10, 0, "sink")
             with tempfile.TemporaryDirectory() as output:
-                prepared = transform.prepare(plan, paths, Path(output) / "requests", transform.in_memory_pipeline)
+                prepared = beam_transform.prepare(
+                    plan, paths, Path(output) / "requests", beam_transform.in_memory_pipeline
+                )
             return prepared.records_read
 
         return run

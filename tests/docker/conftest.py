@@ -14,7 +14,7 @@ import docker
 import pytest
 from docker.models.containers import Container
 
-from infraval import spec
+from infraval import options
 
 HERE = Path(__file__).parent
 
@@ -71,8 +71,8 @@ def start_container(engine: docker.DockerClient, image: str) -> Iterator[StartCo
     """Starts containers, of the image unless another one is named; takes docker-py's arguments for it."""
     started = []
 
-    def start(*arguments: str, image: str = image, **options: Any) -> Container:
-        container = engine.containers.run(image, list(arguments), detach=True, **options)
+    def start(*arguments: str, image: str = image, **given: Any) -> Container:
+        container = engine.containers.run(image, list(arguments), detach=True, **given)
         started.append(container)
         return container
 
@@ -95,9 +95,9 @@ def eventually() -> Eventually:
 
 
 @pytest.fixture(scope="session")
-def serving(base_url: str, image: str) -> spec.ServingSpec:
+def serving(base_url: str, image: str) -> options.ServingSpec:
     """The image on the tests' engine."""
-    return spec.ServingSpec(spec.Platform.DOCKER, images=(image,), docker=spec.DockerSpec(base_url=base_url))
+    return options.ServingSpec(options.Platform.DOCKER, images=(image,), docker=options.DockerSpec(base_url=base_url))
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from typing import Any
 import docker
 import pytest
 
-from infraval import spec
+from infraval import options
 
 pytestmark = pytest.mark.docker
 
@@ -154,7 +154,7 @@ def test_the_whole_pipeline_ends_with_a_pushed_warm_model(
     assert (blessing["blessed"], blessing["has_model"], blessing["verdict"]) == (1.0, 1.0, "BLESSED")
     assert blessed.properties("Pusher", "pushed_model")["pushed"] == 1.0
     (version,) = blessed.pushed
-    assert (version / spec.WARMUP_FILE).stat().st_uid == ANY_USER
+    assert (version / options.WARMUP_FILE).stat().st_uid == ANY_USER
     assert f"Pushed to {version}\nServe it: " in blessed.output
     assert engine.containers.list(all=True, filters={"ancestor": component_image}) == []
 
@@ -188,11 +188,11 @@ def test_the_pushed_model_serves_warm(blessed: Run) -> None:
 def test_a_model_that_is_not_blessed_is_not_pushed(run_pipeline: RunPipeline) -> None:
     """A signature that fails on what it gets: no task fails, the reason is on record, and Pusher pushes nothing."""
     # Nothing behind `=`: the whole record, and a serialized tf.Example is no image.
-    options = spec.RequestOptions(
+    given = options.RequestOptions(
         signatures=("serving_preprocess",), features=("serving_preprocess/raw_images=",), splits=("eval",)
     )
 
-    run = run_pipeline(request_options=options.to_json())
+    run = run_pipeline(request_options=given.to_json())
 
     blessing = run.properties("WarmupInfraValidator", "blessing")
     assert (blessing["blessed"], blessing["verdict"]) == (0.0, "NOT_BLESSED")

@@ -14,7 +14,7 @@ import docker
 import pytest
 
 import infraval
-from infraval import errors, spec, verdict
+from infraval import errors, options, verdict
 
 pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("nothing_left")]
 
@@ -45,10 +45,15 @@ def refusing_image(engine: docker.DockerClient, image: str, tmp_path_factory: py
 
 
 def test_each_image_has_a_verdict_and_all_have_to_bless(
-    upper_model: Path, secret_examples: Path, serving: spec.ServingSpec, image: str, refusing_image: str, tmp_path: Path
+    upper_model: Path,
+    secret_examples: Path,
+    serving: options.ServingSpec,
+    image: str,
+    refusing_image: str,
+    tmp_path: Path,
 ) -> None:
     """One image that refuses the model is enough, and the report says which, and that the others bless it."""
-    several = spec.ServingSpec(spec.Platform.DOCKER, images=(image, refusing_image), docker=serving.docker)
+    several = options.ServingSpec(options.Platform.DOCKER, images=(image, refusing_image), docker=serving.docker)
     told: list[str] = []
     judged = infraval.validate(
         infraval.Job(upper_model, (str(secret_examples),), serving=several, output=tmp_path / "out"),
@@ -67,13 +72,15 @@ def test_each_image_has_a_verdict_and_all_have_to_bless(
 
 
 def test_two_images_that_bless_it(
-    upper_model: Path, secret_examples: Path, serving: spec.ServingSpec, engine: docker.DockerClient, image: str
+    upper_model: Path, secret_examples: Path, serving: options.ServingSpec, engine: docker.DockerClient, image: str
 ) -> None:
     """Both judge the same staged model, cold and warm, side by side."""
     engine.images.get(image).tag("infraval/model-server", "second")
-    both = spec.ServingSpec(spec.Platform.DOCKER, images=(image, "infraval/model-server:second"), docker=serving.docker)
+    both = options.ServingSpec(
+        options.Platform.DOCKER, images=(image, "infraval/model-server:second"), docker=serving.docker
+    )
     judged = infraval.validate(
-        infraval.Job(upper_model, (str(secret_examples),), warmup=spec.WarmupSpec(compare_cold=True), serving=both)
+        infraval.Job(upper_model, (str(secret_examples),), warmup=options.WarmupSpec(compare_cold=True), serving=both)
     )
 
     assert judged.blessed, judged.reasons
@@ -83,12 +90,12 @@ def test_two_images_that_bless_it(
 
 
 def test_an_image_that_cannot_judge_ends_the_others(
-    upper_model: Path, secret_examples: Path, serving: spec.ServingSpec, image: str, engine: docker.DockerClient
+    upper_model: Path, secret_examples: Path, serving: options.ServingSpec, image: str, engine: docker.DockerClient
 ) -> None:
     """No verdict without all of them; whoever still boots is stopped and removed."""
     engine.images.get(image).tag("infraval/model-server", "first")
     name = "infraval/model-server:first"
-    both = spec.ServingSpec(spec.Platform.DOCKER, images=(image, name), docker=serving.docker)
+    both = options.ServingSpec(options.Platform.DOCKER, images=(image, name), docker=serving.docker)
     removed = threading.Event()
 
     def remove_one_that_boots(text: str) -> None:
@@ -98,7 +105,7 @@ def test_an_image_that_cannot_judge_ends_the_others(
                     removed.set()
                     container.kill()
 
-    limits = spec.ValidationSpec(num_tries=1)
+    limits = options.ValidationSpec(num_tries=1)
     with pytest.raises(errors.ServerLostError, match="SIGKILL"):
         infraval.validate(
             infraval.Job(upper_model, (str(secret_examples),), serving=both, validation=limits),

@@ -15,8 +15,9 @@ from tfx.proto import infra_validator_pb2
 from tfx.types import standard_artifacts
 
 import infraval
-from infraval import inspection, spec, verdict
-from infraval.executor import Executor
+from infraval import options, verdict
+from infraval.requests import inspection
+from infraval.tfx.executor import Executor
 
 Run = Callable[..., Any]
 
@@ -24,17 +25,17 @@ pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("nothing_left")]
 
 
 def test_taxi_by_every_method(
-    taxi_model: Path, taxi_examples: Path, serving: spec.ServingSpec, tmp_path: Path, image: str
+    taxi_model: Path, taxi_examples: Path, serving: options.ServingSpec, tmp_path: Path, image: str
 ) -> None:
     """The ten cells of the process sandbox, and the container's image on record."""
     job = infraval.Job(
         taxi_model,
         (f"{taxi_examples}/Split-eval/*",),
-        spec.RequestSpec(
+        options.RequestSpec(
             ("predict", "classification", "regression", "serving_default:classify"),
             multi_inference=("classification,regression",),
         ),
-        warmup=spec.WarmupSpec((1, 4), compare_cold=True),
+        warmup=options.WarmupSpec((1, 4), compare_cold=True),
         serving=serving,
         output=tmp_path / "out",
     )
@@ -53,15 +54,15 @@ def test_taxi_by_every_method(
 
 
 def test_all_of_the_sink(
-    sink_model: Path, sink_examples: Path, sink_features: tuple[str, ...], serving: spec.ServingSpec
+    sink_model: Path, sink_examples: Path, sink_features: tuple[str, ...], serving: options.ServingSpec
 ) -> None:
     """Every signature that `all` can feed is answered, and warm."""
     judged = infraval.validate(
         infraval.Job(
             sink_model,
             (str(sink_examples),),
-            spec.RequestSpec(("all",), features=sink_features),
-            warmup=spec.WarmupSpec((1, 4)),
+            options.RequestSpec(("all",), features=sink_features),
+            warmup=options.WarmupSpec((1, 4)),
             serving=serving,
         )
     )
@@ -71,7 +72,7 @@ def test_all_of_the_sink(
 
 
 def test_a_batching_parameters_file_gets_into_the_container(
-    sink_model: Path, sink_examples: Path, serving: spec.ServingSpec, tmp_path: Path
+    sink_model: Path, sink_examples: Path, serving: options.ServingSpec, tmp_path: Path
 ) -> None:
     """A file that only this user can read is read by the server, which would not start without it."""
     batching = tmp_path / "batching"
@@ -81,7 +82,7 @@ def test_a_batching_parameters_file_gets_into_the_container(
         infraval.Job(
             sink_model,
             (str(sink_examples),),
-            warmup=spec.WarmupSpec(batching_parameters_file=str(batching)),
+            warmup=options.WarmupSpec(batching_parameters_file=str(batching)),
             serving=serving,
         )
     )
@@ -127,7 +128,7 @@ def test_a_keras_model_that_only_tensorflow_serves(
 
 
 def test_a_missing_asset_is_named_by_its_path_below_the_base_path(
-    save_model: Callable[..., Path], secret_examples: Path, serving: spec.ServingSpec, tmp_path: Path
+    save_model: Callable[..., Path], secret_examples: Path, serving: options.ServingSpec, tmp_path: Path
 ) -> None:
     """The container has the model elsewhere than this machine, and that path is known to be no request data."""
     import tensorflow as tf  # noqa: PLC0415 - seconds, for this one test
@@ -159,15 +160,15 @@ def test_errors_that_echo_the_request_are_redacted(
 
 
 def test_a_model_that_outgrows_a_limit_of_yours_is_not_blessed(
-    taxi_model: Path, serving: spec.ServingSpec, base_url: str
+    taxi_model: Path, serving: options.ServingSpec, base_url: str
 ) -> None:
     """A limit that was asked for is production's: too little of it is a verdict, not an outage."""
-    little = spec.DockerSpec(base_url=base_url, memory_bytes=64 << 20)
+    little = options.DockerSpec(base_url=base_url, memory_bytes=64 << 20)
     judged = infraval.validate(
         infraval.Job(
             taxi_model,
-            serving=spec.ServingSpec(spec.Platform.DOCKER, images=serving.images, docker=little),
-            validation=spec.ValidationSpec(num_tries=1),
+            serving=options.ServingSpec(options.Platform.DOCKER, images=serving.images, docker=little),
+            validation=options.ValidationSpec(num_tries=1),
         )
     )
 
@@ -196,7 +197,7 @@ def test_the_component_with_infra_validators_own_serving_spec(
         {"blessing": [blessing]},
         {
             "serving_spec": json_format.MessageToJson(given),
-            "docker_spec": spec.DockerSpec(pull=spec.PullPolicy.NEVER, cpus=1.5).to_json(),
+            "docker_spec": options.DockerSpec(pull=options.PullPolicy.NEVER, cpus=1.5).to_json(),
         },
     )
 

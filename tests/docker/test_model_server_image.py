@@ -16,7 +16,7 @@ import docker
 import pytest
 from docker.models.containers import Container
 
-from infraval.replay import client
+from infraval.trial import client
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 
@@ -93,7 +93,7 @@ def test_the_image_is_labelled_and_runs_as_nobody_special(engine: docker.DockerC
 
 def test_the_server_tells_its_version_where_tensorflow_has_another_name(start_container: StartContainer) -> None:
     """The image has tensorflow-cpu and no tensorflow, and infraval without the metadata of an installation."""
-    container = start_container("-m", "infraval.server", "--version", entrypoint="python3")
+    container = start_container("-m", "infraval_server", "--version", entrypoint="python3")
 
     assert container.wait(timeout=60)["StatusCode"] == 0
     assert re.fullmatch(rb"infraval embedded server: \S+\nTensorFlow Library: 2\.\S+\n", container.logs(stderr=False))
@@ -214,7 +214,7 @@ def test_sigterm_ends_process_1_by_itself(
     container = start_container(mounts=[read_only(base_path, "/models/model")])
     if moment == "starting":
         # The shell of the entrypoint has become Python; nothing is logged yet, or the server would be further.
-        eventually(lambda: any("infraval.server" in row[-1] for row in container.top()["Processes"]), container.top)
+        eventually(lambda: any("infraval_server" in row[-1] for row in container.top()["Processes"]), container.top)
     else:
         eventually(lambda: "Running gRPC ModelServer" in log(container), lambda: log(container))
 

@@ -14,8 +14,8 @@ from tfx.dsl.components.base import base_beam_executor
 from tfx.proto import pusher_pb2
 from tfx.types import standard_artifacts
 
-from infraval import spec
-from infraval.executor import Executor
+from infraval import options
+from infraval.tfx.executor import Executor
 
 Preprocess = Callable[[tf.Tensor], tf.Tensor]
 Export = Callable[..., standard_artifacts.Model]
@@ -89,10 +89,10 @@ def deliver(examples: standard_artifacts.Examples, tmp_path: Path) -> Deliver:
             {"model": [model], "examples": [examples]},
             {"blessing": [blessing]},
             {
-                "request_options": spec.RequestOptions(
+                "request_options": options.RequestOptions(
                     signatures=("serving_preprocess",), features=("serving_preprocess/raw_images=image",)
                 ).to_json(),
-                "process_spec": spec.ProcessSpec(server="embedded").to_json(),
+                "process_spec": options.ProcessSpec(server="embedded").to_json(),
             },
         )
         pushed = standard_artifacts.PushedModel()
@@ -122,7 +122,7 @@ def test_the_same_model_unbroken_is_pushed_warm(export: Export, deliver: Deliver
     blessing, (version,) = deliver(export(tf.identity))
 
     assert blessing.get_string_custom_property("verdict") == "BLESSED"
-    assert (version / spec.WARMUP_FILE).is_file()
+    assert (version / options.WARMUP_FILE).is_file()
 
 
 def test_nan_weights_are_not_pushers_business(export: Export, deliver: Deliver) -> None:

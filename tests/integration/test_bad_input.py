@@ -24,7 +24,7 @@ from tensorflow.core.example import example_pb2
 from tensorflow.core.protobuf import saved_model_pb2
 
 import infraval
-from infraval import cli, errors, spec
+from infraval import cli, errors, options
 
 NO_SERVER = "/nowhere/tensorflow_model_server"
 
@@ -572,7 +572,7 @@ VALUES = st.recursive(
     lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
     max_leaves=4,
 )
-SPECS: tuple[type[Any], ...] = (spec.WarmupSpec, spec.ProcessSpec, spec.RequestOptions)
+SPECS: tuple[type[Any], ...] = (options.WarmupSpec, options.ProcessSpec, options.RequestOptions)
 JSON = st.one_of(
     st.text(max_size=20),
     VALUES.map(json.dumps),
@@ -582,23 +582,25 @@ JSON = st.one_of(
 )
 
 
-def _validate_without_a_server(material: Material, kind: type[spec.JsonSpec], text: str, names: Sequence[str]) -> None:
+def _validate_without_a_server(
+    material: Material, kind: type[options.JsonSpec], text: str, names: Sequence[str]
+) -> None:
     """Validates with a spec in its JSON form, beside signatures by name, as far as a server is not needed."""
     asked = kind.from_json(text)
-    options = asked if isinstance(asked, spec.RequestOptions) else spec.RequestOptions()
-    requests = spec.RequestSpec(
-        (*options.signatures, *names),
-        multi_inference=options.multi_inference,
-        features=options.features,
-        max_dead_letter_share=options.max_dead_letter_share,
+    given = asked if isinstance(asked, options.RequestOptions) else options.RequestOptions()
+    requests = options.RequestSpec(
+        (*given.signatures, *names),
+        multi_inference=given.multi_inference,
+        features=given.features,
+        max_dead_letter_share=given.max_dead_letter_share,
     )
     infraval.validate(
         infraval.Job(
             material.model,
             (str(material.examples),),
             requests,
-            warmup=asked if isinstance(asked, spec.WarmupSpec) else spec.WarmupSpec(),
-            serving=spec.ServingSpec(process=spec.ProcessSpec(NO_SERVER)),
+            warmup=asked if isinstance(asked, options.WarmupSpec) else options.WarmupSpec(),
+            serving=options.ServingSpec(process=options.ProcessSpec(NO_SERVER)),
         )
     )
 
@@ -606,7 +608,7 @@ def _validate_without_a_server(material: Material, kind: type[spec.JsonSpec], te
 @settings(max_examples=100, suppress_health_check=[NOT_RESET])
 @given(kind=st.sampled_from(SPECS), text=JSON, names=st.lists(NAMES, max_size=2))
 def test_random_specs(
-    kind: type[spec.JsonSpec], text: str, names: list[str], material: Material, temporary: Path
+    kind: type[options.JsonSpec], text: str, names: list[str], material: Material, temporary: Path
 ) -> None:
     """Any JSON, and no JSON, for any spec: an error of infraval's own, at the latest for want of a server."""
     with pytest.raises((errors.InputError, errors.ServerStartError)):

@@ -13,7 +13,7 @@ import pytest
 RESULT = """
 import sys
 import click
-from infraval import console
+from infraval.report import terminal as console
 from infraval.cli import guard
 
 def run():

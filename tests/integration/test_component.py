@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 import yaml
-from tfx import v1 as tfx
 from tfx.components import InfraValidator
 from tfx.orchestration.kubeflow.v2 import kubeflow_v2_dag_runner
 
 import infraval
-from infraval import component
+from infraval.tfx import component
+from tfx import v1 as tfx
 
 
 @pytest.fixture
@@ -85,7 +85,7 @@ def test_a_pipeline_compiles_for_kubeflow_pipelines_v2(importers: tuple[Any, Any
         "splits": ["eval"],
     }
     executor = compiled["deploymentSpec"]["executors"]["WarmupInfraValidator_executor"]["container"]
-    assert "infraval.executor.Executor" in executor["args"]
+    assert "infraval.tfx.executor.Executor" in executor["args"]
 
 
 def test_the_component_takes_its_own_beam_arguments(importers: tuple[Any, Any]) -> None:
@@ -128,8 +128,9 @@ def test_importing_infraval_or_its_core_needs_no_tfx() -> None:
         "        if name.partition('.')[0] in ('tfx', 'ml_metadata'): raise ModuleNotFoundError(name)\n"
         "sys.meta_path.insert(0, NoTfx())\n"
         "import infraval; assert 'tensorflow' not in sys.modules\n"
-        "import infraval.cli, infraval.validation, infraval.prepare.transform, infraval.inspection, infraval.console\n"
-        "import infraval.server.__main__\n"
+        "import infraval.cli, infraval.validation, infraval.report.terminal\n"
+        "import infraval.requests.beam_transform, infraval.requests.inspection\n"
+        "import infraval_server.__main__\n"
     )
     finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
 

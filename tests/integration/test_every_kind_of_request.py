@@ -10,23 +10,24 @@ import pytest
 from tensorflow.core.protobuf import saved_model_pb2
 
 import infraval
-from infraval import inspection, prediction_logs, spec, verdict
+from infraval import options, verdict
+from infraval.requests import inspection, prediction_logs
 
-EMBEDDED = spec.ServingSpec(process=spec.ProcessSpec(server="embedded"))
+EMBEDDED = options.ServingSpec(process=options.ProcessSpec(server="embedded"))
 SIZES = (1, 4)
 
 Calls = set[tuple[str, str]]
 
 
 def _validate(
-    model: Path, examples: Path, output: Path, requests: spec.RequestSpec, sizes: tuple[int, ...] = SIZES
+    model: Path, examples: Path, output: Path, requests: options.RequestSpec, sizes: tuple[int, ...] = SIZES
 ) -> verdict.Verdict:
     return infraval.validate(
         infraval.Job(
             model,
             (str(examples),),
             requests,
-            warmup=spec.WarmupSpec(batch_sizes=sizes),
+            warmup=options.WarmupSpec(batch_sizes=sizes),
             serving=EMBEDDED,
             output=output,
         )
@@ -45,7 +46,7 @@ def _each_once(calls: Calls) -> list[tuple[str, str, int, int]]:
 
 def test_taxi_by_every_method_in_one_run(taxi_model: Path, taxi_examples: Path, tmp_path: Path) -> None:
     """Declared and stated methods and a pair at two batch sizes: ten cells, and a second boot replays these ten."""
-    requests = spec.RequestSpec(
+    requests = options.RequestSpec(
         ("predict", "classification", "regression", "serving_default:classify"),
         multi_inference=("classification,regression",),
     )
@@ -71,7 +72,7 @@ def test_each_signature_of_the_sink_in_one_run(
     sink_model: Path, sink_examples: Path, sink_features: tuple[str, ...], tmp_path: Path
 ) -> None:
     """Nine by Predict, mapped by hand and by name, whole records, texts, images, integers; and what can be stated."""
-    requests = spec.RequestSpec(
+    requests = options.RequestSpec(
         ("all", "classify:classify", "regress:regress"),
         multi_inference=("classify,regress",),
         features=sink_features,
@@ -91,13 +92,13 @@ def test_examples_of_several_shapes_are_all_answered(
     sink_model: Path, sink_examples: Path, sink_features: tuple[str, ...], tmp_path: Path
 ) -> None:
     """An input of unknown size gets a request for each shape; what `all` leaves out is in the verdict."""
-    requests = spec.RequestSpec(("all",), num_examples=50, features=("dynamic/x=series", *sink_features[1:]))
+    requests = options.RequestSpec(("all",), num_examples=50, features=("dynamic/x=series", *sink_features[1:]))
     judged = _validate(sink_model, sink_examples, tmp_path / "out", requests, (3,))
 
     assert judged.blessed, judged.reasons
     shapes = Counter(
         log.predict_log.request.inputs["x"].tensor_shape.dim[1].size
-        for log in prediction_logs.read(tmp_path / "out" / "stamped_model" / spec.WARMUP_FILE)
+        for log in prediction_logs.read(tmp_path / "out" / "stamped_model" / options.WARMUP_FILE)
         if log.predict_log.request.model_spec.signature_name == "dynamic"
     )
     assert shapes == {1: 6, 2: 6, 3: 6}
@@ -123,7 +124,7 @@ def two_graphs(sink_model: Path, tmp_path: Path) -> Path:
 
 def test_the_second_of_two_tag_sets(two_graphs: Path, sink_examples: Path, tmp_path: Path) -> None:
     """Requests are built for the named MetaGraphDef, and it is the one that the server loads."""
-    requests = spec.RequestSpec(("alternative_strings",), tag_set=("alternative", "serve"))
+    requests = options.RequestSpec(("alternative_strings",), tag_set=("alternative", "serve"))
     judged = _validate(two_graphs, sink_examples, tmp_path / "out", requests)
 
     assert judged.blessed, judged.reasons

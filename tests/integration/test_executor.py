@@ -16,12 +16,12 @@ from tfx.dsl.components.base import base_beam_executor
 from tfx.proto import infra_validator_pb2, pusher_pb2
 from tfx.types import standard_artifacts
 
-from infraval import errors, spec
-from infraval.executor import Executor
+from infraval import errors, options
+from infraval.tfx.executor import Executor
 
 Run = Callable[..., standard_artifacts.InfraBlessing]
 
-PROCESS = spec.ProcessSpec(server="embedded").to_json()
+PROCESS = options.ProcessSpec(server="embedded").to_json()
 
 
 @pytest.fixture(scope="module")
@@ -90,8 +90,8 @@ def test_examples_alone_mean_default_requests_with_a_warmup(
         {"push_destination": json_format.MessageToJson(destination)},
     )
     (version,) = (tmp_path / "serving").iterdir()
-    assert (version / spec.WARMUP_FILE).read_bytes() == (
-        Path(blessing.uri) / "stamped_model" / spec.WARMUP_FILE
+    assert (version / options.WARMUP_FILE).read_bytes() == (
+        Path(blessing.uri) / "stamped_model" / options.WARMUP_FILE
     ).read_bytes()
 
 
@@ -173,7 +173,7 @@ def test_a_failing_model_is_not_blessed_and_the_artifact_says_why(
         ),
         ({"request_spec": infra_validator_pb2.RequestSpec(split_name="test")}, errors.ExamplesError, "no split test"),
         (
-            {"request_options": spec.RequestOptions(splits=("train", "test")).to_json()},
+            {"request_options": options.RequestOptions(splits=("train", "test")).to_json()},
             errors.ExamplesError,
             r"no split test; they have train, eval\. Name one of these",
         ),
@@ -182,7 +182,7 @@ def test_a_failing_model_is_not_blessed_and_the_artifact_says_why(
         (
             {
                 "request_spec": infra_validator_pb2.RequestSpec(num_examples=1),
-                "warmup_spec": spec.WarmupSpec(existing=spec.ExistingWarmup.REPLACE).to_json(),
+                "warmup_spec": options.WarmupSpec(existing=options.ExistingWarmup.REPLACE).to_json(),
             },
             errors.OptionError,
             "request_spec without make_warmup wants none written; set make_warmup",
@@ -230,7 +230,7 @@ def test_an_empty_split_raises(
 def test_options_about_requests_without_examples_raise(run: Run, model: standard_artifacts.Model) -> None:
     """Unlike InfraValidator's own request_spec, which is of no use then and does no harm."""
     with pytest.raises(errors.OptionError, match="request_options is about the requests, and there are no examples"):
-        run(model, [], request_options=spec.RequestOptions(signatures=("predict",)).to_json())
+        run(model, [], request_options=options.RequestOptions(signatures=("predict",)).to_json())
 
 
 def test_several_splits_of_several_spans_with_options(
@@ -248,7 +248,7 @@ def test_several_splits_of_several_spans_with_options(
         shard = Path(span.uri) / f"Split-{split}" / "data_tfrecord-00000-of-00001.gz"
         shard.parent.mkdir(parents=True)
         shutil.copy(taxi_examples / f"Split-{split}" / "data_tfrecord-00000-of-00012.gz", shard)
-    options = spec.RequestOptions(
+    given = options.RequestOptions(
         signatures=("classification:classify",),
         multi_inference=("classification,regression",),
         splits=("eval", "train"),
@@ -257,7 +257,7 @@ def test_several_splits_of_several_spans_with_options(
     blessing = run(
         model,
         [examples, span],
-        request_options=options.to_json(),
+        request_options=given.to_json(),
         request_spec=infra_validator_pb2.RequestSpec(make_warmup=True, split_name="eval"),
     )
 
@@ -277,10 +277,10 @@ def test_specs_reach_the_server_and_the_sample(
     blessing = run(
         model,
         [examples],
-        warmup_spec=spec.WarmupSpec(batch_sizes=(1, 3), seed=7).to_json(),
+        warmup_spec=options.WarmupSpec(batch_sizes=(1, 3), seed=7).to_json(),
         serving_spec=infra_validator_pb2.ServingSpec(model_name="taxi"),
         validation_spec=infra_validator_pb2.ValidationSpec(max_loading_time_seconds=60, num_tries=1),
     )
 
     assert [each["batch_size"] for each in _report(blessing)["requests"]] == [1, 3]
-    assert b"taxi" in (Path(blessing.uri) / "stamped_model" / spec.WARMUP_FILE).read_bytes()
+    assert b"taxi" in (Path(blessing.uri) / "stamped_model" / options.WARMUP_FILE).read_bytes()

@@ -12,23 +12,23 @@ import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
 import infraval
-from infraval import errors, spec, verdict
+from infraval import errors, options, verdict
 
 SaveModel = Callable[..., Path]
-EMBEDDED = spec.ServingSpec(process=spec.ProcessSpec(server="embedded"))
+EMBEDDED = options.ServingSpec(process=options.ProcessSpec(server="embedded"))
 
 
 def _records(model: Path) -> list[prediction_log_pb2.PredictionLog]:
-    path = model / spec.WARMUP_FILE
+    path = model / options.WARMUP_FILE
     return [
         prediction_log_pb2.PredictionLog.FromString(record) for record in tf.compat.v1.io.tf_record_iterator(str(path))
     ]
 
 
-def _validate(model: Path, examples: Path | None, output: Path | None = None, **options: object) -> verdict.Verdict:
+def _validate(model: Path, examples: Path | None, output: Path | None = None, **given: object) -> verdict.Verdict:
     patterns = (str(examples),) if examples else ()
     return infraval.validate(
-        infraval.Job(model, patterns, **{"serving": EMBEDDED, "output": output, **options})  # type: ignore[arg-type]
+        infraval.Job(model, patterns, **{"serving": EMBEDDED, "output": output, **given})  # type: ignore[arg-type]
     )
 
 
@@ -42,7 +42,9 @@ def test_every_allowed_batch_size_is_covered_and_the_server_boots_with_the_file(
         "allowed_batch_sizes: 1 allowed_batch_sizes: 4 allowed_batch_sizes: 8"
     )
 
-    judged = _validate(upper_model, secret_examples, warmup=spec.WarmupSpec(batching_parameters_file=str(parameters)))
+    judged = _validate(
+        upper_model, secret_examples, warmup=options.WarmupSpec(batching_parameters_file=str(parameters))
+    )
 
     assert judged.blessed, judged.reasons
     assert [outcome.cell.batch_size for outcome in judged.outcomes] == [1, 4, 8]
@@ -58,10 +60,12 @@ def test_a_warmup_file_that_came_with_the_model_is_merged_kept_or_replaced(
     warm = first / "stamped_model"
     pairs = (2,)
 
-    merged = _validate(warm, secret_examples, second, warmup=spec.WarmupSpec(pairs))
+    merged = _validate(warm, secret_examples, second, warmup=options.WarmupSpec(pairs))
     again = _validate(warm, secret_examples)
-    kept = _validate(warm, secret_examples, warmup=spec.WarmupSpec(pairs, existing=spec.ExistingWarmup.KEEP))
-    replaced = _validate(warm, secret_examples, warmup=spec.WarmupSpec(pairs, existing=spec.ExistingWarmup.REPLACE))
+    kept = _validate(warm, secret_examples, warmup=options.WarmupSpec(pairs, existing=options.ExistingWarmup.KEEP))
+    replaced = _validate(
+        warm, secret_examples, warmup=options.WarmupSpec(pairs, existing=options.ExistingWarmup.REPLACE)
+    )
 
     assert merged.warmup == verdict.Warmup(records=2, records_replayed=2, from_model=1)
     assert _records(second / "stamped_model")[:1] == _records(warm)
@@ -78,7 +82,7 @@ def test_a_bad_record_of_the_models_own_is_the_models_fault(
     model = tmp_path / "results" / "stamped_model"
     bad = prediction_log_pb2.PredictionLog()
     bad.predict_log.request.model_spec.signature_name = "of another model"
-    with tf.io.TFRecordWriter(str(model / spec.WARMUP_FILE)) as writer:
+    with tf.io.TFRecordWriter(str(model / options.WARMUP_FILE)) as writer:
         writer.write(bad.SerializeToString())
 
     judged = _validate(model, secret_examples)
@@ -94,7 +98,7 @@ def test_a_warmup_file_that_is_none_is_a_verdict_when_the_model_is_only_loaded(
     """TF Serving would not load this model either, and InfraValidator would not bless it."""
     _validate(upper_model, secret_examples, tmp_path / "results")
     model = tmp_path / "results" / "stamped_model"
-    (model / spec.WARMUP_FILE).write_text("this is no TFRecord file")
+    (model / options.WARMUP_FILE).write_text("this is no TFRecord file")
 
     judged = _validate(model, None)
 
@@ -121,21 +125,21 @@ def test_a_model_that_writes_to_its_own_files_is_not_blessed(
 
 
 @pytest.fixture
-def misbehaving_server(tmp_path: Path) -> Callable[[str], spec.ServingSpec]:
+def misbehaving_server(tmp_path: Path) -> Callable[[str], options.ServingSpec]:
     """A `tensorflow_model_server` of tests/fakes.py that misbehaves as named."""
 
-    def serving(behaviour: str) -> spec.ServingSpec:
+    def serving(behaviour: str) -> options.ServingSpec:
         binary = tmp_path / "tensorflow_model_server"
         fakes = Path(__file__).parents[1] / "fakes.py"
         binary.write_text(f'#!/bin/sh\nexec {sys.executable} {fakes} {behaviour} {tmp_path}/boots "$@"\n')
         binary.chmod(0o755)
-        return spec.ServingSpec(process=spec.ProcessSpec(server=str(binary)))
+        return options.ServingSpec(process=options.ProcessSpec(server=str(binary)))
 
     return serving
 
 
-ServerFor = Callable[[str], spec.ServingSpec]
-TWICE = spec.ValidationSpec(max_loading_time_s=20, num_tries=2, request_timeout_s=1)
+ServerFor = Callable[[str], options.ServingSpec]
+TWICE = options.ValidationSpec(max_loading_time_s=20, num_tries=2, request_timeout_s=1)
 
 
 def test_a_server_that_dies_while_loading_is_tried_again_and_then_a_verdict(
@@ -176,7 +180,7 @@ def test_a_server_that_never_gets_ready_is_a_verdict(
     misbehaving_server: ServerFor, upper_model: Path, secret_examples: Path
 ) -> None:
     """The time to load is a gate."""
-    limits = spec.ValidationSpec(max_loading_time_s=1, num_tries=1)
+    limits = options.ValidationSpec(max_loading_time_s=1, num_tries=1)
 
     judged = _validate(upper_model, secret_examples, serving=misbehaving_server("hang-at-load"), validation=limits)
 
@@ -240,13 +244,13 @@ def test_a_bug_of_the_embedded_server_is_no_verdict(
 ) -> None:
     """What only the stand-in fails at says nothing of the model; the error says where it was, without the request."""
     (tmp_path / "broken_ops.py").write_text(
-        "from infraval.server import requests\n"
+        "from infraval_server import requests\n"
         "def fail(servable, request):\n"
         "    raise KeyError(request.inputs['examples'].string_val[0])\n"
         "requests.predict = fail\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
-    serving = spec.ServingSpec(process=spec.ProcessSpec(server="embedded", import_ops=("broken_ops",)))
+    serving = options.ServingSpec(process=options.ProcessSpec(server="embedded", import_ops=("broken_ops",)))
 
     with pytest.raises(errors.SandboxError, match=r"bug of infraval(?s:.*)broken_ops.py.*in fail") as caught:
         _validate(upper_model, secret_examples, serving=serving, make_warmup=False)
@@ -256,7 +260,7 @@ def test_a_bug_of_the_embedded_server_is_no_verdict(
 
 def test_the_report_on_disk_is_the_verdict(upper_model: Path, secret_examples: Path, tmp_path: Path) -> None:
     """`report.json` says which server judged, and holds an entry for every request."""
-    judged = _validate(upper_model, secret_examples, tmp_path, requests=spec.RequestSpec(num_examples=3))
+    judged = _validate(upper_model, secret_examples, tmp_path, requests=options.RequestSpec(num_examples=3))
 
     report = json.loads((tmp_path / "report.json").read_text())
     assert report["server"]["name"] == "infraval embedded server"
@@ -269,13 +273,13 @@ def test_the_report_on_disk_is_the_verdict(upper_model: Path, secret_examples: P
 def test_cold_is_compared_with_warm_only_if_asked_for(upper_model: Path, secret_examples: Path, tmp_path: Path) -> None:
     """Every cell has its first request of a boot without the file, one of a boot with it, and a steady median."""
     compared = _validate(
-        upper_model, secret_examples, tmp_path / "compared", warmup=spec.WarmupSpec((1, 2), compare_cold=True)
+        upper_model, secret_examples, tmp_path / "compared", warmup=options.WarmupSpec((1, 2), compare_cold=True)
     )
-    plain = _validate(upper_model, secret_examples, tmp_path / "plain", warmup=spec.WarmupSpec((1, 2)))
+    plain = _validate(upper_model, secret_examples, tmp_path / "plain", warmup=options.WarmupSpec((1, 2)))
 
     assert plain.cold is None
     assert compared.cold is not None
-    cells = [spec.Cell("serving_default", spec.Method.PREDICT, size) for size in (1, 2)]
+    cells = [options.Cell("serving_default", options.Method.PREDICT, size) for size in (1, 2)]
     assert [latency.cell for latency in compared.cold.cold] == cells
     assert [latency.cell for latency in compared.cold.warm] == cells
     # The very first request of a cold boot initializes the graph; one of a warm boot finds it done.
@@ -291,7 +295,7 @@ def test_cold_is_compared_with_warm_only_if_asked_for(upper_model: Path, secret_
 
 def test_a_model_that_does_not_serve_has_nothing_to_compare(penguin_model: Path, secret_examples: Path) -> None:
     """The verdict does not depend on whether a comparison was asked for."""
-    judged = _validate(penguin_model, secret_examples, warmup=spec.WarmupSpec(compare_cold=True))
+    judged = _validate(penguin_model, secret_examples, warmup=options.WarmupSpec(compare_cold=True))
 
     assert judged.cold is None
     assert judged.reasons[0].gate is verdict.Gate.RESPONSES

@@ -11,17 +11,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tfx import v1 as tfx
 from tfx.orchestration.kubeflow.v2 import kubeflow_v2_dag_runner
 from tfx.types import standard_artifacts
 
 import infraval
-from infraval import kubeflow_entry_point, spec
+from infraval import options
+from infraval.tfx import kubeflow_entry_point
+from tfx import v1 as tfx
 
 Artifact = dict[str, Any]
 RunTask = Callable[..., subprocess.CompletedProcess[str]]
 
-COMMAND = ["python", "-m", "infraval.kubeflow_entry_point"]
+COMMAND = ["python", "-m", "infraval.tfx.kubeflow_entry_point"]
 
 
 @pytest.fixture(scope="module")
@@ -131,7 +132,7 @@ def test_a_blessing_survives_and_is_pushed(
     validated = run_task(
         "WarmupInfraValidator",
         {"model": model, "examples": examples},
-        warmup_spec=spec.WarmupSpec(batch_sizes=(1, 2)).to_json(),
+        warmup_spec=options.WarmupSpec(batch_sizes=(1, 2)).to_json(),
         request_options="",
         serving_spec="",
         validation_spec=None,
@@ -152,7 +153,7 @@ def test_a_blessing_survives_and_is_pushed(
     assert pushed.returncode == 0, pushed.stderr
     properties = output(tmp_path, "Pusher", "pushed_model")["metadata"]
     assert properties["pushed"] == 1.0
-    assert Path(properties["pushed_destination"], spec.WARMUP_FILE).exists()
+    assert Path(properties["pushed_destination"], options.WARMUP_FILE).exists()
 
 
 @pytest.mark.slow

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import infraval
+import infraval_server
 
 ROOT = Path(__file__).parents[2]
 
@@ -47,4 +48,5 @@ def test_without_its_python_the_person_is_told_what_to_do(tmp_path: Path, script
 
 def test_the_version_is_the_distributions() -> None:
     """setup.py and the package say the same."""
-    assert infraval.__version__ == importlib.metadata.version("tfx-infraval")
+    distribution = importlib.metadata.version("tfx-infraval")
+    assert infraval.__version__ == infraval_server.__version__ == distribution

@@ -17,8 +17,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from infraval import spec, workspace
-from infraval.sandbox import base, model_server, process
+from infraval import options, workspace
+from infraval.sandbox import base, model_server
+from infraval.sandbox.process import sandbox as process
 
 HERE = Path(__file__).parent
 
@@ -56,8 +57,8 @@ def make_sandbox(private_directory: Path, stand_in: Path) -> Callable[..., proce
     """Makes a sandbox whose stand-in server behaves as the name says, in the named run directory."""
 
     def make(behaviour: str, server: str = str(stand_in), name: str = "r") -> process.ProcessSandbox:
-        options = base.ServerOptions(model_name=behaviour, model_base_path=private_directory)
-        return process.ProcessSandbox(options, spec.ProcessSpec(server=server), private_directory / name)
+        launch = base.Launch(model_name=behaviour, model_base_path=private_directory)
+        return process.ProcessSandbox(launch, options.ProcessSpec(server=server), private_directory / name)
 
     return make
 

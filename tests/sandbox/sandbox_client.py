@@ -10,8 +10,9 @@ import os
 import signal
 import sys
 
-from infraval import spec, workspace
-from infraval.sandbox import base, process
+from infraval import options, workspace
+from infraval.sandbox import base
+from infraval.sandbox.process import sandbox as process
 
 
 def main() -> None:
@@ -20,9 +21,9 @@ def main() -> None:
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     with workspace.workspace() as directory:
-        options = base.ServerOptions(model_name=sys.argv[1], model_base_path=directory)
+        launch = base.Launch(model_name=sys.argv[1], model_base_path=directory)
         run_directory = directory / "r"
-        with process.ProcessSandbox(options, spec.ProcessSpec(), run_directory):
+        with process.ProcessSandbox(launch, options.ProcessSpec(), run_directory):
             forked = os.fork() if sys.argv[2:] == ["fork"] else None
             if forked != 0:
                 sys.stdout.write(f"{run_directory} {forked or ''}\n")

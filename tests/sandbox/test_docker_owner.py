@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from infraval import spec
-from infraval.sandbox import docker_engine, docker_owner
+from infraval import options
+from infraval.sandbox.docker import engine as docker_engine
+from infraval.sandbox.docker import owner as docker_owner
 
 MINE = docker_owner.labels()
 
@@ -77,14 +78,14 @@ def test_what_cannot_be_removed_is_left_to_the_next_start(breaking_engine: Any) 
     ]
     breaking_engine.answers["/volumes"] = {"Volumes": [{"Name": "third", "Labels": dead}]}
 
-    with docker_engine.connect(spec.DockerSpec(base_url=breaking_engine.url, api_version="1.41")) as engine:
+    with docker_engine.connect(options.DockerSpec(base_url=breaking_engine.url, api_version="1.41")) as engine:
         assert docker_owner.reap(engine) == 0
 
     assert breaking_engine.broken == ["DELETE /containers/first", "DELETE /containers/second", "DELETE /volumes/third"]
 
 
 PRINT_LABELS = """
-from infraval.sandbox import docker_owner
+from infraval.sandbox.docker import owner as docker_owner
 for name, value in docker_owner.labels().items():
     print(f"{name}={value}")
 """

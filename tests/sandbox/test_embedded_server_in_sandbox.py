@@ -8,8 +8,9 @@ from pathlib import Path
 import grpc
 import pytest
 
-from infraval import spec
-from infraval.sandbox import base, factory, serving_log
+from infraval import options
+from infraval.sandbox import base, serving_log
+from infraval.sandbox import registry as factory
 
 SINK = Path(__file__).parent.parent / "golden" / "models" / "sink"
 
@@ -24,8 +25,8 @@ def test_the_embedded_server_serves_without_tcp_and_leaves_nothing(
 ) -> None:
     """Without a `tensorflow_model_server` on PATH the embedded one loads a model and answers gRPC on the socket."""
     run_directory = private_directory / "r"
-    options = base.ServerOptions(model_name="sink", model_base_path=SINK)
-    with factory.create(spec.ServingSpec(), options, run_directory) as sandbox:
+    launch = base.Launch(model_name="sink", model_base_path=SINK)
+    with factory.create(options.ServingSpec(), launch, run_directory) as sandbox:
         assert sandbox.identity.embedded
         assert "TensorFlow 2." in sandbox.identity.version
         with grpc.insecure_channel(sandbox.endpoint.target) as channel:

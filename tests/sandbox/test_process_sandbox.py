@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from infraval import errors, spec
-from infraval.sandbox import base, process
+from infraval import errors, options
+from infraval.sandbox import base
+from infraval.sandbox.process import sandbox as process
 
 MakeSandbox = Callable[..., process.ProcessSandbox]
 Eventually = Callable[..., bool]
@@ -60,14 +61,14 @@ def test_the_server_answers_on_a_socket_in_a_private_directory(
 @pytest.mark.usefixtures("stand_in")
 def test_flags_are_those_of_tensorflow_model_server(private_directory: Path, eventually: Eventually) -> None:
     """TCP is off, a load is not retried, and batching comes with its parameters."""
-    options = base.ServerOptions(
+    launch = base.Launch(
         model_name="serve",
         model_base_path=Path("/models"),
         batching_parameters_file=Path("/batching.txt"),
         grpc_max_threads=7,
     )
-    server = spec.ProcessSpec(import_ops=("only_for_the_embedded_server",))
-    with process.ProcessSandbox(options, server, private_directory / "r") as sandbox:
+    server = options.ProcessSpec(import_ops=("only_for_the_embedded_server",))
+    with process.ProcessSandbox(launch, server, private_directory / "r") as sandbox:
         assert eventually(sandbox.log)
     assert facts(sandbox)["flags"] == [
         "--port=0",
@@ -288,8 +289,8 @@ def test_a_server_that_cannot_be_one_is_an_error(
 @pytest.mark.parametrize("name", ["50%25", "issue#5", "why?", "a,b"])
 def test_a_socket_path_that_grpc_reads_otherwise_is_an_error(name: str, private_directory: Path) -> None:
     """The server would be waited for where it does not listen, and the model be called late."""
-    options = base.ServerOptions(model_name="serve", model_base_path=private_directory)
-    misread = process.ProcessSandbox(options, spec.ProcessSpec(), private_directory / name)
+    launch = base.Launch(model_name="serve", model_base_path=private_directory)
+    misread = process.ProcessSandbox(launch, options.ProcessSpec(), private_directory / name)
     with pytest.raises(errors.ServerStartError, match=r"may not hold .; set TMPDIR"), misread:
         pass
     assert list(private_directory.iterdir()) == []
@@ -300,8 +301,8 @@ def test_a_socket_path_of_other_characters_serves(
     private_directory: Path, eventually: Eventually, answers: Answers
 ) -> None:
     """Spaces, letters of any language and brackets are what gRPC takes them for."""
-    options = base.ServerOptions(model_name="serve", model_base_path=private_directory)
-    with process.ProcessSandbox(options, spec.ProcessSpec(), private_directory / "\u00fcb er:[1]&=+@") as sandbox:
+    launch = base.Launch(model_name="serve", model_base_path=private_directory)
+    with process.ProcessSandbox(launch, options.ProcessSpec(), private_directory / "\u00fcb er:[1]&=+@") as sandbox:
         assert eventually(lambda: answers(sandbox.endpoint))
 
 
@@ -310,11 +311,11 @@ def test_a_socket_path_that_is_too_long_is_an_error(
     private_directory: Path, eventually: Eventually, answers: Answers
 ) -> None:
     """A path of 107 bytes serves; one more is refused before anything is started, with the way out."""
-    options = base.ServerOptions(model_name="serve", model_base_path=private_directory)
+    launch = base.Launch(model_name="serve", model_base_path=private_directory)
     longest = private_directory / ("r" * (107 - len(f"{private_directory}//s")))
-    with process.ProcessSandbox(options, spec.ProcessSpec(), longest) as sandbox:
+    with process.ProcessSandbox(launch, options.ProcessSpec(), longest) as sandbox:
         assert eventually(lambda: answers(sandbox.endpoint))
-    too_long = process.ProcessSandbox(options, spec.ProcessSpec(), longest.with_name(f"{longest.name}r"))
+    too_long = process.ProcessSandbox(launch, options.ProcessSpec(), longest.with_name(f"{longest.name}r"))
     with pytest.raises(errors.ServerStartError, match="has 108 bytes and may have 107; set TMPDIR"), too_long:
         pass
     assert list(private_directory.iterdir()) == []

@@ -8,30 +8,32 @@ from pathlib import Path
 
 import pytest
 
-from infraval import errors, spec
-from infraval.sandbox import base, factory, process
+from infraval import errors, options
+from infraval.sandbox import base
+from infraval.sandbox import registry as factory
+from infraval.sandbox.process import sandbox as process
 
-OPTIONS = base.ServerOptions(model_name="m", model_base_path=Path("/models"))
+OPTIONS = base.Launch(model_name="m", model_base_path=Path("/models"))
 
 
 def test_an_unset_platform_is_a_process() -> None:
     """Nothing is said about the platform: the server is a process of this machine."""
-    assert isinstance(factory.create(spec.ServingSpec(), OPTIONS, Path("/run/r")), process.ProcessSandbox)
+    assert isinstance(factory.create(options.ServingSpec(), OPTIONS, Path("/run/r")), process.ProcessSandbox)
 
 
 def test_a_platform_that_is_not_built_says_so() -> None:
     """The error names the platform and what there is instead."""
     with pytest.raises(errors.PlatformNotBuiltError, match=r"kubernetes .*leave the platform unset"):
-        factory.check(spec.ServingSpec(platform=spec.Platform.KUBERNETES), print)
+        factory.check(options.ServingSpec(platform=options.Platform.KUBERNETES), print)
 
 
 WITHOUT_DOCKER = """
 import sys
 sys.modules["docker"] = None
-from infraval import errors, spec
-from infraval.sandbox import factory
+from infraval import errors, options
+from infraval.sandbox import registry as factory
 try:
-    factory.check(spec.ServingSpec(spec.Platform.DOCKER, images=("tensorflow/serving",)), print)
+    factory.check(options.ServingSpec(options.Platform.DOCKER, images=("tensorflow/serving",)), print)
 except errors.SandboxError as error:
     print(error)
 """

@@ -7,7 +7,8 @@ import signal
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infraval.sandbox import base, supervised, supervisor
+from infraval.sandbox import base
+from infraval.sandbox.process import supervised, supervisor
 
 SIGNALS = st.sampled_from(sorted(signal.valid_signals()))
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 from ml_metadata.proto import metadata_store_pb2
-from tfx import v1 as tfx
 
 from infraval import verdict
+from tfx import v1 as tfx
 
 SWITCH = {
     r"from tfx import v1 as tfx": "import infraval\nfrom tfx import v1 as tfx",

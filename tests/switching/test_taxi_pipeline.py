@@ -10,10 +10,10 @@ import pytest
 import tensorflow as tf
 import tensorflow_transform as tft
 from ml_metadata.proto import metadata_store_pb2
-from tfx import v1 as tfx
 
 from infraval import WarmupInfraValidator as InfraValidator  # the switch; all below is written for TFX's own
-from infraval import spec, verdict
+from infraval import options, verdict
+from tfx import v1 as tfx
 
 RunTail = Callable[..., None]
 
@@ -118,5 +118,5 @@ def test_pusher_pushes_the_cold_model_if_it_is_given_one(
 
     (version,) = (tmp_path / "serving_model").iterdir()
     assert (version / "saved_model.pb").exists()
-    assert not (version / spec.WARMUP_FILE).exists()
+    assert not (version / options.WARMUP_FILE).exists()
     assert "Pusher is given `model`" in caplog.text

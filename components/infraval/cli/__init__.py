@@ -52,14 +52,15 @@ def inspect(*, directory: Path, as_json: bool) -> None:
     """List the signatures of a SavedModel and what its warmup file covers."""
 
     def run() -> int:
-        from infraval import console, inspection  # noqa: PLC0415 - takes seconds
+        from infraval.report import terminal  # noqa: PLC0415 - takes seconds
+        from infraval.requests import inspection  # noqa: PLC0415 - takes seconds
 
         found = inspection.inspect(directory)
         with guard.writing():
             if as_json:
                 click.echo(json.dumps(found))
             else:
-                console.show_inspection(found)
+                terminal.show_inspection(found)
         return 0
 
     sys.exit(guard.guarded(run, as_json=as_json))
@@ -69,4 +70,4 @@ def inspect(*, directory: Path, as_json: bool) -> None:
 @click.argument("flags", nargs=-1, type=click.UNPROCESSED)
 def serve(*, flags: tuple[str, ...]) -> None:
     """Serve a model with the embedded server; takes tensorflow_model_server's flags."""
-    os.execv(sys.executable, [sys.executable, "-m", "infraval.server", *flags])  # noqa: S606 - no shell is wanted
+    os.execv(sys.executable, [sys.executable, "-m", "infraval_server", *flags])  # noqa: S606 - no shell is wanted

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from infraval import spec
+from infraval import options
 
 _BYTES = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
@@ -17,7 +17,7 @@ _BYTES = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 def _bytes(text: str | None) -> int:
     """A number of bytes as `docker run --memory` takes it."""
     if text is None:
-        return spec.DockerSpec.memory_bytes
+        return options.DockerSpec.memory_bytes
     found = re.fullmatch(r"([1-9][0-9]*)([bkmg]?)", text.lower())
     if found is None:
         raise click.BadParameter(f"{text!r} is no number of bytes such as 4g or 512m.")
@@ -27,28 +27,28 @@ def _bytes(text: str | None) -> int:
 _OPTIONS = (
     click.option(
         "--docker-host",
-        default=spec.DockerSpec.base_url,
+        default=options.DockerSpec.base_url,
         help="URL of the engine  [DOCKER_HOST, else the current context]",
     ),
-    click.option("--docker-context", default=spec.DockerSpec.context, help="Docker context of the engine."),
+    click.option("--docker-context", default=options.DockerSpec.context, help="Docker context of the engine."),
     click.option(
         "--pull",
-        type=click.Choice([policy.value for policy in spec.PullPolicy]),
-        default=spec.DockerSpec.pull.value,
+        type=click.Choice([policy.value for policy in options.PullPolicy]),
+        default=options.DockerSpec.pull.value,
         show_default=True,
         help="When to pull an image.",
     ),
     click.option(
         "--pull-timeout",
         type=click.FloatRange(min=0, min_open=True),
-        default=spec.DockerSpec.pull_timeout_s,
+        default=options.DockerSpec.pull_timeout_s,
         show_default=True,
         help="Seconds that one pull may take.",
     ),
     click.option(
         "--model-transfer",
-        type=click.Choice([transfer.value for transfer in spec.ModelTransfer]),
-        default=spec.DockerSpec.model_transfer.value,
+        type=click.Choice([transfer.value for transfer in options.ModelTransfer]),
+        default=options.DockerSpec.model_transfer.value,
         show_default=True,
         help="How the model gets into the container; auto mounts it where the engine sees this machine's files.",
     ),
@@ -58,9 +58,9 @@ _OPTIONS = (
         callback=lambda _, __, value: _bytes(value),
         help="Memory limit of a container, such as 4g, that the model is judged by  [most of the engine's machine]",
     ),
-    click.option("--cpus", type=click.FloatRange(min=0), default=spec.DockerSpec.cpus, help="CPU limit  [none]"),
+    click.option("--cpus", type=click.FloatRange(min=0), default=options.DockerSpec.cpus, help="CPU limit  [none]"),
     click.option(
-        "--gpus", default=spec.DockerSpec.gpus, metavar="all|N|device=ID", help="GPUs that the server may use."
+        "--gpus", default=options.DockerSpec.gpus, metavar="all|N|device=ID", help="GPUs that the server may use."
     ),
     click.option(
         "--env",
@@ -75,7 +75,7 @@ _OPTIONS = (
     click.option(
         "--parallel-images",
         type=click.IntRange(min=1),
-        default=spec.DockerSpec.parallel_images,
+        default=options.DockerSpec.parallel_images,
         show_default=True,
         help="Images that judge at the same time.",
     ),
@@ -102,18 +102,18 @@ def add(command: Callable[..., None]) -> Callable[..., None]:
     return functools.reduce(lambda given, option: option(given), reversed(_OPTIONS), command)
 
 
-def to_spec(given: dict[str, Any]) -> spec.DockerSpec:
+def to_spec(given: dict[str, Any]) -> options.DockerSpec:
     """What the options say.
 
     Args:
       given: value of every parameter in `NAMES`.
     """
-    return spec.DockerSpec(
+    return options.DockerSpec(
         base_url=given["docker_host"],
         context=given["docker_context"],
-        pull=spec.PullPolicy(given["pull"]),
+        pull=options.PullPolicy(given["pull"]),
         pull_timeout_s=given["pull_timeout"],
-        model_transfer=spec.ModelTransfer(given["model_transfer"]),
+        model_transfer=options.ModelTransfer(given["model_transfer"]),
         memory_bytes=given["memory"],
         cpus=given["cpus"],
         gpus=given["gpus"],

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from infraval import errors, spec
+from infraval import errors, options
 from infraval.cli import docker_options, guard
 
 _BLESSED, _NOT_BLESSED = 0, 1
@@ -55,7 +55,7 @@ _ON_DOCKER = ("images", *docker_options.NAMES)
 @click.option(
     "--max-dead-letter-share",
     type=click.FloatRange(0, 1),
-    default=spec.RequestSpec.max_dead_letter_share,
+    default=options.RequestSpec.max_dead_letter_share,
     show_default=True,
     help="Share of the records that may be unfit for what is to be called.",
 )
@@ -70,12 +70,12 @@ _ON_DOCKER = ("images", *docker_options.NAMES)
 @click.option(
     "--num-examples",
     type=click.IntRange(min=1),
-    default=spec.RequestSpec.num_examples,
+    default=options.RequestSpec.num_examples,
     show_default=True,
     help="Distinct examples to send per signature and batch size.",
 )
 @click.option(
-    "--seed", type=click.IntRange(min=0), default=spec.WarmupSpec.seed, show_default=True, help="Of the sample."
+    "--seed", type=click.IntRange(min=0), default=options.WarmupSpec.seed, show_default=True, help="Of the sample."
 )
 @click.option(
     "--batching-parameters-file",
@@ -84,15 +84,15 @@ _ON_DOCKER = ("images", *docker_options.NAMES)
 )
 @click.option(
     "--existing-warmup",
-    type=click.Choice([choice.value for choice in spec.ExistingWarmup]),
-    default=spec.WarmupSpec.existing.value,
+    type=click.Choice([choice.value for choice in options.ExistingWarmup]),
+    default=options.WarmupSpec.existing.value,
     show_default=True,
     help="What to do with a warmup file that came with the model.",
 )
 @click.option(
     "--max-warmup-records",
-    type=click.IntRange(1, spec.MAX_WARMUP_RECORDS),
-    default=spec.WarmupSpec.max_records,
+    type=click.IntRange(1, options.MAX_WARMUP_RECORDS),
+    default=options.WarmupSpec.max_records,
     show_default=True,
     help="The warmup file never holds more.",
 )
@@ -104,17 +104,17 @@ _ON_DOCKER = ("images", *docker_options.NAMES)
 @click.option("--no-warmup", is_flag=True, help="Only validate; the model gets no new warmup records.")
 @click.option(
     "--platform",
-    type=click.Choice([platform.value for platform in spec.Platform]),
-    default=spec.ServingSpec.platform.value,
+    type=click.Choice([platform.value for platform in options.Platform]),
+    default=options.ServingSpec.platform.value,
     show_default=True,
     help="Where the server under test runs.",
 )
 @click.option(
-    "--model-name", default=spec.ServingSpec.model_name, show_default=True, help="Name to serve the model under."
+    "--model-name", default=options.ServingSpec.model_name, show_default=True, help="Name to serve the model under."
 )
 @click.option(
     "--server",
-    default=spec.ProcessSpec.server,
+    default=options.ProcessSpec.server,
     show_default=True,
     help="auto (tensorflow_model_server from PATH, else embedded), embedded, or the path of a tensorflow_model_server.",
 )
@@ -132,28 +132,28 @@ _ON_DOCKER = ("images", *docker_options.NAMES)
 @click.option(
     "--max-loading-time",
     type=click.FloatRange(min=0, min_open=True),
-    default=spec.ValidationSpec.max_loading_time_s,
+    default=options.ValidationSpec.max_loading_time_s,
     show_default=True,
     help="Seconds until the model has to be AVAILABLE.",
 )
 @click.option(
     "--num-tries",
     type=click.IntRange(min=1),
-    default=spec.ValidationSpec.num_tries,
+    default=options.ValidationSpec.num_tries,
     show_default=True,
     help="Boots at most; a definite refusal is not tried again.",
 )
 @click.option(
     "--request-timeout",
     type=click.FloatRange(min=0, min_open=True),
-    default=spec.ValidationSpec.request_timeout_s,
+    default=options.ValidationSpec.request_timeout_s,
     show_default=True,
     help="Seconds that one request may take.",
 )
 @click.option(
     "--concurrency",
     type=click.IntRange(min=1),
-    default=spec.ValidationSpec.concurrency,
+    default=options.ValidationSpec.concurrency,
     show_default=True,
     help="Requests under way at once.",
 )
@@ -196,38 +196,42 @@ def validate(
 
     def run() -> int:
         _check_combination(click.get_current_context())
-        requests = spec.RequestSpec(
-            signatures=signatures or (() if multi_inference else (spec.DEFAULT_SIGNATURE,)),
+        requests = options.RequestSpec(
+            signatures=signatures or (() if multi_inference else (options.DEFAULT_SIGNATURE,)),
             num_examples=num_examples,
             tag_set=tuple(tag_set.split(",")) if tag_set else (),
             multi_inference=multi_inference,
             features=features,
             max_dead_letter_share=max_dead_letter_share,
         )
-        warmup = spec.WarmupSpec(
+        warmup = options.WarmupSpec(
             batch_sizes=batch_sizes,
             batching_parameters_file=str(batching_parameters_file or ""),
             seed=seed,
-            existing=spec.ExistingWarmup(existing_warmup),
+            existing=options.ExistingWarmup(existing_warmup),
             max_records=max_warmup_records,
             compare_cold=compare_cold,
         )
-        process = spec.ProcessSpec(server, import_ops)
-        serving = spec.ServingSpec(spec.Platform(platform), model_name, process, images, docker_options.to_spec(docker))
-        limits = spec.ValidationSpec(max_loading_time, num_tries, request_timeout, concurrency)
-        from infraval import console, validation  # noqa: PLC0415 - takes seconds
-        from infraval.bless import report, staging  # noqa: PLC0415 - likewise
+        process = options.ProcessSpec(server, import_ops)
+        serving = options.ServingSpec(
+            options.Platform(platform), model_name, process, images, docker_options.to_spec(docker)
+        )
+        limits = options.ValidationSpec(max_loading_time, num_tries, request_timeout, concurrency)
+        from infraval import validation  # noqa: PLC0415 - takes seconds
+        from infraval.report import data as report  # noqa: PLC0415 - likewise
+        from infraval.report import terminal  # noqa: PLC0415 - takes seconds
+        from infraval.staging import model as staging  # noqa: PLC0415 - likewise
 
         job = validation.Job(
             model, examples, requests, not no_warmup, warmup, serving=serving, validation=limits, output=output
         )
-        with console.progress() as progress:
+        with terminal.progress() as progress:
             judged = validation.validate(job, progress=progress)
         with guard.writing():
             if as_json:
                 click.echo(json.dumps(report.to_dict(judged)))
             else:
-                console.show_report(report.to_dict(judged))
+                terminal.show_report(report.to_dict(judged))
                 if output is not None:
                     click.echo(f"written {output / (staging.STAMPED_MODEL if judged.blessed else report.REPORT)}")
         return _BLESSED if judged.blessed else _NOT_BLESSED
@@ -245,8 +249,8 @@ def _check_combination(context: click.Context) -> None:
     for names, contradicted, why in (
         (_ON_REQUESTS, "examples" not in given, "is about the requests, and there are no --examples to build them of"),
         (_ON_WARMUP, "no_warmup" in given, "is about the warmup file, and --no-warmup wants none written"),
-        (_ON_PROCESS, context.params["platform"] != spec.Platform.PROCESS, "is of the process --platform only"),
-        (_ON_DOCKER, context.params["platform"] != spec.Platform.DOCKER, "is of the docker --platform only"),
+        (_ON_PROCESS, context.params["platform"] != options.Platform.PROCESS, "is of the process --platform only"),
+        (_ON_DOCKER, context.params["platform"] != options.Platform.DOCKER, "is of the docker --platform only"),
     ):
         for name in names:
             if contradicted and name in given:

@@ -75,7 +75,7 @@ class ServerExit:
 
 
 @dataclasses.dataclass(frozen=True)
-class ServerOptions:
+class Launch:
     """What to boot, in the terms of `tensorflow_model_server`'s flags.
 
     Attributes:

@@ -11,7 +11,7 @@ TF_SERVING = "tensorflow_model_server"
 EMBEDDED = "infraval embedded server"
 
 
-def flags(options: base.ServerOptions, batching_parameters_file: str | None) -> list[str]:
+def flags(options: base.Launch, batching_parameters_file: str | None) -> list[str]:
     """The flags that are the same wherever the server runs.
 
     Args:

@@ -20,10 +20,11 @@ from pathlib import Path
 import docker
 import pytest
 
-from infraval import spec, workspace
-from infraval.replay import client
-from infraval.sandbox import base, docker_owner
-from infraval.sandbox import docker as docker_sandbox
+from infraval import options, workspace
+from infraval.sandbox import base
+from infraval.sandbox.docker import owner as docker_owner
+from infraval.sandbox.docker import sandbox as docker_sandbox
+from infraval.trial import client
 
 HERE = Path(__file__).parent
 
@@ -168,19 +169,19 @@ def make_sandbox(base_url: str, faulty_image: str, models: Path, private_directo
         *,
         image: str = faulty_image,
         name: str = "r",
-        options: base.ServerOptions | None = None,
+        launch: base.Launch | None = None,
         environment: tuple[str, ...] = (),
         **docker_options: object,
     ) -> docker_sandbox.DockerSandbox:
-        docker_spec = spec.DockerSpec(
+        docker_spec = options.DockerSpec(
             **{
                 "base_url": base_url,
                 "environment": (f"BEHAVIOUR={behaviour}", *environment),
                 **docker_options,
             }
         )
-        options = options or base.ServerOptions(model_name="m", model_base_path=models)
-        return docker_sandbox.DockerSandbox(options, docker_spec, image, private_directory / name)
+        launch = launch or base.Launch(model_name="m", model_base_path=models)
+        return docker_sandbox.DockerSandbox(launch, docker_spec, image, private_directory / name)
 
     return make
 
@@ -234,9 +235,9 @@ def start_client(
         image: str = faulty_image,
         within: Sequence[str] = (),
         temporary: Path = private_directory,
-        **options: object,
+        **given: object,
     ) -> Iterator[subprocess.Popen[str]]:
-        docker_spec = spec.DockerSpec(**{"base_url": base_url, "environment": (f"BEHAVIOUR={behaviour}",), **options})
+        docker_spec = options.DockerSpec(**{"base_url": base_url, "environment": (f"BEHAVIOUR={behaviour}",), **given})
         script = [sys.executable, str(HERE / "sandbox_client.py")]
         with subprocess.Popen(
             [*within, *script, str(models), image, docker_spec.to_json(), phase],

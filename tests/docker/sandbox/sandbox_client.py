@@ -12,9 +12,10 @@ from pathlib import Path
 
 from tensorflow_serving.apis import prediction_log_pb2
 
-from infraval import errors, signals, spec, workspace
-from infraval.replay import client
-from infraval.sandbox import base, factory
+from infraval import errors, options, signals, workspace
+from infraval.sandbox import base
+from infraval.sandbox import registry as factory
+from infraval.trial import client
 
 
 def tell(line: str) -> None:
@@ -25,15 +26,15 @@ def tell(line: str) -> None:
 
 def main(models: str, image: str, docker: str, phase: str) -> None:
     """Lives until the phase, and stays there."""
-    serving = spec.ServingSpec(
-        platform=spec.Platform.DOCKER, model_name="m", images=(image,), docker=spec.DockerSpec.from_json(docker)
+    serving = options.ServingSpec(
+        platform=options.Platform.DOCKER, model_name="m", images=(image,), docker=options.DockerSpec.from_json(docker)
     )
     tell("check")
     factory.check(serving, tell)
     if phase == "checked":
         return
-    options = base.ServerOptions(model_name="m", model_base_path=Path(models))
-    with workspace.workspace() as directory, factory.create(serving, options, directory / "r") as sandbox:
+    launch = base.Launch(model_name="m", model_base_path=Path(models))
+    with workspace.workspace() as directory, factory.create(serving, launch, directory / "r") as sandbox:
         tell("load")
         with client.Client(sandbox.endpoint.target, "m") as connection:
             ended = base.wait_until(connection.available, sandbox, time.monotonic() + 120)

@@ -6,16 +6,17 @@ python sandbox_loop.py MODELS IMAGE DOCKER_SPEC_JSON
 import sys
 from pathlib import Path
 
-from infraval import errors, signals, spec, workspace
-from infraval.sandbox import base, docker
+from infraval import errors, options, signals, workspace
+from infraval.sandbox import base
+from infraval.sandbox.docker import sandbox as docker
 
 
 def main(models: str, image: str, docker_spec: str) -> None:
     """Goes on for ever."""
-    options = base.ServerOptions(model_name="m", model_base_path=Path(models))
-    asked = spec.DockerSpec.from_json(docker_spec)
+    launch = base.Launch(model_name="m", model_base_path=Path(models))
+    asked = options.DockerSpec.from_json(docker_spec)
     while True:
-        with workspace.workspace() as directory, docker.DockerSandbox(options, asked, image, directory / "r"):
+        with workspace.workspace() as directory, docker.DockerSandbox(launch, asked, image, directory / "r"):
             pass
 
 

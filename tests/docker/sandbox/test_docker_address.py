@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from infraval import errors, spec
-from infraval.sandbox import docker_engine
+from infraval import errors, options
+from infraval.sandbox.docker import engine as docker_engine
 
 pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("_no_configuration")]
 
@@ -41,9 +41,9 @@ def make_context() -> Callable[[str, str], None]:
     return make
 
 
-def url(**options: str) -> str:
+def url(**given: str) -> str:
     """Where the engine is that these options lead to; it has answered."""
-    with docker_engine.connect(spec.DockerSpec(**options)) as engine:
+    with docker_engine.connect(options.DockerSpec(**given)) as engine:
         assert engine.info["OSType"] == "linux"
         return engine.url
 
@@ -93,9 +93,9 @@ def test_a_context_that_is_none_is_an_error(where: str, tmp_path: Path, monkeypa
         monkeypatch.setenv(where, "absent")
     if where == "currentContext":
         (tmp_path / "config.json").write_text(json.dumps({where: "absent"}))
-    options = {"context": "absent"} if where == "option" else {}
+    given = {"context": "absent"} if where == "option" else {}
     with pytest.raises(errors.SandboxError, match="There is no Docker context absent; `docker context ls` lists"):
-        url(**options)
+        url(**given)
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_a_configuration_that_is_none_is_named(content: str, base_url: str, tmp_
 def test_an_engine_over_tcp_is_used_and_shares_the_socket_all_the_same(tcp_engine: TcpEngine) -> None:
     """What is shared is found out, not guessed from the address."""
     address, _ = tcp_engine
-    with docker_engine.connect(spec.DockerSpec(base_url=address)) as engine:
+    with docker_engine.connect(options.DockerSpec(base_url=address)) as engine:
         assert engine.url == address
         assert engine.shares_kernel()
 
@@ -155,7 +155,7 @@ def test_an_address_that_is_none_is_an_error(address: str) -> None:
 
 def test_a_version_of_the_api_can_be_asked_for(base_url: str) -> None:
     """One that the engine does not have is an error in its own words."""
-    with docker_engine.connect(spec.DockerSpec(base_url=base_url, api_version="1.40")) as engine:
+    with docker_engine.connect(options.DockerSpec(base_url=base_url, api_version="1.40")) as engine:
         assert engine.api.api_version == "1.40"
     with pytest.raises(errors.SandboxError, match=r"client version 9.99 is too new"):
         url(base_url=base_url, api_version="9.99")

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from infraval import spec
-from infraval.sandbox import docker as docker_sandbox
+from infraval import options
+from infraval.sandbox.docker import sandbox as docker_sandbox
 
 pytestmark = pytest.mark.docker
 
@@ -32,8 +32,8 @@ def started(start_client: StartClient, silent_registry: str) -> StartClient:
     @contextlib.contextmanager
     def start(phase: str) -> Iterator[subprocess.Popen[str]]:
         # In its check, a client blocks only where an image has to be pulled.
-        options = {"image": f"{silent_registry}/model-server:1"} if phase == "check" else {}
-        with start_client(phase, BEHAVIOURS[phase], **options) as client:
+        given = {"image": f"{silent_registry}/model-server:1"} if phase == "check" else {}
+        with start_client(phase, BEHAVIOURS[phase], **given) as client:
             assert client.stdout is not None
             last = "Pulling" if phase == "check" else phase
             assert any(line.startswith(last) for line in client.stdout), "it ended before it got there"
@@ -62,8 +62,8 @@ def test_a_signal_at_any_moment_leaves_nothing(
     transfer: str, base_url: str, faulty_image: str, models: Path, private_directory: Path, leftovers: Leftovers
 ) -> None:
     """While containers are made, filled, started and removed: what was begun is finished, and then removed."""
-    docker_spec = spec.DockerSpec(
-        base_url=base_url, model_transfer=spec.ModelTransfer(transfer), environment=("BEHAVIOUR=hang-at-load",)
+    docker_spec = options.DockerSpec(
+        base_url=base_url, model_transfer=options.ModelTransfer(transfer), environment=("BEHAVIOUR=hang-at-load",)
     )
     command = [sys.executable, str(Path(__file__).with_name("sandbox_loop.py"))]
     command += [str(models), faulty_image, docker_spec.to_json()]
@@ -112,7 +112,7 @@ def test_the_reaper_leaves_the_living_alone(
 def check(base_url: str, image: str) -> list[str]:
     """What a validation is told at its start."""
     said: list[str] = []
-    docker_spec = spec.DockerSpec(base_url=base_url)
-    serving = spec.ServingSpec(platform=spec.Platform.DOCKER, images=(image,), docker=docker_spec)
+    docker_spec = options.DockerSpec(base_url=base_url)
+    serving = options.ServingSpec(platform=options.Platform.DOCKER, images=(image,), docker=docker_spec)
     docker_sandbox.check(serving, said.append)
     return said

@@ -12,8 +12,8 @@ from pathlib import Path
 import docker
 import pytest
 
-from infraval import errors, spec
-from infraval.sandbox import docker as docker_sandbox
+from infraval import errors, options
+from infraval.sandbox.docker import sandbox as docker_sandbox
 
 pytestmark = pytest.mark.docker
 
@@ -62,7 +62,9 @@ def test_an_image_that_does_not_fit_is_an_error(
     for event in engine.api.push(name, stream=True, decode=True):
         assert "error" not in event, event
     engine.images.remove(name)
-    serving = spec.ServingSpec(platform=spec.Platform.DOCKER, images=(name,), docker=spec.DockerSpec(base_url=url))
+    serving = options.ServingSpec(
+        platform=options.Platform.DOCKER, images=(name,), docker=options.DockerSpec(base_url=url)
+    )
     with pytest.raises(errors.SandboxError, match=r"cannot be pulled: .*no space left on device.*`docker system df`"):
         docker_sandbox.check(serving, print)
 
@@ -78,7 +80,7 @@ def test_a_model_that_does_not_fit_is_an_error(
     (models / "1" / "variables").write_bytes(os.urandom(TOO_MUCH_BYTES))
     with (
         pytest.raises(errors.ServerStartError, match=r"cannot be copied to the engine: .*no space left on device"),
-        make_sandbox(base_url=url, image="tiny:1", model_transfer=spec.ModelTransfer.COPY),
+        make_sandbox(base_url=url, image="tiny:1", model_transfer=options.ModelTransfer.COPY),
     ):
         pass
     assert leftovers(small_engine) == []

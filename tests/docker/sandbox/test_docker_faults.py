@@ -14,9 +14,9 @@ import pytest
 from docker.models.containers import Container
 
 import infraval
-from infraval import errors, spec, verdict
+from infraval import errors, options, verdict
 from infraval.sandbox import base, serving_log, unix_socket
-from infraval.sandbox import docker as docker_sandbox
+from infraval.sandbox.docker import sandbox as docker_sandbox
 
 pytestmark = pytest.mark.docker
 
@@ -26,7 +26,7 @@ MakeSandbox = Callable[..., docker_sandbox.DockerSandbox]
 
 TcpEngine = tuple[str, "subprocess.Popen[str]"]
 
-TWICE = spec.ValidationSpec(max_loading_time_s=60, num_tries=2, request_timeout_s=2)
+TWICE = options.ValidationSpec(max_loading_time_s=60, num_tries=2, request_timeout_s=2)
 
 ABORT_SERVER = """
 import os, pathlib, signal
@@ -42,19 +42,19 @@ def validate(base_url: str, faulty_image: str, taxi_model: Path, taxi_examples: 
 
     def run(
         behaviour: str,
-        validation: spec.ValidationSpec = TWICE,
+        validation: options.ValidationSpec = TWICE,
         progress: Callable[[str], None] = print,
         image: str = faulty_image,
         output: Path | None = None,
-        **options: object,
+        **given: object,
     ) -> verdict.Verdict:
-        docker_spec = spec.DockerSpec(**{"base_url": base_url, "environment": (f"BEHAVIOUR={behaviour}",), **options})
+        docker_spec = options.DockerSpec(**{"base_url": base_url, "environment": (f"BEHAVIOUR={behaviour}",), **given})
         job = infraval.Job(
             taxi_model,
             (str(taxi_examples / "Split-eval" / "*"),),
-            requests=spec.RequestSpec(signatures=("predict",), num_examples=3),
+            requests=options.RequestSpec(signatures=("predict",), num_examples=3),
             make_warmup=False,
-            serving=spec.ServingSpec(platform=spec.Platform.DOCKER, images=(image,), docker=docker_spec),
+            serving=options.ServingSpec(platform=options.Platform.DOCKER, images=(image,), docker=docker_spec),
             validation=validation,
             output=output,
         )
@@ -113,7 +113,7 @@ def test_a_server_that_is_killed_from_outside_is_no_verdict(validate: Validate) 
 
 def test_a_server_that_hangs_at_load_is_a_verdict(validate: Validate) -> None:
     """The time to load is a gate."""
-    judged = validate("hang-at-load", spec.ValidationSpec(max_loading_time_s=2, num_tries=1))
+    judged = validate("hang-at-load", options.ValidationSpec(max_loading_time_s=2, num_tries=1))
 
     assert [reason.gate for reason in judged.reasons] == [verdict.Gate.LOAD]
     assert "not AVAILABLE within 2 s" in judged.reasons[0].message
@@ -130,7 +130,7 @@ def test_a_server_that_hangs_in_a_request_is_a_verdict(validate: Validate) -> No
 
 def test_a_server_that_dies_after_a_request_is_a_verdict(validate: Validate) -> None:
     """One that answers and then dies, on every try, speaks against the model."""
-    validation = spec.ValidationSpec(max_loading_time_s=60, num_tries=2, request_timeout_s=30, concurrency=1)
+    validation = options.ValidationSpec(max_loading_time_s=60, num_tries=2, request_timeout_s=30, concurrency=1)
     judged = validate("abort-after-one", validation)
 
     assert judged.reasons == (
@@ -182,7 +182,7 @@ def test_an_engine_that_is_restarted_during_replay_is_no_verdict(
         if text.startswith("Sending requests"):
             restart_second_engine()
 
-    once = spec.ValidationSpec(max_loading_time_s=60, num_tries=1, request_timeout_s=60)
+    once = options.ValidationSpec(max_loading_time_s=60, num_tries=1, request_timeout_s=60)
     with pytest.raises(errors.ServerLostError):
         validate("hang-in-request", once, restart, build_faulty_image(second_engine), base_url=second_engine_url)
     assert leftovers(second_engine) == []
@@ -267,7 +267,7 @@ def test_a_path_too_long_for_a_socket_is_an_error(make_sandbox: MakeSandbox) -> 
 
 
 @pytest.mark.parametrize(
-    ("options", "message"),
+    ("given", "message"),
     [
         ({"gpus": "all"}, "NVIDIA Container Toolkit"),
         ({"cpus": 1000.0}, "Ask for fewer cpus"),
@@ -275,10 +275,10 @@ def test_a_path_too_long_for_a_socket_is_an_error(make_sandbox: MakeSandbox) -> 
     ],
 )
 def test_what_the_engine_does_not_have_is_an_error(
-    make_sandbox: MakeSandbox, options: dict[str, object], message: str
+    make_sandbox: MakeSandbox, given: dict[str, object], message: str
 ) -> None:
     """The engine's own words, and what to do about it."""
-    with pytest.raises(errors.ServerStartError, match=message), make_sandbox(**options):
+    with pytest.raises(errors.ServerStartError, match=message), make_sandbox(**given):
         pass
 
 

@@ -12,9 +12,10 @@ from pathlib import Path
 import docker
 import pytest
 
-from infraval import errors, spec
-from infraval.sandbox import docker as docker_sandbox
-from infraval.sandbox import docker_engine, docker_images
+from infraval import errors, options
+from infraval.sandbox.docker import engine as docker_engine
+from infraval.sandbox.docker import images as docker_images
+from infraval.sandbox.docker import sandbox as docker_sandbox
 
 pytestmark = pytest.mark.docker
 
@@ -30,10 +31,10 @@ Check = Callable[..., list[str]]
 def check(base_url: str) -> Check:
     """What a validation with an image is told at its start; further arguments are DockerSpec's."""
 
-    def run(image: str, **options: object) -> list[str]:
+    def run(image: str, **given: object) -> list[str]:
         said: list[str] = []
-        docker_spec = spec.DockerSpec(**{"base_url": base_url, **options})
-        serving = spec.ServingSpec(platform=spec.Platform.DOCKER, images=(image,), docker=docker_spec)
+        docker_spec = options.DockerSpec(**{"base_url": base_url, **given})
+        serving = options.ServingSpec(platform=options.Platform.DOCKER, images=(image,), docker=docker_spec)
         docker_sandbox.check(serving, said.append)
         return said
 
@@ -88,7 +89,7 @@ def test_a_missing_image_is_pulled_and_its_digest_is_known(
     assert said[0] == f"Pulling {name}"
     assert said[-1].startswith(f"Pulled {name} in ")
     assert check(name) == []
-    with docker_engine.connect(spec.DockerSpec(base_url=base_url)) as engine:
+    with docker_engine.connect(options.DockerSpec(base_url=base_url)) as engine:
         found = docker_images.find(engine, name)
     assert found is not None
     repository, _, digest = found.digest.partition("@")
@@ -97,7 +98,7 @@ def test_a_missing_image_is_pulled_and_its_digest_is_known(
     assert not found.embedded
 
     assert check(found.digest) == []  # by its digest, it is the same
-    assert check(name, pull=spec.PullPolicy.ALWAYS)[0] == f"Pulling {name}"
+    assert check(name, pull=options.PullPolicy.ALWAYS)[0] == f"Pulling {name}"
 
 
 def test_an_image_is_pulled_by_its_digest(
@@ -131,7 +132,7 @@ def test_the_digest_on_record_is_of_the_repository_that_was_asked_for(
         for event in engine.api.push(other, stream=True, decode=True):
             assert "error" not in event, event
         assert len(engine.images.get(name).attrs["RepoDigests"]) == 2
-        with docker_engine.connect(spec.DockerSpec(base_url=base_url)) as connected:
+        with docker_engine.connect(options.DockerSpec(base_url=base_url)) as connected:
             for reference in (name, digest, f"{name}@{digest.partition('@')[2]}"):
                 found = docker_images.find(connected, reference)
                 assert found is not None
@@ -144,7 +145,7 @@ def test_never_pulls_never(check: Check, start_registry: Callable[..., str], pub
     """Although the registry has it."""
     name = publish(start_registry())
     with pytest.raises(errors.SandboxError, match=f"no image {name}, and pull is never"):
-        check(name, pull=spec.PullPolicy.NEVER)
+        check(name, pull=options.PullPolicy.NEVER)
 
 
 def test_credentials_are_dockers_own(
@@ -212,7 +213,7 @@ def test_an_image_without_an_entrypoint_is_an_error(check: Check, image: str) ->
 
 def test_the_embedded_server_is_known_by_its_label(base_url: str, image: str, faulty_image: str) -> None:
     """The report has to say when it was the stand-in that judged."""
-    with docker_engine.connect(spec.DockerSpec(base_url=base_url)) as engine:
+    with docker_engine.connect(options.DockerSpec(base_url=base_url)) as engine:
         embedded, other = docker_images.find(engine, image), docker_images.find(engine, faulty_image)
     assert embedded is not None
     assert other is not None

@@ -14,7 +14,7 @@ import pytest
 from docker.models.containers import Container
 
 from infraval.sandbox import base
-from infraval.sandbox import docker as docker_sandbox
+from infraval.sandbox.docker import sandbox as docker_sandbox
 
 pytestmark = pytest.mark.docker
 
@@ -137,8 +137,8 @@ def test_the_server_gets_the_flags_and_the_batching_file(
     parameters = tmp_path / "batching.txt"
     parameters.write_text("max_batch_size { value: 8 }")
     parameters.chmod(0o600)
-    options = base.ServerOptions("m", models, parameters, grpc_max_threads=9, saved_model_tags=("serve", "gpu"))
-    with make_sandbox("hang-at-load", options=options, server_arguments=("--grpc_max_threads=7",)):
+    launch = base.Launch("m", models, parameters, grpc_max_threads=9, saved_model_tags=("serve", "gpu"))
+    with make_sandbox("hang-at-load", launch=launch, server_arguments=("--grpc_max_threads=7",)):
         container = container_of()
         arguments = inside(container)["arguments"]
         assert container.exec_run(["cat", "/model/.batching_parameters"]).output == parameters.read_bytes()

@@ -15,9 +15,12 @@ import docker
 import pytest
 from docker.models.containers import Container
 
-from infraval import errors, spec
-from infraval.sandbox import base, docker_container, docker_engine, docker_owner
-from infraval.sandbox import docker as docker_sandbox
+from infraval import errors, options
+from infraval.sandbox import base
+from infraval.sandbox.docker import container as docker_container
+from infraval.sandbox.docker import engine as docker_engine
+from infraval.sandbox.docker import owner as docker_owner
+from infraval.sandbox.docker import sandbox as docker_sandbox
 
 pytestmark = pytest.mark.docker
 
@@ -72,7 +75,7 @@ def test_a_model_that_the_container_may_not_read_is_copied_and_the_socket_stays(
 @pytest.mark.usefixtures("readable")
 def test_a_copy_can_be_forced(make_sandbox: MakeSandbox, container_of: ContainerOf) -> None:
     """With model_transfer=copy the model is copied although it could be mounted."""
-    with make_sandbox("hang-at-load", model_transfer=spec.ModelTransfer.COPY):
+    with make_sandbox("hang-at-load", model_transfer=options.ModelTransfer.COPY):
         container = container_of()
         assert {mount["Type"] for mount in container.attrs["Mounts"]} == {"bind", "volume"}
         assert container.exec_run(READ_MODEL).output == b"content"
@@ -110,7 +113,7 @@ def test_a_mount_cannot_be_forced_on_an_engine_that_does_not_see_the_model(
     leftovers: Callable[..., list[str]],
 ) -> None:
     """That is an error of the option, with what to use instead."""
-    mount = spec.ModelTransfer.MOUNT
+    mount = options.ModelTransfer.MOUNT
     with (
         pytest.raises(errors.OptionError, match=r"does not see this machine's files .* Use auto or copy"),
         make_sandbox("serve", image=second_faulty_image, base_url=second_engine_url, model_transfer=mount),
@@ -123,7 +126,7 @@ def test_a_mount_cannot_be_forced_on_a_user_who_may_not_read_the_model(make_sand
     """The server would refuse the model, and the model would be blamed."""
     with (
         pytest.raises(errors.OptionError, match=r"container's user 1234:2345 may not read every file of the model"),
-        make_sandbox(user="1234:2345", model_transfer=spec.ModelTransfer.MOUNT),
+        make_sandbox(user="1234:2345", model_transfer=options.ModelTransfer.MOUNT),
     ):
         pass
 
@@ -213,9 +216,9 @@ def test_an_engine_with_selinux_gets_mounts_that_it_may_relabel(
 ) -> None:
     """Only what is bound in the older way is relabelled; a path that the engine does not see is still noticed."""
     name = "infraval-test-selinux"
-    with docker_engine.connect(spec.DockerSpec(base_url=base_url)) as connected:
+    with docker_engine.connect(options.DockerSpec(base_url=base_url)) as connected:
         selinux = dataclasses.replace(connected, info={**connected.info, "SecurityOptions": ["name=selinux"]})
-        host = docker_container.host_config(selinux, spec.DockerSpec(), on_socket=True)
+        host = docker_container.host_config(selinux, options.DockerSpec(), on_socket=True)
         arguments = {"image": faulty_image, "name": name}
         absent = docker_container.Bind(private_directory / "absent", "/absent")
         with pytest.raises(docker_container.UnseenPathError):

@@ -1,0 +1,1 @@
+"""A verdict as data, and how it is shown."""

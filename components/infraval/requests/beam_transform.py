@@ -1,0 +1,229 @@
+"""Beam: read every shard, sample, build PredictionLogs, write them.
+
+A worker may be another process on another Python, so nothing but data crosses: what goes wrong with the examples
+comes back as a field of the result, not as an exception that a runner would wrap.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from pathlib import Path
+
+import apache_beam as beam
+from apache_beam.runners.portability import fn_api_runner
+from tensorflow_serving.apis import prediction_log_pb2
+
+from infraval import errors, options
+from infraval.requests import acceptance, builders, coverage, prediction_logs, sampling, shards, targets
+
+_MOST_CAUSES = 3
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What to build, in a form that travels to Beam workers.
+
+    Attributes:
+      targets: what to call.
+      batch_sizes: examples per request; each is a cell with every target.
+      num_examples: distinct examples to send to each cell.
+      seed: of the sample.
+      model_name: goes into the requests.
+      max_dead_letter_share: of all records, at most this share may be left out.
+    """
+
+    targets: tuple[targets.Target, ...]
+    batch_sizes: tuple[int, ...]
+    num_examples: int
+    seed: int
+    model_name: str
+    max_dead_letter_share: float = options.RequestSpec.max_dead_letter_share
+
+    @property
+    def sample_size(self) -> int:
+        """Records that the sample has to hold."""
+        return max(self.num_examples, *self.batch_sizes)
+
+    def empty_sample(self) -> sampling.Sample:
+        """A sample with nothing in it."""
+        return sampling.Sample(self.sample_size, self.seed)
+
+
+@dataclasses.dataclass(frozen=True)
+class Requests:
+    """Prepared requests.
+
+    Attributes:
+      path: TFRecord of PredictionLogs; the first ones touch every cell once.
+      count: how many there are.
+      records_read: records in all shards.
+      dead_letters: records left out, by cause.
+    """
+
+    path: Path
+    count: int
+    records_read: int
+    dead_letters: dict[str, int]
+
+
+@dataclasses.dataclass
+class _Harvest:
+    """What some of the shards gave."""
+
+    sample: sampling.Sample
+    records_read: int = 0
+    dead_letters: Counter[str] = dataclasses.field(default_factory=Counter)
+    problems: tuple[str, ...] = ()
+
+
+class _ReadShard(beam.DoFn):
+    """Path of a TFRecord shard -> its _Harvest."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._acceptance = acceptance.Acceptance(plan.targets)
+
+    def process(self, path: str) -> Iterator[_Harvest]:
+        harvest = _Harvest(self._plan.empty_sample())
+        try:
+            for records in shards.read(path):
+                harvest.records_read += len(records)
+                harvest.sample.add(self._acceptance.accepted(records, harvest.dead_letters))
+        except errors.ExamplesError as error:
+            harvest.problems = (str(error),)
+        yield harvest
+
+
+class _MergeHarvests(beam.CombineFn):
+    """Harvests of shards -> the harvest of all of them."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+
+    def create_accumulator(self) -> _Harvest:
+        return _Harvest(self._plan.empty_sample())
+
+    def add_input(self, accumulator: _Harvest, harvest: _Harvest) -> _Harvest:
+        accumulator.sample.merge(harvest.sample)
+        accumulator.records_read += harvest.records_read
+        accumulator.dead_letters += harvest.dead_letters
+        accumulator.problems += harvest.problems
+        return accumulator
+
+    def merge_accumulators(self, accumulators: Iterable[_Harvest]) -> _Harvest:
+        merged = self.create_accumulator()
+        for accumulator in accumulators:
+            self.add_input(merged, accumulator)
+        return merged
+
+    def extract_output(self, accumulator: _Harvest) -> _Harvest:
+        return accumulator
+
+
+class _WriteRequests(beam.DoFn):
+    """The harvest of all shards -> the file of PredictionLogs, and a summary beside it.
+
+    Beam's own TFRecord sink is not used: on some runners it reports success and writes nothing.
+    """
+
+    def __init__(self, plan: Plan, path: Path) -> None:
+        self._plan = plan
+        self._path = path
+
+    def process(self, harvest: _Harvest) -> Iterator[int]:
+        count = 0
+        problems = harvest.problems or self._misread(harvest.sample.records)
+        if harvest.sample.records and not problems:
+            count = prediction_logs.write(self._path, _build(self._plan, harvest.sample.records))
+        summary = {
+            "count": count,
+            "records_read": harvest.records_read,
+            "dead_letters": dict(sorted(harvest.dead_letters.items())),
+            "problems": sorted(problems),
+        }
+        _summary_path(self._path).write_text(json.dumps(summary), encoding="utf-8")
+        yield count
+
+    def _misread(self, records: Sequence[bytes]) -> tuple[str, ...]:
+        """Records that only the check of a whole chunk takes: of a field set twice it sees another value."""
+        accept = acceptance.Acceptance(self._plan.targets)
+        causes = Counter(filter(None, map(accept.cause_of_rejection, records)))
+        return tuple(
+            f"A record sets a field twice and can be read in two ways ({cause}). Write the examples anew."
+            for cause in causes
+        )
+
+
+class PrepareRequests(beam.PTransform):
+    """Paths of TFRecord shards -> one file of PredictionLogs; yields how many logs it holds."""
+
+    def __init__(self, plan: Plan, path: Path) -> None:
+        super().__init__()
+        self._plan = plan
+        self._path = path
+
+    def expand(self, paths: beam.PCollection) -> beam.PCollection:
+        """Reads and samples in parallel, then writes in one place."""
+        return (
+            paths
+            | "SpreadShards" >> beam.Reshuffle()
+            | "ReadShard" >> beam.ParDo(_ReadShard(self._plan))
+            | "MergeHarvests" >> beam.CombineGlobally(_MergeHarvests(self._plan))
+            | "WriteRequests" >> beam.ParDo(_WriteRequests(self._plan, self._path))
+        )
+
+
+def in_memory_pipeline() -> beam.Pipeline:
+    """A pipeline that runs in this process and leaves nothing behind.
+
+    Beam's DirectRunner is not used: it looks for a Prism binary first, by download, and leaves temporary folders.
+    """
+    return beam.Pipeline(runner=fn_api_runner.FnApiRunner())
+
+
+def prepare(plan: Plan, paths: Sequence[str], path: Path, make_pipeline: Callable[[], beam.Pipeline]) -> Requests:
+    """Runs the transform.
+
+    Args:
+      plan: what to build.
+      paths: TFRecord shards.
+      path: the file to write.
+      make_pipeline: makes the Beam pipeline to run in.
+
+    Raises:
+      ExamplesError: a shard cannot be read, there is no record, or too many of them cannot feed the targets.
+    """
+    with make_pipeline() as pipeline:
+        pipeline | "Shards" >> beam.Create(list(paths)) | "PrepareRequests" >> PrepareRequests(plan, path)
+    summary = json.loads(_summary_path(path).read_text(encoding="utf-8"))
+    problems, records_read, dead_letters = summary["problems"], summary["records_read"], summary["dead_letters"]
+    if problems:
+        more = f" ({len(problems) - 1} more files likewise.)" if len(problems) > 1 else ""
+        raise errors.ExamplesError(problems[0] + more)
+    left_out = sum(dead_letters.values())
+    if left_out > plan.max_dead_letter_share * records_read or left_out == records_read:
+        most = Counter(dead_letters).most_common(_MOST_CAUSES)
+        causes = "; ".join(f"{count} times {cause}" for cause, count in most)
+        raise errors.ExamplesError(
+            f"{left_out} of {records_read} records cannot feed what is to be called: {causes}. A share of "
+            f"{plan.max_dead_letter_share:g} may be left out, and never all. Mend the examples or the mapping, or "
+            "raise --max-dead-letter-share (RequestOptions.max_dead_letter_share)."
+        )
+    return Requests(path, summary["count"], records_read, dead_letters)
+
+
+def _build(plan: Plan, records: Sequence[bytes]) -> Iterator[prediction_log_pb2.PredictionLog]:
+    cells = [((target, size), size) for target in plan.targets for size in plan.batch_sizes]
+
+    def shape_bucket(cell: tuple[targets.Target, int], record: bytes) -> Hashable:
+        return builders.shape_bucket(cell[0], record)
+
+    for (target, _), batch in coverage.deal(cells, plan.num_examples, records, shape_bucket):
+        yield builders.build(target, plan.model_name, batch)
+
+
+def _summary_path(path: Path) -> Path:
+    return path.with_name(path.name + ".summary.json")

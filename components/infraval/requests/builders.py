@@ -1,0 +1,73 @@
+"""Pure functions (target, records) -> PredictionLog."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from typing import Any
+
+from tensorflow.core.example import example_pb2
+from tensorflow.core.framework import tensor_pb2, types_pb2
+from tensorflow_serving.apis import input_pb2, model_pb2, prediction_log_pb2
+
+from infraval import options
+from infraval.requests import targets, tensors
+
+_METHOD_NAMES = {
+    options.Method.CLASSIFY: "tensorflow/serving/classify",
+    options.Method.REGRESS: "tensorflow/serving/regress",
+}
+
+
+def shape_bucket(target: targets.Target, record: bytes) -> Hashable:
+    """What records must have in common to share a batch: the shapes of their elements, by input."""
+    if not target.dense_inputs:
+        return ()
+    features = _features(record)
+    return tuple(tensors.element_shape(features, dense) for dense in target.dense_inputs)
+
+
+def build(target: targets.Target, model_name: str, records: Sequence[bytes]) -> prediction_log_pb2.PredictionLog:
+    """Builds the log of one request.
+
+    Args:
+      target: what to call.
+      model_name: goes into the request's ModelSpec.
+      records: one per element of the batch, none of them rejected and all in one shape bucket.
+    """
+    log = prediction_log_pb2.PredictionLog()
+    if target.method is options.Method.MULTI_INFERENCE:
+        request = log.multi_inference_log.request
+        request.input.CopyFrom(_input(records))
+        for key, method in zip(target.signatures, target.task_methods, strict=True):
+            request.tasks.add(model_spec=_model_spec(model_name, key), method_name=_METHOD_NAMES[method])
+        return log
+    request = getattr(log, f"{target.method.value}_log").request
+    request.model_spec.CopyFrom(_model_spec(model_name, target.signatures[0]))
+    if target.method is not options.Method.PREDICT:
+        request.input.CopyFrom(_input(records))
+    elif target.serialized_input is not None:
+        request.inputs[target.serialized_input].CopyFrom(_string_tensor(records))
+    else:
+        features = [_features(record) for record in records]
+        for dense in target.dense_inputs:
+            request.inputs[dense.alias].CopyFrom(tensors.build(features, dense))
+    return log
+
+
+def _model_spec(model_name: str, key: str) -> model_pb2.ModelSpec:
+    return model_pb2.ModelSpec(name=model_name, signature_name=key)
+
+
+def _string_tensor(values: Sequence[bytes]) -> tensor_pb2.TensorProto:
+    tensor = tensor_pb2.TensorProto(dtype=types_pb2.DT_STRING, string_val=values)
+    tensor.tensor_shape.dim.add(size=len(values))
+    return tensor
+
+
+def _input(records: Sequence[bytes]) -> input_pb2.Input:
+    examples = [example_pb2.Example.FromString(record) for record in records]
+    return input_pb2.Input(example_list=input_pb2.ExampleList(examples=examples))
+
+
+def _features(record: bytes) -> Any:
+    return example_pb2.Example.FromString(record).features.feature

@@ -1,0 +1,53 @@
+"""What a SavedModel can be asked, and what its warmup file covers."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from infraval import options
+from infraval.requests import prediction_logs, signatures
+
+
+def inspect(model: Path) -> dict[str, Any]:
+    """Reads signatures and warmup records; the graph is not loaded.
+
+    Args:
+      model: the SavedModel directory.
+
+    Returns:
+      JSON values: `signatures` (key -> method, inputs and outputs as `dtype[shape]` by alias) and `warmup` (None
+      without a file, else `records` and `cells` with signature, method, batch size and records of each).
+
+    Raises:
+      ModelError: the model or its warmup file cannot be read.
+    """
+    return {
+        "model": str(model),
+        "signatures": {
+            key: {
+                "method": signature.method.value if signature.method else None,
+                "inputs": {alias: str(tensor) for alias, tensor in signature.inputs.items()},
+                "outputs": {alias: str(tensor) for alias, tensor in signature.outputs.items()},
+            }
+            for key, signature in signatures.read(model).items()
+        },
+        "warmup": _warmup(model / options.WARMUP_FILE),
+    }
+
+
+def _warmup(path: Path) -> dict[str, Any] | None:
+    if not path.exists():
+        return None
+    counts = Counter(prediction_logs.cell(log) for log in prediction_logs.read(path))
+    idle = counts.pop(None, 0)
+    return {
+        "records": counts.total() + idle,
+        "records_that_warm_nothing": idle,
+        "cells": [
+            {"signature": cell.signature, "method": cell.method.value, "batch_size": cell.batch_size, "records": count}
+            for cell, count in sorted(counts.items())
+            if cell is not None
+        ],
+    }

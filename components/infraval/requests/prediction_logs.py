@@ -1,0 +1,109 @@
+"""PredictionLogs on disk: the one currency that stages hand to each other.
+
+A file is what TF Serving takes as `assets.extra/tf_serving_warmup_requests`: an uncompressed TFRecord of serialized
+`tensorflow.serving.PredictionLog` (tensorflow_serving/apis/prediction_log.proto).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import tensorflow as tf
+from google.protobuf import message
+from tensorflow_serving.apis import input_pb2, prediction_log_pb2
+
+from infraval import errors, options, protos
+
+_METHODS = {
+    "predict_log": options.Method.PREDICT,
+    "classify_log": options.Method.CLASSIFY,
+    "regress_log": options.Method.REGRESS,
+    "multi_inference_log": options.Method.MULTI_INFERENCE,
+}
+"""Members of `PredictionLog.log_type` that TF Serving's warmup replays, and the RPC of each."""
+
+
+def write(path: Path, logs: Iterable[prediction_log_pb2.PredictionLog]) -> int:
+    """Writes a file whole or not at all; the same logs always give the same bytes.
+
+    Args:
+      path: the file; its folder is made if need be.
+      logs: what to write, in this order.
+
+    Returns:
+      How many logs were written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(path.name + ".unfinished")
+    count = 0
+    with tf.io.TFRecordWriter(os.fspath(unfinished)) as writer:
+        for log in logs:
+            writer.write(serialize(log))
+            count += 1
+    unfinished.replace(path)
+    return count
+
+
+def serialize(log: prediction_log_pb2.PredictionLog) -> bytes:
+    """The bytes of a log, the same for equal logs: map fields have no order of their own."""
+    serialized: bytes = log.SerializeToString(deterministic=True)
+    return serialized
+
+
+def read(path: Path) -> Iterator[prediction_log_pb2.PredictionLog]:
+    """Reads a file log by log.
+
+    Raises:
+      ModelError: it cannot be read, is no uncompressed TFRecord, or a record is no PredictionLog.
+    """
+    position = 0
+    try:
+        for record in tf.compat.v1.io.tf_record_iterator(os.fspath(path)):
+            position += 1
+            log = prediction_log_pb2.PredictionLog()
+            protos.parse(record, log)
+            yield log
+    except tf.errors.DataLossError:
+        raise errors.ModelError(
+            f"{path} is corrupt behind record {position}, or no uncompressed TFRecord; TF Serving will not load a "
+            "model with it. Replace it, or take it out of the model."
+        ) from None
+    except tf.errors.OpError as error:
+        raise errors.ModelError(f"{path} cannot be read ({type(error).__name__}).") from None
+    except message.DecodeError:
+        raise errors.ModelError(
+            f"Record {position} of {path} is no PredictionLog; TF Serving will not load a model with it. Replace the "
+            "file, or take it out of the model."
+        ) from None
+
+
+def cell(log: prediction_log_pb2.PredictionLog) -> options.Cell | None:
+    """Which cell a log touches; None if it is of a kind that TF Serving's warmup does not replay."""
+    method = _METHODS.get(log.WhichOneof("log_type"))
+    if method is None:
+        return None
+    request = getattr(log, f"{method.value}_log").request
+    if method is options.Method.MULTI_INFERENCE:
+        signature = ",".join(_signature(task.model_spec) for task in request.tasks)
+    else:
+        signature = _signature(request.model_spec)
+    size = _tensor_batch_size(request.inputs) if method is options.Method.PREDICT else _example_count(request.input)
+    return options.Cell(signature, method, size)
+
+
+def _signature(model_spec: object) -> str:
+    return getattr(model_spec, "signature_name", "") or options.DEFAULT_SIGNATURE
+
+
+def _tensor_batch_size(inputs: object) -> int:
+    """Dimension 0 of the first input by name; 0 if there is none, as of a scalar."""
+    for _, tensor in sorted(dict(inputs).items()):  # type: ignore[call-overload]  # a protobuf map
+        return int(tensor.tensor_shape.dim[0].size) if tensor.tensor_shape.dim else 0
+    return 0
+
+
+def _example_count(examples: input_pb2.Input) -> int:
+    kind = examples.WhichOneof("kind")
+    return len(getattr(examples, kind).examples) if kind else 0

@@ -1,0 +1,128 @@
+"""SavedModel -> typed signatures: reads the proto, never loads the graph."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+
+from google.protobuf import message, text_format
+from tensorflow.core.framework import types_pb2
+from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
+
+from infraval import errors, options, protos
+
+_METHODS = {
+    "tensorflow/serving/predict": options.Method.PREDICT,
+    "tensorflow/serving/classify": options.Method.CLASSIFY,
+    "tensorflow/serving/regress": options.Method.REGRESS,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class TensorSpec:
+    """One input or output of a signature (mirrors TensorInfo in tensorflow/core/protobuf/meta_graph.proto).
+
+    Attributes:
+      dtype: name of the DataType without its prefix, in lower case: `float`, `int64`, `string`.
+      shape: sizes of the dimensions, None for one of unknown size; None if the rank is unknown.
+    """
+
+    dtype: str
+    shape: tuple[int | None, ...] | None
+
+    def __str__(self) -> str:
+        if self.shape is None:
+            return f"{self.dtype} of unknown rank"
+        return f"{self.dtype}[{', '.join('?' if size is None else str(size) for size in self.shape)}]"
+
+
+@dataclasses.dataclass(frozen=True)
+class Signature:
+    """A SignatureDef that can be called.
+
+    Attributes:
+      key: its key in the MetaGraphDef's `signature_def`.
+      method: what its `method_name` says; None for a name that TF Serving has no RPC for.
+      inputs: by alias.
+      outputs: by alias.
+    """
+
+    key: str
+    method: options.Method | None
+    inputs: Mapping[str, TensorSpec]
+    outputs: Mapping[str, TensorSpec]
+
+
+def read(model: Path, tag_set: tuple[str, ...] = ()) -> dict[str, Signature]:
+    """Reads the callable signatures of a SavedModel, sorted by key.
+
+    Args:
+      model: the SavedModel directory.
+      tag_set: the exact tags of the MetaGraphDef to read; empty for the only one there is.
+
+    Raises:
+      ModelError: there is no readable SavedModel, no MetaGraphDef with these tags, or several and no tags.
+    """
+    meta_graph = _meta_graph(_read_proto(model), model, tag_set)
+    return {
+        key: Signature(
+            key=key,
+            method=_METHODS.get(definition.method_name),
+            inputs={alias: _tensor_spec(info) for alias, info in sorted(definition.inputs.items())},
+            outputs={alias: _tensor_spec(info) for alias, info in sorted(definition.outputs.items())},
+        )
+        for key, definition in sorted(meta_graph.signature_def.items())
+        if definition.method_name  # TF keeps the initializer among the signatures, without a method
+    }
+
+
+def _read_proto(model: Path) -> saved_model_pb2.SavedModel:
+    if not model.is_dir():
+        raise errors.ModelError(f"There is no directory {model}. Name the directory that holds saved_model.pb.")
+    saved_model = saved_model_pb2.SavedModel()
+    binary, text = model / "saved_model.pb", model / "saved_model.pbtxt"
+    try:
+        if binary.is_file():
+            protos.parse(binary.read_bytes(), saved_model)
+        elif text.is_file():
+            text_format.Parse(text.read_text(encoding="utf-8"), saved_model)
+        else:
+            versions = sorted(found.parent.name for found in model.glob("*/saved_model.pb"))
+            hint = f" It holds the versions {', '.join(versions)}: name one of them." if versions else ""
+            raise errors.ModelError(f"{model} holds no saved_model.pb.{hint or ' Name the directory that does.'}")
+    except OSError as error:
+        raise errors.ModelError(f"The SavedModel in {model} cannot be read: {error.strerror}.") from error
+    except (message.DecodeError, text_format.ParseError, UnicodeDecodeError):
+        raise errors.ModelError(f"The SavedModel in {model} is corrupt: it does not parse. Export it anew.") from None
+    return saved_model
+
+
+def _meta_graph(
+    saved_model: saved_model_pb2.SavedModel, model: Path, tag_set: tuple[str, ...]
+) -> meta_graph_pb2.MetaGraphDef:
+    found = "; ".join(",".join(sorted(meta_graph.meta_info_def.tags)) for meta_graph in saved_model.meta_graphs)
+    if not tag_set:
+        if len(saved_model.meta_graphs) == 1:
+            return saved_model.meta_graphs[0]
+        raise errors.ModelError(
+            f"{model} has several MetaGraphDefs, with the tags {found}. Name one by its tags with --tag-set "
+            "(RequestSpec.tag_set)."
+            if found
+            else f"{model} has no MetaGraphDef. Export it anew."
+        )
+    for meta_graph in saved_model.meta_graphs:
+        if set(meta_graph.meta_info_def.tags) == set(tag_set):
+            return meta_graph
+    raise errors.ModelError(
+        f"{model} has no MetaGraphDef with the tags {','.join(tag_set)}. It has {found or 'none at all'}."
+    )
+
+
+def _tensor_spec(info: meta_graph_pb2.TensorInfo) -> TensorSpec:
+    known = info.dtype in types_pb2.DataType.values()
+    # A later TensorFlow may have types that this one does not know.
+    dtype = types_pb2.DataType.Name(info.dtype).removeprefix("DT_").lower() if known else f"type {info.dtype}"
+    if info.tensor_shape.unknown_rank:
+        return TensorSpec(dtype, None)
+    return TensorSpec(dtype, tuple(None if dim.size < 0 else int(dim.size) for dim in info.tensor_shape.dim))

@@ -1,0 +1,258 @@
+"""What to call and what feeds it: signatures and options -> targets, or a clear word on why not."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from google.protobuf import message
+from tensorflow.core.example import example_pb2
+
+from infraval import errors, options, protos
+from infraval.requests import signatures, tensors
+
+ALL = "all"
+"""Stands for every signature that the examples can feed."""
+
+_CLASSIFY_INPUT = "inputs"
+"""TF Serving's name for the input of Classify, Regress and MultiInference (tf.saved_model.CLASSIFY_INPUTS)."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Target:
+    """One kind of request.
+
+    Attributes:
+      signatures: key of the signature; for MultiInference the keys of the pair.
+      method: the RPC.
+      task_methods: for MultiInference the method of each key, Classify or Regress.
+      serialized_input: for Predict, alias of the input that takes whole records; None if there is none.
+      dense_inputs: for Predict, the inputs that features feed.
+    """
+
+    signatures: tuple[str, ...]
+    method: options.Method
+    task_methods: tuple[options.Method, ...] = ()
+    serialized_input: str | None = None
+    dense_inputs: tuple[tensors.DenseInput, ...] = ()
+
+    @property
+    def takes_examples(self) -> bool:
+        """Whether a record has to be a tf.Example; else any bytes will do."""
+        return self.serialized_input is None
+
+    def cell(self, batch_size: int) -> options.Cell:
+        """The cell of this target at a batch size."""
+        return options.Cell(",".join(self.signatures), self.method, batch_size)
+
+
+class _UnfeedableError(errors.ModelError):
+    """A signature that no request can be built for; with ALL it is left out instead."""
+
+
+def resolve(
+    requests: options.RequestSpec,
+    available: Mapping[str, signatures.Signature],
+    records: Sequence[bytes],
+    batch_sizes: Sequence[int],
+) -> tuple[list[Target], dict[str, str]]:
+    """Finds out what is to be called.
+
+    Args:
+      requests: signatures with or without a method, pairs, and which feature feeds which input.
+      available: the model's signatures.
+      records: some of the examples, to see which features there are.
+      batch_sizes: what every target has to take.
+
+    Returns:
+      The targets, and the signatures that ALL leaves out with the reason for each.
+
+    Raises:
+      ModelError: the model has no such signature, or none that can be called as asked.
+      OptionError: a method or a mapping that is none, or the same target twice.
+    """
+    features = _Features(requests.features, available, records)
+    targets: list[Target] = []
+    left_out: dict[str, str] = {}
+    for name in requests.signatures:
+        if name == ALL and ALL not in available:
+            for key in available:
+                try:
+                    targets.append(_target(key, None, available, features, batch_sizes))
+                except _UnfeedableError as error:
+                    left_out[key] = str(error)
+        else:
+            key, method = _split(name, available)
+            targets.append(_target(key, method, available, features, batch_sizes))
+    targets += [_pair(pair, available, batch_sizes) for pair in requests.multi_inference]
+    if not targets:
+        reasons = " ".join(left_out.values())
+        raise errors.ModelError(f"The examples can feed no signature of the model. {reasons}")
+    for target in targets:
+        if targets.count(target) > 1:
+            raise errors.OptionError(f"{','.join(target.signatures)} is asked for twice; name it once.")
+    fed = {target.signatures[0] for target in targets if target.method is options.Method.PREDICT} | left_out.keys()
+    idle = [f"{key}/{alias}" for key, alias in features.mapped if key not in fed]
+    if idle:
+        raise errors.OptionError(
+            f"No Predict request is asked for that takes the mapped input {idle[0]}; name its signature with "
+            "--signature (RequestOptions.signatures), or drop the mapping."
+        )
+    return targets, left_out
+
+
+class _Features:
+    """Which feature feeds which input.
+
+    Args:
+      mappings: `SIGNATURE/INPUT=FEATURE` each; an empty FEATURE stands for the whole serialized record.
+      available: the model's signatures.
+      records: some of the examples.
+
+    Attributes:
+      mapped: (signature, input) -> feature, of the mappings.
+    """
+
+    def __init__(
+        self, mappings: Collection[str], available: Mapping[str, signatures.Signature], records: Sequence[bytes]
+    ) -> None:
+        inputs = {f"{key}/{alias}": (key, alias) for key, signature in available.items() for alias in signature.inputs}
+        self.mapped: dict[tuple[str, str], str] = {}
+        for mapping in mappings:
+            name, equals, feature = mapping.partition("=")
+            if not equals or name not in inputs:
+                raise errors.OptionError(
+                    f"{mapping!r} maps no input to a feature; write SIGNATURE/INPUT=FEATURE with one of "
+                    f"{', '.join(inputs)}."
+                )
+            if inputs[name] in self.mapped:
+                raise errors.OptionError(f"Input {name} is mapped twice; map it once.")
+            self.mapped[inputs[name]] = feature
+        self._seen: set[str] = set()
+        for record in records:
+            example = example_pb2.Example()
+            try:
+                protos.parse(record, example)
+            except message.DecodeError:
+                continue
+            self._seen.update(example.features.feature)
+
+    def of(self, key: str, alias: str) -> str | None:
+        """The feature that feeds an input: the mapped one, else the one of the same name; "" for the whole record."""
+        return self.mapped.get((key, alias), alias if alias in self._seen else None)
+
+
+def _split(name: str, available: Mapping[str, signatures.Signature]) -> tuple[str, options.Method | None]:
+    """Splits NAME:METHOD; a signature whose own key looks like that comes first."""
+    key, colon, method = name.rpartition(":")
+    if name in available or not colon:
+        return name, None
+    choices = [choice.value for choice in (options.Method.PREDICT, options.Method.CLASSIFY, options.Method.REGRESS)]
+    if method not in choices:
+        raise errors.OptionError(f"{name!r} names no method; write SIGNATURE:METHOD with one of {', '.join(choices)}.")
+    return key, options.Method(method)
+
+
+def _signature(key: str, available: Mapping[str, signatures.Signature]) -> signatures.Signature:
+    if key not in available:
+        known = ", ".join(available) or "none at all"
+        raise errors.ModelError(f"The model has no signature {key!r}. It has {known}; name one of them.")
+    return available[key]
+
+
+def _target(
+    key: str,
+    method: options.Method | None,
+    available: Mapping[str, signatures.Signature],
+    features: _Features,
+    batch_sizes: Sequence[int],
+) -> Target:
+    signature = _signature(key, available)
+    _check_batch_sizes(signature, batch_sizes)
+    method = method or signature.method
+    if method is None:
+        raise _UnfeedableError(f"Signature {key!r} has a method name that TF Serving has no request for.")
+    if method is options.Method.PREDICT:
+        return _predict(signature, features)
+    problem = _not_servable_as(signature, method)
+    if problem:
+        raise _UnfeedableError(f"Signature {key!r} cannot serve {method.value}: {problem}.")
+    return Target((key,), method)
+
+
+def _predict(signature: signatures.Signature, features: _Features) -> Target:
+    key, inputs = signature.key, signature.inputs
+    whole = _is_record_input(signature)
+    if whole and not features.of(key, *inputs):
+        return Target((key,), options.Method.PREDICT, serialized_input=next(iter(inputs)))
+    if not inputs:
+        raise _UnfeedableError(f"Signature {key!r} has no inputs to feed.")
+    dense = []
+    for alias, tensor in inputs.items():
+        problem = tensors.unfeedable(tensor)
+        feature = features.of(key, alias)
+        if problem:
+            raise _UnfeedableError(f"Input {alias!r} ({tensor}) of signature {key!r} cannot be fed: {problem}.")
+        if not feature:
+            why = "a whole record feeds a single vector of strings only" if feature == "" else "none has its name"
+            raise _UnfeedableError(
+                f"Input {alias!r} ({tensor}) of signature {key!r} has no feature: {why}. Map one with --feature "
+                f"{key}/{alias}=FEATURE (RequestOptions.features)."
+            )
+        shape = None if tensor.shape is None else tensor.shape[1:]
+        dense.append(tensors.DenseInput(alias, feature, tensor.dtype, shape))
+    return Target((key,), options.Method.PREDICT, dense_inputs=tuple(dense))
+
+
+def _check_batch_sizes(signature: signatures.Signature, batch_sizes: Sequence[int]) -> None:
+    for alias, tensor in signature.inputs.items():
+        fixed = tensor.shape[0] if tensor.shape else None
+        wrong = [size for size in batch_sizes if fixed not in (None, size)]
+        if wrong:
+            raise _UnfeedableError(
+                f"Input {alias!r} ({tensor}) of signature {signature.key!r} takes batches of {fixed} only, not of "
+                f"{', '.join(map(str, wrong))}. Ask for --batch-size {fixed} (WarmupSpec.batch_sizes)."
+            )
+
+
+def _pair(pair: str, available: Mapping[str, signatures.Signature], batch_sizes: Sequence[int]) -> Target:
+    keys = tuple(pair.split(","))
+    if len(keys) != 2 or keys[0] == keys[1]:  # noqa: PLR2004 - a pair
+        raise errors.OptionError(f"{pair!r} is no pair of two different signatures; write SIGNATURE,SIGNATURE.")
+    methods = []
+    for key in keys:
+        signature = _signature(key, available)
+        _check_batch_sizes(signature, batch_sizes)
+        declared = [signature.method] if signature.method in _CHECKS else list(_CHECKS)
+        fitting = [method for method in declared if not _not_servable_as(signature, method)]
+        if not fitting:
+            raise errors.ModelError(f"Signature {key!r} can serve neither classify nor regress, so no MultiInference.")
+        methods.append(fitting[0])
+    return Target(keys, options.Method.MULTI_INFERENCE, task_methods=tuple(methods))
+
+
+def _is_record_input(signature: signatures.Signature) -> bool:
+    """Whether the only input is a string vector, as of a signature that parses serialized examples."""
+    if len(signature.inputs) != 1:
+        return False
+    (tensor,) = signature.inputs.values()
+    return tensor.dtype == "string" and (tensor.shape is None or len(tensor.shape) == 1)
+
+
+def _not_servable_as(signature: signatures.Signature, method: options.Method) -> str | None:
+    """What TF Serving would refuse (servables/tensorflow/{classifier,regressor}.cc); None if it takes the method."""
+    if list(signature.inputs) != [_CLASSIFY_INPUT] or not _is_record_input(signature):
+        return f"it needs one string input named {_CLASSIFY_INPUT}"
+    return _CHECKS[method](signature.outputs)
+
+
+def _no_classes(outputs: Mapping[str, Any]) -> str | None:
+    return None if outputs.keys() & {"classes", "scores"} else "it needs an output named classes or scores"
+
+
+def _no_regression(outputs: Mapping[str, Any]) -> str | None:
+    return None if list(outputs) == ["outputs"] else "it needs one output, named outputs"
+
+
+_CHECKS = {options.Method.CLASSIFY: _no_classes, options.Method.REGRESS: _no_regression}

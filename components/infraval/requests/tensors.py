@@ -1,0 +1,148 @@
+"""Features of tf.Examples -> TensorProtos for a signature's dense inputs."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from tensorflow.core.framework import tensor_pb2
+
+from infraval.requests import signatures
+
+_LISTS = {
+    **dict.fromkeys(("float", "double", "half", "bfloat16"), "float_list"),
+    **dict.fromkeys(("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool"), "int64_list"),
+    "string": "bytes_list",
+}
+"""dtype of an input -> kind of the tf.train.Feature that can feed it (tensorflow/core/example/feature.proto)."""
+
+_VALUE_TYPES = {"float_list": tf.float32, "int64_list": tf.int64, "bytes_list": tf.string}
+
+
+@dataclasses.dataclass(frozen=True)
+class DenseInput:
+    """One input of a signature and the feature that feeds it.
+
+    Attributes:
+      alias: key of the input in the SignatureDef.
+      feature: key of the feature in the tf.Example.
+      dtype: of the input, as in `signatures.TensorSpec`.
+      shape: of one element of the batch, at most one dimension unknown (None); None if the rank is unknown: then one
+        value is a scalar and several are a vector.
+    """
+
+    alias: str
+    feature: str
+    dtype: str
+    shape: tuple[int | None, ...] | None
+
+    def element_shape(self, count: int) -> tuple[int, ...] | None:
+        """Shape of an element that has so many values; None if there is no such element."""
+        if self.shape is None:
+            return () if count == 1 else (count,)
+        known = math.prod(size for size in self.shape if size is not None)
+        if None not in self.shape:
+            return tuple(size or 0 for size in self.shape) if count == known else None
+        if known == 0 or count % known:
+            return None
+        return tuple(count // known if size is None else size for size in self.shape)
+
+
+def unfeedable(tensor: signatures.TensorSpec) -> str | None:
+    """Why no feature can feed an input like this; None if one can."""
+    if tensor.dtype not in _LISTS:
+        return f"no feature can hold its dtype {tensor.dtype}"
+    if tensor.shape is not None and not tensor.shape:
+        return "it has no batch dimension"
+    if tensor.shape is not None and tensor.shape[1:].count(None) > 1:
+        return "more than one of its dimensions besides the batch is unknown"
+    return None
+
+
+def cause_of_rejection(features: Any, dense: DenseInput) -> str | None:
+    """Why an example cannot feed an input; None if it can. Names the feature and the input, never a value.
+
+    Args:
+      features: the `feature` map of a tf.Example.
+      dense: the input.
+    """
+    if dense.feature not in features:
+        return f"no feature {dense.feature!r} (for input {dense.alias!r})"
+    feature = features[dense.feature]
+    kind = feature.WhichOneof("kind")
+    expected = _LISTS[dense.dtype]
+    if kind != expected:
+        return f"feature {dense.feature!r} is a {kind or 'list of no kind'}, input {dense.alias!r} needs a {expected}"
+    values = getattr(feature, kind).value
+    if dense.element_shape(len(values)) is None:
+        wanted = signatures.TensorSpec(dense.dtype, dense.shape)
+        return f"feature {dense.feature!r} has another number of values than input {dense.alias!r} needs ({wanted})"
+    if kind == "int64_list" and values and not _fits(values, dense.dtype):
+        return f"feature {dense.feature!r} has values that input {dense.alias!r} cannot hold ({dense.dtype})"
+    return None
+
+
+def all_fit(records: Sequence[bytes], dense_inputs: Sequence[DenseInput]) -> bool:
+    """Whether all of these tf.Examples surely can feed the inputs; False leaves it open.
+
+    Args:
+      records: serialized tf.Examples as protobuf writes them, at least one; where a Feature has two lists, or a list
+        has two parts, TensorFlow's parser sees the first only.
+      dense_inputs: at least one.
+    """
+    if not tf.executing_eagerly():  # whoever runs us may have switched it off
+        return False
+    kinds = {dense.feature: tf.io.RaggedFeature(_VALUE_TYPES[_LISTS[dense.dtype]]) for dense in dense_inputs}
+    try:
+        parsed = tf.io.parse_example(records, kinds)
+    except (tf.errors.InvalidArgumentError, UnicodeDecodeError):  # the latter where the message quotes the record
+        return False
+    return all(_all_rows_fit(parsed[dense.feature], dense) for dense in dense_inputs)
+
+
+def _all_rows_fit(rows: tf.RaggedTensor, dense: DenseInput) -> bool:
+    counts = np.unique(rows.row_lengths().numpy())
+    # A feature that is not there looks like one without values.
+    if rows.dtype is not _VALUE_TYPES[_LISTS[dense.dtype]] or 0 in counts:
+        return False
+    if any(dense.element_shape(int(count)) is None for count in counts):
+        return False
+    return _LISTS[dense.dtype] != "int64_list" or _fits(rows.flat_values.numpy(), dense.dtype)
+
+
+def element_shape(features: Any, dense: DenseInput) -> tuple[int, ...]:
+    """Shape that an accepted example gives an input."""
+    return dense.element_shape(len(getattr(features[dense.feature], _LISTS[dense.dtype]).value)) or ()
+
+
+def build(examples: Sequence[Any], dense: DenseInput) -> tensor_pb2.TensorProto:
+    """The tensor of one input: shape [batch size, *element shape].
+
+    Args:
+      examples: `feature` maps of accepted tf.Examples whose elements have equal shapes, one per element of the batch.
+      dense: the input.
+    """
+    kind = _LISTS[dense.dtype]
+    dtype = tf.dtypes.as_dtype(dense.dtype)
+    values = [value for features in examples for value in getattr(features[dense.feature], kind).value]
+    tensor = tensor_pb2.TensorProto(dtype=dtype.as_datatype_enum)
+    for size in (len(examples), *element_shape(examples[0], dense)):
+        tensor.tensor_shape.dim.add(size=size)
+    if dense.dtype == "string":
+        tensor.string_val.extend(values)
+    else:
+        with np.errstate(over="ignore"):  # a float32 beyond float16 becomes infinite, as in any cast
+            array = np.asarray(values, dtype=np.float32 if kind == "float_list" else None).astype(dtype.as_numpy_dtype)
+        tensor.tensor_content = array.astype(array.dtype.newbyteorder("<")).tobytes()
+    return tensor
+
+
+def _fits(values: Any, dtype: str) -> bool:
+    """Whether an integer dtype can hold all of some values, at least one."""
+    lowest, highest = int(np.min(values)), int(np.max(values))
+    limits = (0, 1) if dtype == "bool" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
+    return limits[0] <= lowest and highest <= limits[1]

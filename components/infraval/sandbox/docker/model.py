@@ -1,0 +1,128 @@
+"""The model inside the container: who may read it, and its copy in a volume where it cannot be mounted."""
+
+from __future__ import annotations
+
+import os
+import stat
+import tarfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import docker.types
+
+from infraval import errors
+from infraval.sandbox import base
+from infraval.sandbox.docker import engine as docker_engine
+
+BATCHING_PARAMETERS = ".batching_parameters"
+"""Name below `base.CONTAINER_BASE_PATH`; no model's, as those do not start with a dot."""
+
+_CHUNK_BYTES = 1 << 20
+
+
+def may_read(directory: Path, user: str) -> bool:
+    """Whether a container's user may read everything below a directory, as far as modes tell.
+
+    Args:
+      directory: the directory.
+      user: UID or UID:GID in terms of this machine; without a GID, the image decides on the group.
+    """
+    uid, _, gid = user.partition(":")
+    return uid == "0" or all(_allows(path, int(uid), int(gid) if gid else None) for path in _below(directory))
+
+
+def make_volume(engine: docker_engine.Engine, name: str, labels: Mapping[str, str]) -> None:
+    """Makes a volume.
+
+    Raises:
+      ServerStartError: the engine does not make it.
+    """
+    with docker_engine.failing_as(errors.ServerStartError, "No volume can be made for the model"):
+        docker_engine.finish(lambda: engine.api.create_volume(name, labels=dict(labels)))
+
+
+def mount(volume: str, *, read_only: bool) -> docker.types.Mount:
+    """The volume in a container."""
+    return docker.types.Mount(base.CONTAINER_BASE_PATH, volume, type="volume", read_only=read_only, no_copy=True)
+
+
+def copy(
+    engine: docker_engine.Engine,
+    volume: str,
+    helper: str,
+    image_id: str,
+    labels: Mapping[str, str],
+    files: Mapping[str, Path],
+) -> None:
+    """Copies files and directories into a volume, where anyone may read them.
+
+    Args:
+      engine: the engine.
+      volume: name of the volume.
+      helper: name of a container to make, for the API copies into containers only. It is never started, and removed
+        once all is copied; after an error it is there.
+      image_id: any image, to make that container of.
+      labels: of that container.
+      files: what to copy, by its path in the volume.
+
+    Raises:
+      ServerStartError: the engine does not take them.
+    """
+    host_config = engine.api.create_host_config(mounts=[mount(volume, read_only=False)], network_mode="none")
+    with docker_engine.failing_as(errors.ServerStartError, "The model cannot be copied to the engine"):
+        docker_engine.finish(
+            lambda: engine.api.create_container(
+                image_id, name=helper, labels=dict(labels), host_config=host_config, use_config_proxy=False
+            )
+        )
+        engine.api.put_archive(helper, base.CONTAINER_BASE_PATH, tar(files))
+        docker_engine.finish(lambda: engine.api.remove_container(helper, v=True, force=True))
+
+
+def tar(files: Mapping[str, Path]) -> Iterator[bytes]:
+    """A tar archive of files and directories, a chunk at a time, readable for everyone and owned by root.
+
+    Args:
+      files: what to pack, by its path in the archive; what links point to is packed, not the links.
+    """
+    for name, source in files.items():
+        for path in _below(source):
+            yield from _entry(path, str(Path(name, path.relative_to(source))))
+    yield bytes(2 * tarfile.BLOCKSIZE)
+
+
+def _entry(path: Path, name: str) -> Iterator[bytes]:
+    entry = tarfile.TarInfo(name)
+    if path.is_dir():
+        entry.type, entry.mode = tarfile.DIRTYPE, 0o755
+        yield entry.tobuf()
+        return
+    with path.open("rb") as file:
+        entry.size, entry.mode = os.fstat(file.fileno()).st_size, 0o644
+        yield entry.tobuf()
+        left = entry.size
+        while left and (chunk := file.read(min(left, _CHUNK_BYTES))):
+            left -= len(chunk)
+            yield chunk
+    if left:
+        raise errors.SandboxError(f"{path} became shorter while it was copied into the container.")
+    yield bytes(-entry.size % tarfile.BLOCKSIZE)
+
+
+def _below(path: Path) -> Iterator[Path]:
+    yield path
+    if path.is_dir():
+        for inner in sorted(path.iterdir()):
+            yield from _below(inner)
+
+
+def _allows(path: Path, uid: int, gid: int | None) -> bool:
+    status = path.stat()
+    needed = stat.S_IRWXO & (0o5 if stat.S_ISDIR(status.st_mode) else 0o4)
+    if status.st_uid == uid:
+        return (status.st_mode >> 6) & needed == needed
+    others = status.st_mode & needed == needed
+    group = (status.st_mode >> 3) & needed == needed
+    if gid is None:
+        return others and group
+    return group if status.st_gid == gid else others

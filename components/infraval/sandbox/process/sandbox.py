@@ -1,0 +1,189 @@
+"""A model server as a process of this machine.
+
+It is tied to this process, has a scrubbed environment and listens on a unix socket in a private directory. It is no
+security boundary: a served graph can read and write whatever this user can.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import os
+import shutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+import infraval
+from infraval import errors, options
+from infraval.sandbox import base, model_server, unix_socket
+from infraval.sandbox.process import supervised
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+VERSION_TIMEOUT_S = 20.0
+"""How long `--version` may take."""
+
+_KEPT_VARIABLES = frozenset({"PATH", "LANG", "LANGUAGE", "TZ", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH"})
+_KEPT_PREFIXES = ("LC_", "CUDA_", "NVIDIA_", "TF_", "XLA_", "OMP_", "KMP_", "MKL_", "ONEDNN_")
+_DROPPED_PREFIXES = (
+    "TF_CPP_",  # log levels: the log is read for what was loaded, and verbose logging costs 80 ms a request
+    "TF_VAR_",  # Terraform's, and often secret
+)
+_SECRET_WORDS = ("TOKEN", "SECRET", "PASSWORD", "CREDENTIAL", "KEY")
+
+_TENSORFLOW_DISTRIBUTIONS = ("tensorflow", "tensorflow-cpu", "tensorflow-rocm", "tensorflow-macos", "tf-nightly")
+
+
+class ProcessSandbox:
+    """The `Sandbox` of a server that runs as a process.
+
+    Args:
+      launch: what to boot.
+      process: which server to boot.
+      run_directory: absolute and short, in a directory that is this user's alone. It is made on entering, mode 0700,
+        and removed on leaving.
+    """
+
+    def __init__(self, launch: base.Launch, process: options.ProcessSpec, run_directory: Path) -> None:
+        self._launch = launch
+        self._process = process
+        self._run_directory = run_directory
+        self._socket = run_directory / "s"
+        self._server: supervised.SupervisedCommand
+        self._identity: base.ServerIdentity
+        self._on_leaving = contextlib.ExitStack()
+
+    def __enter__(self) -> Self:
+        """Starts the server.
+
+        Raises:
+          ServerStartError: there is no such server, it cannot be executed, or it is something else.
+        """
+        unix_socket.check_path(self._socket)
+        environment = scrubbed_environment(os.environ)
+        binary = _binary(self._process.server)
+        if binary is None:
+            self._identity = _embedded_identity()
+            command = [sys.executable, "-m", "infraval_server"]
+            flags = [*self._flags(), *(f"--import-ops={module}" for module in self._process.import_ops)]
+            environment |= _python_environment()
+        else:
+            command = [binary]
+            flags = self._flags()
+        with contextlib.ExitStack() as on_failure:
+            self._server = on_failure.enter_context(
+                supervised.SupervisedCommand([*command, *flags], self._run_directory, environment)
+            )
+            if binary is not None:
+                # Asked while the server boots, so that it costs no time.
+                directory = self._run_directory.with_name(f"{self._run_directory.name}-version")
+                self._identity = _tf_serving_identity(binary, directory, environment)
+            self._on_leaving = on_failure.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._on_leaving.close()
+
+    @property
+    def endpoint(self) -> base.Endpoint:
+        """The unix socket that the server listens on, once it does."""
+        return base.Endpoint(target=f"unix:{self._socket}")
+
+    @property
+    def identity(self) -> base.ServerIdentity:
+        """Which server this is."""
+        return self._identity
+
+    def poll(self) -> base.ServerExit | None:
+        """How the server ended, or None while it runs."""
+        return self._server.poll()
+
+    def log(self) -> str:
+        """The end of what the server wrote, at most `base.LOG_TAIL_BYTES`; still there after leaving."""
+        return self._server.log()
+
+    def _flags(self) -> list[str]:
+        launch = self._launch
+        batching = launch.batching_parameters_file
+        return [
+            "--port=0",  # no TCP; tensorflow_model_server listens on every address otherwise
+            f"--grpc_socket_path={self._socket}",
+            f"--model_name={launch.model_name}",
+            f"--model_base_path={launch.model_base_path}",
+            *model_server.flags(launch, None if batching is None else str(batching)),
+        ]
+
+
+def scrubbed_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """The variables that a server under test may see: those that its libraries read, and no secrets."""
+    return {
+        name: value
+        for name, value in environment.items()
+        if name in _KEPT_VARIABLES
+        or (
+            name.startswith(_KEPT_PREFIXES)
+            and not name.startswith(_DROPPED_PREFIXES)
+            and not any(word in name.upper() for word in _SECRET_WORDS)
+        )
+    }
+
+
+def _binary(server: str) -> str | None:
+    """The absolute path of the `tensorflow_model_server` to run, or None for the embedded server."""
+    if server == "embedded":
+        return None
+    found = shutil.which(model_server.TF_SERVING if server == "auto" else server)
+    if found is None and server != "auto":
+        raise errors.ServerStartError(
+            f"{server} is not an executable file; give the path of a {model_server.TF_SERVING} binary, or `embedded` "
+            "for the embedded server."
+        )
+    return None if found is None else str(Path(found).absolute())
+
+
+def _python_environment() -> dict[str, str]:
+    """What makes another interpreter find the modules that this one finds, and write its log at once."""
+    return {
+        "PYTHONPATH": os.pathsep.join(str(Path(entry).absolute()) for entry in sys.path),
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+def _embedded_identity() -> base.ServerIdentity:
+    for distribution in _TENSORFLOW_DISTRIBUTIONS:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            tensorflow = importlib.metadata.version(distribution)
+            return base.ServerIdentity(
+                name=model_server.EMBEDDED,
+                version=f"infraval {infraval.__version__}, TensorFlow {tensorflow}",
+                embedded=True,
+            )
+    raise errors.ServerStartError(
+        "The embedded server needs TensorFlow, which is not installed: install it, or put "
+        f"{model_server.TF_SERVING} on PATH."
+    )
+
+
+def _tf_serving_identity(binary: str, directory: Path, environment: Mapping[str, str]) -> base.ServerIdentity:
+    with supervised.SupervisedCommand([binary, "--version"], directory, environment) as command:
+        try:
+            command.wait(VERSION_TIMEOUT_S)
+        except TimeoutError:
+            raise errors.ServerStartError(
+                f"`{binary} --version` did not end within {VERSION_TIMEOUT_S:.0f} s; is it a {model_server.TF_SERVING}?"
+            ) from None
+    version = model_server.version(command.log())
+    if version is None:
+        raise errors.ServerStartError(
+            f"`{binary} --version` does not answer as a {model_server.TF_SERVING} does; give the path of one."
+        )
+    return base.ServerIdentity(name=model_server.TF_SERVING, version=version, embedded=False)

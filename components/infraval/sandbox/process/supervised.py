@@ -1,0 +1,150 @@
+"""The client's side of the supervisor: a command that runs under it from entering to leaving."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import IO, TYPE_CHECKING, cast
+
+from infraval import errors
+from infraval.sandbox import base
+from infraval.sandbox.process import supervisor
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+_STOP_TIMEOUT_S = 10.0
+
+
+class SupervisedCommand:
+    """A command with a private directory, both gone after leaving, whatever becomes of this process.
+
+    Args:
+      command: the executable's absolute path, and its arguments.
+      directory: made on entering, mode 0700, and removed on leaving.
+      environment: the command's environment, apart from HOME and TMPDIR, which point into the directory.
+    """
+
+    def __init__(self, command: Sequence[str], directory: Path, environment: Mapping[str, str]) -> None:
+        self._command = [*command]
+        self._directory = directory
+        self._environment = dict(environment)
+        self._log_tail = ""
+        self._log_file: IO[bytes]
+        self._supervisor: subprocess.Popen[bytes]
+        self._process_group: int | None = None
+        self._on_leaving = contextlib.ExitStack()
+
+    def __enter__(self) -> Self:
+        """Starts the command.
+
+        Raises:
+          ServerStartError: it cannot be executed.
+        """
+        with contextlib.ExitStack() as on_failure:
+            try:
+                self._make_directory(on_failure)
+                self._start(on_failure)
+            except OSError as error:
+                raise errors.ServerStartError(f"{self._command[0]} cannot be started: {error}") from error
+            self._on_leaving = on_failure.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._on_leaving.close()
+
+    def poll(self) -> base.ServerExit | None:
+        """How the command ended, or None while it runs."""
+        code = self._supervisor.poll()
+        return None if code is None else command_exit(code)
+
+    def wait(self, timeout_s: float) -> base.ServerExit:
+        """How the command ended.
+
+        Raises:
+          TimeoutError: it is still running after `timeout_s`.
+        """
+        try:
+            return command_exit(self._supervisor.wait(timeout_s))
+        except subprocess.TimeoutExpired:
+            raise TimeoutError from None
+
+    def log(self) -> str:
+        """The last `base.LOG_TAIL_BYTES` of what the command wrote; still there after leaving."""
+        if not self._log_file.closed:
+            # The file's offset is shared with the command, so it must not move.
+            log = self._log_file.fileno()
+            start = max(0, os.fstat(log).st_size - base.LOG_TAIL_BYTES)
+            self._log_tail = os.pread(log, base.LOG_TAIL_BYTES, start).decode(errors="replace")
+        return self._log_tail
+
+    def _make_directory(self, on_leaving: contextlib.ExitStack) -> None:
+        self._directory.mkdir(mode=0o700)
+        # The supervisor removes it too; this is for a supervisor that was killed.
+        on_leaving.callback(shutil.rmtree, self._directory, ignore_errors=True)
+        self._home.mkdir(mode=0o700)
+        self._log_file = on_leaving.enter_context((self._directory / "log").open("a+b", buffering=0))
+        on_leaving.callback(self.log)
+
+    @property
+    def _home(self) -> Path:
+        return self._directory / "home"
+
+    def _start(self, on_leaving: contextlib.ExitStack) -> None:
+        script = [sys.executable, "-I", "-S", supervisor.__file__]
+        self._supervisor = subprocess.Popen(
+            [*script, str(os.getpid()), str(self._directory), *self._command],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log_file,
+            cwd=self._home,
+            env={**self._environment, "HOME": str(self._home), "TMPDIR": str(self._home)},
+            start_new_session=True,
+        )
+        on_leaving.callback(self._stop)
+
+        # The one line comes once the command was executed, or the supervisor's end ends the wait.
+        line = cast("IO[bytes]", self._supervisor.stdout).readline().decode(errors="replace")
+        outcome, _, detail = line.strip().partition(" ")
+        if outcome == "failed":
+            raise errors.ServerStartError(f"{self._command[0]} cannot be executed: {detail}")
+        if outcome != "started":
+            raise errors.ServerStartError(f"The supervisor of {self._command[0]} ended early: {self.log()}")
+        self._process_group = int(detail)
+
+    def _stop(self) -> None:
+        with self._supervisor as process:
+            # A signal, because closing the pipe says nothing while a process forked from this one holds it open.
+            process.terminate()
+            try:
+                process.wait(_STOP_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+        was_killed = process.returncode < 0
+        if was_killed and self._process_group is not None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process_group, signal.SIGKILL)
+
+
+def command_exit(code: int) -> base.ServerExit:
+    """How the command ended, from the supervisor's exit code as `subprocess` gives it.
+
+    A supervisor that was killed takes the command along, so its signal stands for the command's.
+    """
+    if code < 0:
+        return base.ServerExit(code=None, signal=-code)
+    if supervisor.SIGNAL_BASE < code < supervisor.SIGNAL_BASE + signal.NSIG:
+        return base.ServerExit(code=None, signal=code - supervisor.SIGNAL_BASE)
+    return base.ServerExit(code=code, signal=None)

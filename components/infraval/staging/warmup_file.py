@@ -1,0 +1,56 @@
+"""The warmup file of the staged model: new requests, those that came with the model, or both."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+from tensorflow_serving.apis import prediction_log_pb2
+
+from infraval import errors, options, verdict
+from infraval.requests import prediction_logs
+
+
+def write(path: Path, requests: list[prediction_log_pb2.PredictionLog], warmup: options.WarmupSpec) -> verdict.Warmup:
+    """Writes the warmup file by the policy for one that is there already.
+
+    Args:
+      path: the file in the staged model; may hold what came with the model.
+      requests: the prepared requests, those that touch every cell first.
+      warmup: policy and limit.
+
+    Returns:
+      What the file holds now.
+
+    Raises:
+      ModelError: the records that came with the model cannot be read, and were to be kept beside the new ones.
+      OptionError: more cells than records, or no room for new records beside those that came with the model.
+    """
+    policy = warmup.existing if path.exists() else None
+    if policy is options.ExistingWarmup.KEEP:
+        return keep(path)
+    dropped = keep(path).records if policy is options.ExistingWarmup.REPLACE else 0
+    kept = list(prediction_logs.read(path)) if policy is options.ExistingWarmup.MERGE else []
+    known = {prediction_logs.serialize(log) for log in kept}
+    covered = {prediction_logs.cell(log) for log in kept}
+    new = [log for log in requests if prediction_logs.serialize(log) not in known]
+    new.sort(key=lambda log: prediction_logs.cell(log) in covered)  # a cut at max_records leaves no cell out
+    cells = len({prediction_logs.cell(log) for log in new} - covered)
+    if len(kept) + cells > warmup.max_records:
+        beside = f" beside the {len(kept)} records that came with the model" if kept else ""
+        raise errors.OptionError(
+            f"{cells} cells (signature x batch size) need a warmup record each{beside}, and the file may hold "
+            f"{warmup.max_records}. Ask for fewer signatures or batch sizes"
+            + (", or replace the model's own warmup file." if kept else ".")
+        )
+    records = prediction_logs.write(path, [*kept, *new][: warmup.max_records])
+    return verdict.Warmup(records=records, from_model=len(kept), dropped=dropped)
+
+
+def keep(path: Path) -> verdict.Warmup:
+    """What a file that came with the model holds; a file that is none is for the server to refuse."""
+    records = 0
+    with contextlib.suppress(errors.ModelError):
+        for _ in prediction_logs.read(path):
+            records += 1
+    return verdict.Warmup(records=records, from_model=records)

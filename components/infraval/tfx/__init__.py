@@ -1,0 +1,1 @@
+"""Everything that imports tfx: the component, its executor, and what Kubeflow Pipelines starts."""

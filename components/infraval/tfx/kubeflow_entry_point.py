@@ -1,0 +1,61 @@
+"""Entry point of a TFX task on Kubeflow Pipelines v2: gives input artifacts their types, then runs TFX's own.
+
+    python -m infraval.tfx.kubeflow_entry_point --executor_class_path … --json_serialized_invocation_args … …
+
+TFX's needs the type of each input artifact. Vertex sends it; open-source KFP 2.x sends none (its driver reads
+artifacts back from ML Metadata without: tensorflow/tfx issue 7768), and kfp.local sends `system.Artifact`. Which type
+it is stands in the arguments all the same, in `--json_serialized_inputs_spec_args`. A pipeline asks for this entry
+point with `KubeflowV2DagRunnerConfig(default_commands=["python", "-m", "infraval.tfx.kubeflow_entry_point"])`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import runpy
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+_TFX = "tfx.orchestration.kubeflow.v2.container.kubeflow_v2_run_executor"
+_EXECUTOR_INPUT = "--json_serialized_invocation_args"
+_INPUTS_SPEC = "--json_serialized_inputs_spec_args"
+
+
+def main() -> None:
+    """Runs the executor in this process, as TFX's module does."""
+    sys.argv[1:] = restore_types(sys.argv[1:])
+    runpy.run_module(_TFX, run_name="__main__", alter_sys=True)
+
+
+def restore_types(arguments: Sequence[str]) -> list[str]:
+    """The same arguments, with the declared type on each input artifact that came with none of TFX's.
+
+    Args:
+      arguments: of TFX's module; an ExecutorInput and a ComponentInputsSpec (kfp's pipeline_spec.proto) are among
+        them as JSON.
+    """
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument(_EXECUTOR_INPUT, dest="executor_input")
+    parser.add_argument(_INPUTS_SPEC, dest="inputs_spec")
+    given, others = parser.parse_known_args(arguments)
+    if given.executor_input is None or given.inputs_spec is None:
+        return list(arguments)
+    executor_input = json.loads(given.executor_input)
+    declared = json.loads(given.inputs_spec).get("artifacts", {})
+    for name, artifacts in executor_input.get("inputs", {}).get("artifacts", {}).items():
+        for artifact in artifacts.get("artifacts", ()):
+            if name in declared and not _is_typed(artifact):
+                artifact["type"] = declared[name]["artifactType"]
+    return [_EXECUTOR_INPUT, json.dumps(executor_input), _INPUTS_SPEC, given.inputs_spec, *others]
+
+
+def _is_typed(artifact: dict[str, Any]) -> bool:
+    """Whether the type is more than what KFP calls every artifact (`system.Artifact`)."""
+    given = artifact.get("type", {})
+    title = given.get("schemaTitle", "")
+    return "instanceSchema" in given or bool(title and not title.startswith("system."))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,103 @@
+"""Where the gRPC server listens: a private UNIX socket, a TCP port, or both."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import os
+import socket
+import stat
+from pathlib import Path
+from typing import Any
+
+import grpc
+
+from infraval_server import flags, log, status
+
+_MAX_SOCKET_PATH_BYTES = 107
+"""sizeof(sockaddr_un.sun_path) less the closing zero, on Linux."""
+
+_MAX_PORT = 65535
+
+_SERVER_OPTIONS = (
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.max_send_message_length", -1),
+    ("grpc.so_reuseport", 0),  # else a second server would silently share the port
+)
+
+
+def check(options: flags.Options) -> None:
+    """Checks the options that say where to listen and with how many threads.
+
+    Raises:
+      StatusError: there is no place to listen at, no thread, no such port, or the path is too long for a socket.
+    """
+    path = options.grpc_socket_path
+    if options.port == 0 and not path:
+        raise status.invalid_argument(
+            "At least one of server_options.grpc_port or server_options.grpc_socket_path must be set."
+        )
+    for name in ("grpc_max_threads", "rest_api_num_threads"):
+        threads = getattr(options, name)
+        if threads < 1:
+            raise status.invalid_argument(f"--{name} has to be 1 or more, not {threads}.")
+    for name in ("port", "rest_api_port"):
+        port = getattr(options, name)
+        if not 0 <= port <= _MAX_PORT:  # gRPC would take another one, what is left of it in 16 bits
+            raise status.invalid_argument(f"--{name} has to be 0 to {_MAX_PORT}, not {port}.")
+    length = len(os.fsencode(path))
+    if length > _MAX_SOCKET_PATH_BYTES:
+        raise status.invalid_argument(
+            f"--grpc_socket_path has {length} bytes, the path of a UNIX socket at most {_MAX_SOCKET_PATH_BYTES}: {path}"
+        )
+
+
+def create_server(options: flags.Options) -> Any:
+    """A grpc.Server that listens as the options say; it answers once it is started.
+
+    Raises:
+      StatusError: a port or path is taken or cannot be used.
+    """
+    workers = concurrent.futures.ThreadPoolExecutor(options.grpc_max_threads, thread_name_prefix="grpc")
+    server = grpc.server(workers, options=_SERVER_OPTIONS)
+    addresses = []
+    if options.port != 0:
+        host = f"[{options.host}]" if ":" in options.host else options.host
+        _listen(server, f"{host}:{options.port}")
+        addresses.append(f"{host}:{options.port}")
+    if options.grpc_socket_path:
+        _remove_stale(Path(options.grpc_socket_path))
+        mask = os.umask(0o177)  # only this user may connect
+        try:
+            _listen(server, f"unix:{options.grpc_socket_path}")
+        finally:
+            os.umask(mask)
+        addresses.append(f"UNIX socket {options.grpc_socket_path}")
+    # As TensorFlow Serving: not before it listens at all of them.
+    for address in addresses:
+        log.info(f"Running gRPC ModelServer at {address} ...")
+    return server
+
+
+def _listen(server: Any, address: str) -> None:
+    failure = status.invalid_argument(
+        f"Failed to BuildAndStart gRPC server: cannot listen at {address}, which may be taken or not allowed."
+    )
+    try:
+        port = server.add_insecure_port(address)
+    except RuntimeError as error:
+        raise failure from error
+    if port == 0:
+        raise failure
+
+
+def _remove_stale(path: Path) -> None:
+    """Removes what a server that was killed has left; a socket with a live server behind it stays."""
+    if not path.exists() or not stat.S_ISSOCK(path.stat().st_mode):
+        return
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(str(path))
+        except ConnectionRefusedError:
+            path.unlink()
+        else:
+            raise status.invalid_argument(f"Failed to BuildAndStart gRPC server: another server listens at {path}.")

@@ -1,0 +1,104 @@
+"""The command line, parsed as `tensorflow_model_server` parses its own (source: main.cc, command_line_flags.cc)."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+_MAX_INT64 = 2**63 - 1
+_TRUE = ("", "true", "1")
+_FALSE = ("false", "0")
+_TYPE_NAMES = {bool: "bool", int: "int64", str: "string", tuple: "string"}
+
+
+def _flag(default: Any, usage: str) -> Any:
+    return dataclasses.field(default=default, metadata={"usage": usage})
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """Values of the flags; a field is named as its flag, its metadata holds the usage text."""
+
+    port: int = _flag(8500, "TCP port for gRPC; 0 for none.")
+    host: str = _flag("127.0.0.1", "Address the TCP ports are bound to; not a flag of TensorFlow Serving.")
+    grpc_socket_path: str = _flag("", "Path of a UNIX socket for gRPC, at most 107 bytes; empty for none.")
+    grpc_max_threads: int = _flag(4 * (os.cpu_count() or 1), "Requests that are worked on at once.")
+    rest_api_port: int = _flag(0, "TCP port for the REST API, another one than --port; 0 for none.")
+    rest_api_num_threads: int = _flag(4 * (os.cpu_count() or 1), "REST requests that are worked on at once.")
+    rest_api_timeout_in_ms: int = _flag(30_000, "Taken for compatibility; nothing is interrupted.")
+    model_name: str = _flag("default", "Name the model is served under.")
+    model_base_path: str = _flag("", "Absolute path of the directory that holds the numbered versions.")
+    saved_model_tags: str = _flag("serve", "Tags, separated by commas, of the meta graph to load.")
+    enable_model_warmup: bool = _flag(True, "Replay assets.extra/tf_serving_warmup_requests before serving.")
+    num_request_iterations_for_warmup: int = _flag(0, "Times each warmup record is replayed; 0 for once.")
+    max_num_load_retries: int = _flag(5, "Times a load that failed is tried again.")
+    load_retry_interval_micros: int = _flag(60_000_000, "Microseconds between two tries to load; negative for none.")
+    enable_batching: bool = _flag(False, "Pad each request to one of the allowed batch sizes.")
+    batching_parameters_file: str = _flag("", "Text file with a BatchingParameters proto; needs --enable_batching.")
+    import_ops: tuple[str, ...] = _flag((), "Python module that registers custom ops, imported first; repeatable.")
+    version: bool = _flag(False, "Print the versions and exit.")
+    help: bool = _flag(False, "Print this text and exit.")
+
+
+class FlagValueError(ValueError):
+    """A flag's value is not of the flag's type; the message is TensorFlow's."""
+
+
+def parse(argv: Sequence[str]) -> tuple[Options, list[str]]:
+    """Parses arguments of the form `--flag=value`, or `--flag` for a boolean.
+
+    Args:
+      argv: the arguments without the program's name.
+
+    Returns:
+      The options, and the arguments that are no known flag, in their order.
+
+    Raises:
+      FlagValueError: a value is not of its flag's type.
+    """
+    defaults: dict[str, Any] = {field.name: field.default for field in dataclasses.fields(Options)}
+    values: dict[str, Any] = {}
+    unknown = []
+    for argument in argv:
+        spelled, equals, value = argument.removeprefix("--").partition("=")
+        name = "import_ops" if spelled == "import-ops" else spelled
+        default = defaults.get(name)
+        if default is None or not argument.startswith("--") or not (equals or isinstance(default, bool)):
+            unknown.append(argument)
+        elif isinstance(default, tuple):
+            values[name] = (*values.get(name, ()), value)
+        else:
+            values[name] = _convert(name, value, default)
+    return Options(**values), unknown
+
+
+def _convert(name: str, text: str, default: bool | int | str) -> bool | int | str:
+    if isinstance(default, str):
+        return text
+    if isinstance(default, bool):
+        if text in _TRUE or text in _FALSE:
+            return text in _TRUE
+    elif re.fullmatch(r"\s*[+-]?[0-9]{1,19}", text) and abs(int(text)) <= _MAX_INT64:
+        return int(text)
+    raise FlagValueError(f"Couldn't interpret value {text} for flag {name}.")
+
+
+def usage() -> str:
+    """The usage text, in the form TensorFlow Serving prints its own."""
+    return "\n".join(("usage: python -m infraval_server", "Flags:", *_usage_lines()))
+
+
+def _usage_lines() -> Iterable[str]:
+    for field in dataclasses.fields(Options):
+        default = field.default
+        if isinstance(default, bool):
+            shown = str(default).lower()
+        elif isinstance(default, int):
+            shown = str(default)
+        else:
+            shown = f'"{",".join(default) if isinstance(default, tuple) else default}"'
+        # Every field has a default, and its type is that of the flag.
+        yield f"\t{f'--{field.name}={shown}':<33}\t{_TYPE_NAMES[type(default)]}\t{field.metadata['usage']}"

@@ -1,0 +1,145 @@
+"""The server's process: argv to exit code, signals, and what is set before TensorFlow is imported."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import importlib.metadata
+import logging
+import os
+import signal
+import sys
+import threading
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+from infraval_server import flags, log, status, version
+
+EXIT_OK = 0
+EXIT_UNREGISTERED_OP = 64
+"""The model needs an op that this TensorFlow lacks; a server in production may have it."""
+EXIT_FAILURE = 255
+
+_END_SIGNALS = {signal.SIGTERM, signal.SIGINT}
+
+_LAST_REPLY_GRACE_S = 1.0
+
+
+def main(argv: Sequence[str]) -> int:
+    """Serves a model until a signal ends it; to be called once, from the process's main thread.
+
+    SIGTERM and SIGINT end the process here with exit code 0, without return: TensorFlow may be in the middle of a
+    load, which nothing can interrupt.
+
+    Args:
+      argv: the arguments without the program's name.
+
+    Returns:
+      The exit code, see `infraval_server`.
+    """
+    try:
+        options, unknown = flags.parse(argv)
+    except flags.FlagValueError as error:
+        log.error(str(error))
+        log.plain(flags.usage())
+        return EXIT_FAILURE
+    if options.help:
+        sys.stdout.write(f"{flags.usage()}\n")
+        return EXIT_OK
+    if options.version:
+        sys.stdout.write(f"infraval embedded server: {version.VERSION}\n")
+        # Its distribution has several names, tensorflow-cpu among them.
+        tensorflow = importlib.metadata.packages_distributions()["tensorflow"][0]
+        sys.stdout.write(f"TensorFlow Library: {importlib.metadata.version(tensorflow)}\n")
+        return EXIT_OK
+    if unknown:
+        log.plain(f"unknown argument: {unknown[0]}")
+        log.plain(flags.usage())
+    # Blocked, and so inherited by every thread to come, the signals reach only the thread that waits for them.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _END_SIGNALS)
+    listening = threading.Event()
+    threading.Thread(target=_end_on_signal, args=(options.grpc_socket_path, listening), daemon=True).start()
+    _quieten_tensorflow()
+    try:
+        return _serve(options, listening)
+    except status.StatusError as error:
+        if error.unregistered_op:
+            _log_unregistered_op(error.unregistered_op)
+            return EXIT_UNREGISTERED_OP
+        log.plain(f"Failed to start server. Error: {error}")
+        return EXIT_FAILURE
+
+
+def _end_on_signal(socket_path: str, listening: threading.Event) -> None:
+    received = signal.sigwait(_END_SIGNALS)
+    log.info(f"Ended by {signal.Signals(received).name}.")
+    if socket_path and listening.is_set():  # before that, the path may be another server's
+        Path(socket_path).unlink(missing_ok=True)
+    sys.stdout.flush()
+    os._exit(EXIT_OK)
+
+
+def _quieten_tensorflow() -> None:
+    # 3 is fatal errors only: at 2, TensorFlow without a GPU starts with three errors about CUDA plugins, and what
+    # fails in a graph is in this server's own log.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
+
+
+def _serve(options: flags.Options, listening: threading.Event) -> int:
+    """Loads and serves; sets `listening` when the socket is its own.
+
+    Raises:
+      StatusError: the server cannot start, or the model does not load.
+    """
+    # TensorFlow takes seconds to import, and asking for help or a wrong flag does not need it.
+    from infraval_server import endpoints, loading, service  # noqa: PLC0415 - see above
+
+    endpoints.check(options)
+    parameters = loading.check(options)
+    _import_ops(options.import_ops)
+    log.info(
+        f"Building single TensorFlow model file config:  model_name: {options.model_name} "
+        f"model_base_path: {options.model_base_path}"
+    )
+    newest = loading.newest_version(options)
+    if newest is None:
+        threading.Event().wait()  # until a signal ends the process
+        return EXIT_OK
+    servable = loading.load(options, parameters, *newest)
+    lacks_op = threading.Event()
+    server = endpoints.create_server(options)
+    listening.set()
+
+    def end(op: str) -> None:
+        if not lacks_op.is_set():
+            lacks_op.set()
+            _log_unregistered_op(op)
+            server.stop(_LAST_REPLY_GRACE_S)
+
+    service.add(server, servable, end)
+    server.start()
+    if options.rest_api_port != 0:
+        from infraval_server import rest, rest_server  # noqa: PLC0415 - without REST there is no need for Tornado
+
+        rest_server.start(options, functools.partial(rest.answer, servable), end)
+    server.wait_for_termination()
+    return EXIT_UNREGISTERED_OP if lacks_op.is_set() else EXIT_OK
+
+
+def _import_ops(modules: Sequence[str]) -> None:
+    try:
+        for module in modules:
+            importlib.import_module(module)
+    except (ImportError, OSError) as error:
+        raise status.invalid_argument(f"--import-ops={module} cannot be imported: {error}") from error
+
+
+def _log_unregistered_op(op: str) -> None:
+    log.error(
+        f"Op type not registered '{op}' in the TensorFlow of this server, which does not mean that a server in "
+        "production lacks it. Name the Python module that registers the op: --import-ops MODULE"
+    )

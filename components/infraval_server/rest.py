@@ -1,0 +1,160 @@
+"""The REST API: an HTTP request to the answer of the service that gRPC asks too.
+
+Source: model_servers/http_rest_api_handler.cc, http_rest_api_util.cc and http_server.cc.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from typing import Any
+from urllib import parse as urls
+
+from tensorflow_serving.apis import (
+    classification_pb2,
+    get_model_metadata_pb2,
+    get_model_status_pb2,
+    predict_pb2,
+    regression_pb2,
+)
+
+from infraval_server import requests, rest_requests, rest_responses, service, status
+
+_MAX_INT64 = 2**63 - 1
+_MAX_DIGITS = 19
+"""Of a positive number of that size; Python turns only so many into a number."""
+
+_API = re.compile(r"/v1/.*", re.IGNORECASE)
+_VERSION = r"(?:/versions/(?P<version>\d+)|/labels/(?P<label>[^/:]+))?"
+_POST = re.compile(
+    rf"/v1/models/(?P<name>[^/:]+){_VERSION}:(?P<end>classify|regress|predict)", re.IGNORECASE | re.ASCII
+)
+_GET = re.compile(rf"/v1/models(?:/(?P<name>[^/:]+))?{_VERSION}(?:/(?P<end>metadata))?", re.IGNORECASE | re.ASCII)
+
+_HTTP_STATUSES = {
+    status.Code.CANCELLED: 499,
+    status.Code.INVALID_ARGUMENT: 400,
+    status.Code.DEADLINE_EXCEEDED: 504,
+    status.Code.NOT_FOUND: 404,
+    status.Code.ALREADY_EXISTS: 409,
+    status.Code.PERMISSION_DENIED: 403,
+    status.Code.RESOURCE_EXHAUSTED: 429,
+    status.Code.FAILED_PRECONDITION: 400,
+    status.Code.ABORTED: 409,
+    status.Code.OUT_OF_RANGE: 400,
+    status.Code.UNIMPLEMENTED: 501,
+    status.Code.UNAVAILABLE: 503,
+    status.Code.UNAUTHENTICATED: 401,
+}
+_INTERNAL_ERROR = 500
+
+
+@dataclasses.dataclass(frozen=True)
+class Answer:
+    """An HTTP response.
+
+    Attributes:
+      http_status: its code.
+      text: its body; bytes that are not UTF-8 are surrogate escapes.
+      content_type: of the body.
+      unregistered_op: the op that the request needs and this TensorFlow lacks.
+    """
+
+    http_status: int
+    text: str
+    content_type: str = "application/json"
+    unregistered_op: str | None = None
+
+
+_NOT_FOUND = Answer(
+    404,
+    "<HTML><HEAD>\n<TITLE>404 Not Found</TITLE>\n</HEAD><BODY>\n<H1>Not Found</H1>\n</BODY></HTML>\n",
+    "text/html",
+)
+
+
+def answer(servable: requests.Servable, method: str, target: str, body: bytes) -> Answer:
+    """Answers a request.
+
+    Args:
+      servable: what answers.
+      method: `GET`, `POST`, ….
+      target: path and query.
+      body: JSON for a POST.
+    """
+    if not _API.fullmatch(target):
+        return _NOT_FOUND
+    try:
+        return Answer(200, _dispatch(servable, method, target, body))
+    except status.StatusError as error:
+        return failure(error)
+    except RecursionError:  # in the parser, or in what reads the parsed lists
+        return failure(status.invalid_argument("JSON Parse error: The document is nested too deeply."))
+
+
+def failure(error: status.StatusError) -> Answer:
+    """The answer that reports an error."""
+    http_status = _HTTP_STATUSES.get(error.code, _INTERNAL_ERROR)
+    return Answer(http_status, rest_responses.of_error(error.message), unregistered_op=error.unregistered_op)
+
+
+def _dispatch(servable: requests.Servable, method: str, target: str, body: bytes) -> str:
+    if method == "GET" and (match := _GET.fullmatch(target)):
+        return _metadata(servable, match) if match["end"] == "metadata" else _status(servable, match)
+    if method == "POST" and (match := _POST.fullmatch(target)) and match["end"] in _METHODS:
+        return _METHODS[match["end"]](servable, match, body)
+    raise status.invalid_argument(f"Malformed request: {method} {target}")
+
+
+def _predict(servable: requests.Servable, match: re.Match[str], body: bytes) -> str:
+    request = _for_model(predict_pb2.PredictRequest(), match)
+
+    def signature_inputs(signature_name: str) -> Any:
+        service.check_is_for(servable, request.model_spec)
+        name = signature_name or requests.DEFAULT_SIGNATURE
+        if name not in servable.model.signatures:
+            raise status.invalid_argument(f'Serving signature name: "{name}" not found in signature def')
+        return servable.model.signatures[name].inputs
+
+    rows = rest_requests.fill_predict(body, signature_inputs, request)
+    return rest_responses.of_predict(service.predict(servable, request), rows=rows)
+
+
+def _classify(servable: requests.Servable, match: re.Match[str], body: bytes) -> str:
+    request = _for_model(classification_pb2.ClassificationRequest(), match)
+    rest_requests.fill_examples(body, request)
+    return rest_responses.of_classify(service.classify(servable, request))
+
+
+def _regress(servable: requests.Servable, match: re.Match[str], body: bytes) -> str:
+    request = _for_model(regression_pb2.RegressionRequest(), match)
+    rest_requests.fill_examples(body, request)
+    return rest_responses.of_regress(service.regress(servable, request))
+
+
+_METHODS = {"predict": _predict, "classify": _classify, "regress": _regress}
+
+
+def _status(servable: requests.Servable, match: re.Match[str]) -> str:
+    request = _for_model(get_model_status_pb2.GetModelStatusRequest(), match)
+    return rest_responses.of_status(service.get_model_status(servable, request))
+
+
+def _metadata(servable: requests.Servable, match: re.Match[str]) -> str:
+    request = get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=[service.SIGNATURE_DEF])
+    return rest_responses.of_metadata(service.get_model_metadata(servable, _for_model(request, match)))
+
+
+def _for_model(request: Any, match: re.Match[str]) -> Any:
+    """The request with its model_spec filled from the path."""
+    if match["name"] is None:
+        raise status.invalid_argument("Missing model name in request.")
+    request.model_spec.name = urls.unquote(match["name"])
+    if match["version"] is not None:
+        digits = match["version"].lstrip("0") or "0"
+        if len(digits) > _MAX_DIGITS or int(digits) > _MAX_INT64:
+            raise status.invalid_argument(f"Failed to convert version: {match['version']} to numeric.")
+        request.model_spec.version.value = int(digits)
+    if match["label"] is not None:
+        request.model_spec.version_label = urls.unquote(match["label"])
+    return request

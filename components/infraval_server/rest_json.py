@@ -1,0 +1,182 @@
+"""JSON text as TensorFlow Serving reads and writes it (source: util/json_tensor.cc, which stands on RapidJSON).
+
+Bytes that are not UTF-8 pass through in both directions: they are held as surrogate escapes.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import Any, NoReturn
+
+import numpy as np
+
+from infraval_server import status
+
+_ENCODER = json.JSONEncoder(ensure_ascii=False)
+_INDENT = " " * 4
+_MAX_DIGITS = 20
+"""Characters of the longest 64-bit integer, with its sign."""
+
+_ESCAPES = re.compile(r"\\u[dD][89abAB]\w\w\\u[dD][c-fC-F]\w\w|(?P<lone>\\u[dD][89a-fA-F])|\\.", re.DOTALL)
+_BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*"|[][{}]', re.DOTALL)
+
+_PARSE_ERRORS = (
+    ("Expecting property name", "Missing a name for object member."),
+    ("Illegal trailing comma before end of object", "Missing a name for object member."),
+    ("Expecting ':' delimiter", "Missing a colon after a name of object member."),
+    ("Unterminated string", "Missing a closing quotation mark in string."),
+    ("Invalid control character", "Invalid encoding in string."),
+    ("Invalid \\escape", "Invalid escape character in string."),
+    ("Invalid \\uXXXX escape", "Incorrect hex digit after \\u escape in string."),
+    ("Extra data", "The document root must not be followed by other values."),
+)
+"""How Python's messages begin, and RapidJSON's words for the same."""
+
+
+class Literal(str):
+    """JSON text that is written as it is."""
+
+    __slots__ = ()
+
+
+def parse(body: bytes) -> dict[str, Any]:
+    """Parses a request's body.
+
+    Args:
+      body: JSON; `NaN`, `Infinity` and `-Infinity` are numbers too. Integers beyond 64 bits become floats.
+
+    Raises:
+      StatusError: it is no JSON object.
+      RecursionError: it is nested too deeply.
+    """
+    text = body.decode("utf-8-sig", errors="surrogateescape")
+    if not text.strip(" \t\r\n"):
+        raise status.invalid_argument("JSON Parse error: The document is empty")
+    for escape in _ESCAPES.finditer(text) if "\\u" in text else ():
+        if escape["lone"]:
+            _fail("The surrogate pair in string is invalid.", text, escape.start())
+    try:
+        document = json.loads(text, parse_int=_integer, parse_float=_decimal)
+    except json.JSONDecodeError as error:
+        _fail(_reason(error), text, error.pos)
+    if not isinstance(document, dict):
+        raise format_error(document, "Is not object")
+    return document
+
+
+def _integer(digits: str) -> int | float:
+    if len(digits) <= _MAX_DIGITS:
+        value = int(digits)
+        if -(2**63) <= value < 2**64:
+            return value
+    return _decimal(digits)
+
+
+def _decimal(digits: str) -> float:
+    value = float(digits)
+    if math.isinf(value):
+        raise status.invalid_argument("JSON Parse error: Number too big to be stored in double.")
+    return value
+
+
+def _reason(error: json.JSONDecodeError) -> str:
+    for beginning, words in _PARSE_ERRORS:
+        if error.msg.startswith(beginning):
+            return words
+    if error.msg.startswith("Expecting ','"):
+        opened: list[str] = []
+        for token in _BRACKETS.findall(error.doc, 0, error.pos):
+            if token in ("{", "["):
+                opened.append(token)
+            elif token in ("}", "]"):
+                opened.pop()
+        if opened[-1] == "{":
+            return "Missing a comma or '}' after an object member."
+        return "Missing a comma or ']' after an array element."
+    return "Invalid value."
+
+
+def _fail(reason: str, text: str, position: int) -> NoReturn:
+    # RapidJSON counts bytes, and may stop a few of them earlier or later than Python does.
+    offset = len(text[:position].encode(errors="surrogateescape"))
+    raise status.invalid_argument(f"JSON Parse error: {reason} at offset: {offset}")
+
+
+def format_error(value: Any, reason: str) -> status.StatusError:
+    """The error that quotes a JSON value and says what is wrong with it."""
+    return status.invalid_argument(f"JSON Value: {quoted(value)} {reason}")
+
+
+def quoted(value: Any) -> str:
+    """A JSON value as error messages quote it."""
+    if isinstance(value, float):
+        fits = abs(value) <= np.finfo(np.float32).max
+        return decimal_text(float(np.float32(value)), np.float32) if fits else decimal_text(value, np.float64)
+    return pretty(value)
+
+
+def type_name(value: Any) -> str:
+    """A JSON value's type as error messages name it: `Number`, `Null`, …."""
+    if value is None or isinstance(value, bool):
+        return {None: "Null", False: "False", True: "True"}[value]
+    names: dict[type, str] = {dict: "Object", list: "Array", str: "String"}
+    return names.get(type(value), "Number")
+
+
+def pretty(value: Any, level: int = 0, *, one_line: bool = False) -> str:
+    """JSON text in the layout of RapidJSON's PrettyWriter.
+
+    Args:
+      value: a JSON value, which may hold `Literal`s.
+      level: how deep it stands in the document.
+      one_line: arrays go on one line; objects never do.
+    """
+    if isinstance(value, Literal):
+        return value
+    if not isinstance(value, (dict, list)):
+        return _ENCODER.encode(value)
+    if isinstance(value, dict):
+        members = [
+            f"{_ENCODER.encode(name)}: {pretty(item, level + 1, one_line=one_line)}" for name, item in value.items()
+        ]
+        return f"{{{_lines(members, level)}}}"
+    items = [pretty(item, level + 1, one_line=one_line) for item in value]
+    return f"[{', '.join(items) if one_line else _lines(items, level)}]"
+
+
+def listing(key: str, items: list[Any], *, one_line: bool) -> str:
+    """A response with one array, whose closing bracket has a line of its own.
+
+    Args:
+      key: name of the object's only member.
+      items: elements of its array; arrays in them go on one line.
+      one_line: so do the elements themselves.
+    """
+    texts = [pretty(item, 2, one_line=True) for item in items]
+    content = f"{', '.join(texts)}\n{_INDENT}" if one_line and texts else _lines(texts, 1)
+    return pretty({key: Literal(f"[{content}]")})
+
+
+def _lines(parts: list[str], level: int) -> str:
+    """Members or elements on lines of their own, between two brackets."""
+    inner, outer = f"\n{_INDENT * (level + 1)}", f"\n{_INDENT * level}"
+    return f"{inner}{f',{inner}'.join(parts)}{outer}" if parts else ""
+
+
+def decimal_text(value: float, kind: type[np.float32 | np.float64]) -> str:
+    """A number as TensorFlow Serving writes it: the six digits of `%g` where they suffice, never without `.` or `e`.
+
+    Args:
+      value: of that precision.
+      kind: np.float32 or np.float64.
+    """
+    if math.isnan(value):
+        return "NaN"
+    if math.isinf(value):
+        return "Infinity" if value > 0 else "-Infinity"
+    text = f"{value:g}"
+    if kind(text) != value:
+        text = f"{value:.{9 if kind is np.float32 else 17}g}"  # max_digits10
+    return text if "." in text or "e" in text else f"{text}.0"

@@ -1,0 +1,107 @@
+"""Response protos to JSON text (source: util/json_tensor.cc and model_servers/http_rest_api_util.cc)."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from google.protobuf import json_format
+from tensorflow_serving.apis import get_model_metadata_pb2
+
+from infraval_server import rest_json, rest_tensors, status
+
+# From protobuf 5 on it has another name.
+_WITH_DEFAULTS = next(
+    name
+    for name in ("always_print_fields_with_no_presence", "including_default_value_fields")
+    if name in inspect.signature(json_format.MessageToJson).parameters
+)
+
+
+def of_predict(response: Any, *, rows: bool) -> str:
+    """A PredictResponse: `predictions`, one for each row, or `outputs`, one for each tensor.
+
+    Raises:
+      StatusError: JSON cannot hold a dtype, or rows were asked for and the outputs are no batch.
+    """
+    if not response.outputs:
+        raise status.invalid_argument("Cannot convert empty tensor map to JSON")
+    if rows:
+        _check_batch(response.outputs)
+    columns = {name: rest_tensors.to_json(name, tensor) for name, tensor in response.outputs.items()}
+    only = next(iter(columns.values())) if len(columns) == 1 else None
+    if not rows:
+        return rest_json.pretty({"outputs": columns if only is None else only})
+    if only is not None:
+        return rest_json.listing("predictions", only, one_line=True)
+    named = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    return rest_json.listing("predictions", named, one_line=False)
+
+
+def _check_batch(outputs: Mapping[str, Any]) -> None:
+    size = None
+    for name, tensor in outputs.items():
+        if not tensor.tensor_shape.dim:
+            raise status.invalid_argument(f"Tensor name: {name} has no shape information ")
+        given = tensor.tensor_shape.dim[0].size
+        if size not in (None, given):
+            raise status.invalid_argument(f"Tensor name: {name} has inconsistent batch size: {given} expecting: {size}")
+        size = given
+
+
+def of_classify(response: Any) -> str:
+    """A ClassificationResponse: for each example its pairs of label and score.
+
+    Raises:
+      StatusError: there is no result.
+    """
+    classifications = response.result.classifications
+    if not classifications:
+        raise status.invalid_argument("Cannot convert empty ClassificationResults to JSON")
+    items = [[[each.label, _score(each.score)] for each in one.classes] for one in classifications]
+    return rest_json.listing("results", items, one_line=True)
+
+
+def of_regress(response: Any) -> str:
+    """A RegressionResponse: for each example its value.
+
+    Raises:
+      StatusError: there is no result.
+    """
+    regressions = response.result.regressions
+    if not regressions:
+        raise status.invalid_argument("Cannot convert empty RegressionResults to JSON")
+    return rest_json.pretty({"results": [_score(each.value) for each in regressions]}, one_line=True)
+
+
+def _score(value: float) -> rest_json.Literal:
+    return rest_json.Literal(rest_json.decimal_text(value, np.float32))
+
+
+def of_status(response: Any) -> str:
+    """A GetModelStatusResponse."""
+    return _message(response)
+
+
+def of_metadata(response: Any) -> str:
+    """A GetModelMetadataResponse for the field `signature_def`."""
+    signatures = get_model_metadata_pb2.SignatureDefMap()
+    response.metadata["signature_def"].Unpack(signatures)
+    return (
+        f'{{\n"model_spec":{_message(response.model_spec)},\n'
+        f'"metadata": {{"signature_def": {_message(signatures)}}}\n}}\n'
+    )
+
+
+def _message(message: Any) -> str:
+    text = json_format.MessageToJson(
+        message, indent=1, preserving_proto_field_name=True, ensure_ascii=False, **{_WITH_DEFAULTS: True}
+    )
+    return f"{text}\n"
+
+
+def of_error(message: str) -> str:
+    """What went wrong."""
+    return rest_json.pretty({"error": message})

@@ -1,0 +1,151 @@
+"""HTTP for the REST API: Tornado takes the requests on one thread, a pool of threads answers them."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import contextlib
+import logging
+import socket
+import threading
+import zlib
+from collections.abc import Callable, Sequence
+from http import HTTPStatus
+from typing import cast
+
+from tornado import httpserver, httputil, iostream, netutil
+
+from infraval_server import flags, log, rest, service
+
+Respond = Callable[[str, str, bytes], rest.Answer]
+"""Answers a request: its method, its target and its body."""
+
+OnUnregisteredOp = Callable[[str], None]
+"""Called, after the reply, with the name of an op that a request needs and this TensorFlow lacks."""
+
+_MAX_BODY_BYTES = 256 * 1024 * 1024
+"""Of a request, also once decompressed; TensorFlow Serving takes any."""
+
+_GZIP = 16 + zlib.MAX_WBITS
+
+_IDLE_TIMEOUT_S = 50.0
+"""A connection without a request is closed then, as libevent does."""
+
+
+def start(options: flags.Options, respond: Respond, on_unregistered_op: OnUnregisteredOp) -> None:
+    """Serves on a daemon thread for the rest of the process.
+
+    A port that cannot be had is logged, and gRPC goes on alone, as in TensorFlow Serving.
+
+    Args:
+      options: say where to listen, and with how many threads to answer.
+      respond: see there; called on many threads at once.
+      on_unregistered_op: see there.
+    """
+    address = f"localhost:{options.rest_api_port}"  # TensorFlow Serving's word for any address
+    if options.rest_api_port == options.port:
+        log.error(
+            "server_options.http_port cannot be same as grpc_port. Please use a different port for HTTP/REST API. "
+            "Skipped exporting HTTP/REST API."
+        )
+        return
+    try:
+        sockets = netutil.bind_sockets(options.rest_api_port, options.host)
+    except OSError as error:
+        log.error(f"Failed to start HTTP Server at {address}: {error}")
+        return
+    logging.getLogger("tornado").setLevel(logging.ERROR)
+    workers = concurrent.futures.ThreadPoolExecutor(options.rest_api_num_threads, thread_name_prefix="rest")
+    connections = _Connections(respond, on_unregistered_op, workers)
+    threading.Thread(target=lambda: asyncio.run(_serve(sockets, connections)), name="http", daemon=True).start()
+    log.info(f"Exporting HTTP/REST API at:{address} ...")
+
+
+async def _serve(sockets: Sequence[socket.socket], connections: httputil.HTTPServerConnectionDelegate) -> None:
+    server = httpserver.HTTPServer(
+        connections,
+        max_body_size=_MAX_BODY_BYTES,
+        idle_connection_timeout=_IDLE_TIMEOUT_S,
+    )
+    server.add_sockets(sockets)
+    await asyncio.Event().wait()  # the process ends it
+
+
+class _Connections(httputil.HTTPServerConnectionDelegate):
+    """Makes what handles the requests of all connections."""
+
+    def __init__(
+        self, respond: Respond, on_unregistered_op: OnUnregisteredOp, workers: concurrent.futures.Executor
+    ) -> None:
+        self.respond = respond
+        self.on_unregistered_op = on_unregistered_op
+        self.workers = workers
+
+    def start_request(
+        self,
+        server_conn: object,  # noqa: ARG002 - Tornado's signature
+        request_conn: httputil.HTTPConnection,
+    ) -> httputil.HTTPMessageDelegate:
+        """See Tornado."""
+        return _Request(self, request_conn)
+
+
+class _Request(httputil.HTTPMessageDelegate):
+    """Reads one request and replies to it."""
+
+    def __init__(self, connections: _Connections, connection: httputil.HTTPConnection) -> None:
+        self._connections = connections
+        self._connection = connection
+        self._chunks: list[bytes] = []
+
+    def headers_received(
+        self,
+        start_line: httputil.RequestStartLine | httputil.ResponseStartLine,
+        headers: httputil.HTTPHeaders,
+    ) -> None:
+        """See Tornado."""
+        self._start_line = cast("httputil.RequestStartLine", start_line)
+        self._gzipped = "gzip" in headers.get("Content-Encoding", "")
+
+    def data_received(self, chunk: bytes) -> None:
+        """See Tornado."""
+        self._chunks.append(chunk)
+
+    def finish(self) -> None:
+        """See Tornado."""
+        self._task = asyncio.get_running_loop().create_task(self._reply())
+
+    async def _reply(self) -> None:
+        answered = asyncio.get_running_loop().run_in_executor(self._connections.workers, self._answer)
+        await asyncio.wait([answered])
+        error = answered.exception()
+        answer = answered.result() if error is None else rest.failure(service.bug(error))
+        content = answer.text.encode(errors="surrogateescape")
+        headers = httputil.HTTPHeaders({"Content-Type": answer.content_type, "Content-Length": str(len(content))})
+        phrase = {499: "Client Closed Request"}.get(answer.http_status) or HTTPStatus(answer.http_status).phrase
+        written = self._connection.write_headers(
+            httputil.ResponseStartLine("HTTP/1.1", answer.http_status, phrase),
+            headers,
+            None if self._start_line.method == "HEAD" else content,
+        )
+        self._connection.finish()
+        with contextlib.suppress(iostream.StreamClosedError):  # the client is gone
+            await written
+        if answer.unregistered_op:
+            self._connections.on_unregistered_op(answer.unregistered_op)
+
+    def _answer(self) -> rest.Answer:
+        body = b"".join(self._chunks)
+        if self._gzipped:
+            body = _decompressed(body)
+        return self._connections.respond(self._start_line.method, self._start_line.path, body)
+
+
+def _decompressed(body: bytes) -> bytes:
+    """What was gzipped; nothing, as in TensorFlow Serving, if that is corrupt, cut off or too large."""
+    decompressor = zlib.decompressobj(_GZIP)
+    try:
+        content = decompressor.decompress(body, _MAX_BODY_BYTES)
+    except zlib.error:
+        return b""
+    return content if decompressor.eof else b""

@@ -1,0 +1,85 @@
+"""The command line, without a server."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from infraval_server import flags, main
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("", True), ("=true", True), ("=1", True), ("=false", False), ("=0", False)],
+)
+def test_boolean_flag_takes_each_spelling(text: str, expected: bool) -> None:
+    """A boolean flag may stand alone or carry true, false, 1 or 0."""
+    options, unknown = flags.parse([f"--enable_batching{text}"])
+    assert options.enable_batching is expected
+    assert unknown == []
+
+
+@pytest.mark.parametrize(
+    "argument",
+    [
+        "--enable_batching=yes",
+        "--port=http",
+        "--port=",
+        "--port=1.5",
+        "--port=8500 ",
+        "--max_num_load_retries=1_0",
+        f"--load_retry_interval_micros={2**63}",
+        f"--port={'9' * 5000}",
+    ],
+    ids=lambda argument: argument[:40],
+)
+def test_bad_value_is_refused(argument: str) -> None:
+    """A value that is not of the flag's type is an error that names both."""
+    name = argument.removeprefix("--").partition("=")[0]
+    with pytest.raises(flags.FlagValueError, match=f"for flag {name}"):
+        flags.parse([argument])
+
+
+@pytest.mark.parametrize("argument", ["--no_such_flag", "--port", "-port=1", "port=1", "--", "--por=1"])
+def test_unknown_argument_is_handed_back(argument: str) -> None:
+    """What is no known flag of the form --flag=value is neither used nor an error."""
+    assert flags.parse([argument]) == (flags.Options(), [argument])
+
+
+def test_import_ops_repeats_in_both_spellings() -> None:
+    """Modules are imported in the order given, whichever way the flag is spelled."""
+    options, _ = flags.parse(["--import_ops=first", "--import-ops=second.third"])
+    assert options.import_ops == ("first", "second.third")
+
+
+def test_last_value_counts() -> None:
+    """As in TensorFlow, a flag that is repeated has its last value; values may hold an equals sign."""
+    options, _ = flags.parse(["--model_name=a", "--model_name=b=c", "--port=+7"])
+    assert (options.model_name, options.port) == ("b=c", 7)
+
+
+def test_help_prints_every_flag(capsys: pytest.CaptureFixture[str]) -> None:
+    """--help prints the usage to standard output and succeeds."""
+    assert main(["--help"]) == 0
+    printed = capsys.readouterr().out
+    assert all(f"--{name}=" in printed for name in ("port", "host", "import_ops", "batching_parameters_file"))
+
+
+def test_version_prints_both_versions(capsys: pytest.CaptureFixture[str]) -> None:
+    """--version names the server's and TensorFlow's version, in TensorFlow Serving's form."""
+    assert main(["--version"]) == 0
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.startswith("infraval embedded server: ")
+    assert second.startswith("TensorFlow Library: 2.")
+
+
+def test_command_line_needs_no_tensorflow() -> None:
+    """Importing the package, --help and a bad value import neither TensorFlow nor gRPC."""
+    source = (
+        "import sys; from infraval_server import main\n"
+        "assert main(['--help']) == 0 and main(['--port=x']) == 255\n"
+        "assert not {'tensorflow', 'grpc', 'numpy'} & set(sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-c", source], check=True, capture_output=True)

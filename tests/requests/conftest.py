@@ -1,0 +1,81 @@
+"""Real taxi Examples, split up again as a test needs them, and the way from shards to requests."""
+
+from __future__ import annotations
+
+import gzip
+import struct
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import apache_beam as beam
+import pytest
+import tensorflow as tf
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from infraval import options
+from infraval.requests import beam_transform, shards, signatures, targets
+
+
+@pytest.fixture(scope="session")
+def taxi_records(taxi_examples: Path) -> list[bytes]:
+    """The 424 distinct serialized tf.Examples of one shard, read without TensorFlow."""
+    content = gzip.decompress((taxi_examples / "Split-eval" / "data_tfrecord-00000-of-00012.gz").read_bytes())
+    records, position = [], 0
+    while position < len(content):
+        (length,) = struct.unpack_from("<Q", content, position)
+        records.append(content[position + 12 : position + 12 + length])
+        position += length + 16
+    return records
+
+
+@pytest.fixture
+def write_shards(tmp_path: Path) -> Callable[..., str]:
+    """Deals records out to shards in a folder of their own; returns the glob of them."""
+
+    def write(records: Sequence[bytes], shards: int = 1, folder: str = "examples", suffix: str = ".gz") -> str:
+        (tmp_path / folder).mkdir()
+        given = tf.io.TFRecordOptions(compression_type="GZIP" if suffix == ".gz" else "")
+        for shard in range(shards):
+            name = f"data_tfrecord-{shard:05d}-of-{shards:05d}{suffix}"
+            with tf.io.TFRecordWriter(str(tmp_path / folder / name), given) as writer:
+                for record in records[shard::shards]:
+                    writer.write(record)
+        return str(tmp_path / folder / "data_tfrecord-*")
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def make_plan(taxi_model: Path) -> Callable[..., beam_transform.Plan]:
+    """A plan to call signatures of a model, `predict` of the taxi model by default."""
+
+    def make(
+        *keys: str,
+        model: Path = taxi_model,
+        pairs: tuple[str, ...] = (),
+        features: tuple[str, ...] = (),
+        records: Sequence[bytes] = (),
+        batch_sizes: tuple[int, ...] = (1,),
+        num_examples: int = 1,
+        seed: int = 0,
+        share: float = 0.1,
+    ) -> beam_transform.Plan:
+        requests = options.RequestSpec(keys or ("predict",), multi_inference=pairs, features=features)
+        called, _ = targets.resolve(requests, signatures.read(model), records, batch_sizes)
+        return beam_transform.Plan(tuple(called), batch_sizes, num_examples, seed, "model", share)
+
+    return make
+
+
+@pytest.fixture
+def prepare(tmp_path: Path, make_plan: Callable[..., beam_transform.Plan]) -> Callable[..., beam_transform.Requests]:
+    """Prepares requests from shards, in this process unless Beam pipeline options say otherwise."""
+
+    def run(pattern: str, *keys: str, given: Sequence[str] = (), name: str = "requests", **plan: Any) -> Any:
+        def make_pipeline() -> beam.Pipeline:
+            return beam.Pipeline(options=PipelineOptions(list(given))) if given else beam_transform.in_memory_pipeline()
+
+        return beam_transform.prepare(make_plan(*keys, **plan), shards.find([pattern]), tmp_path / name, make_pipeline)
+
+    return run

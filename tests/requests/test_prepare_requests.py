@@ -1,0 +1,241 @@
+"""From shards of real Examples to the file of requests, through Beam's DirectRunner."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tensorflow.core.example import example_pb2, feature_pb2
+from tensorflow_serving.apis import prediction_log_pb2
+
+from infraval import errors, options
+from infraval.requests import beam_transform, prediction_logs, sampling, shards
+
+GARBAGE = [b"\xff\xffGrace.Hopper.1906", b"Grace.Hopper.1906\xff", b"the name is Grace.Hopper.1906"]
+"""No tf.Examples; the name stands for personal data in them."""
+
+STOPPED = "ignore:Unexpected end-group tag:RuntimeWarning"
+"""protobuf 3.20's way to say that it stopped in the middle, as of the last of these."""
+
+Prepare = Callable[..., beam_transform.Requests]
+WriteShards = Callable[..., str]
+
+
+def records_of(log: prediction_log_pb2.PredictionLog) -> list[bytes]:
+    """The serialized Examples of a Predict request to the taxi model."""
+    return list(log.predict_log.request.inputs["examples"].string_val)
+
+
+def test_any_sharding_gives_the_same_file(
+    taxi_records: list[bytes], write_shards: WriteShards, prepare: Prepare
+) -> None:
+    """One shard or twelve, gzip or plain, in any order, with records that come twice: the same bytes."""
+    another_order = sorted(taxi_records)
+    patterns = [
+        write_shards(taxi_records, 1, "one"),
+        write_shards(another_order, 3, "three"),
+        write_shards(taxi_records[::-1], 12, "twelve_plain", suffix=""),
+        write_shards(another_order + taxi_records[:50], 12, "twelve_with_duplicates"),
+    ]
+    keys = ("predict", "classification", "regression")
+    files = set()
+    for number, pattern in enumerate(patterns):
+        prepared = prepare(pattern, *keys, name=str(number), batch_sizes=(1, 8), num_examples=20)
+        assert prepared.count == len(list(prediction_logs.read(prepared.path))) == 3 * (20 + 3)
+        files.add(prepared.path.read_bytes())
+    assert len(files) == 1
+
+
+@pytest.mark.parametrize("mode", ["in_memory", "multi_threading"])
+def test_the_direct_runner_gives_the_same_file(mode: str, taxi_examples: Path, prepare: Prepare) -> None:
+    """All 15,000 Examples of both splits, on the runner that a TFX pipeline has by default and without it."""
+    pattern = str(taxi_examples / "Split-*" / "*")
+    given = (f"--direct_running_mode={mode}", "--direct_num_workers=2")
+    here = prepare(pattern, "predict", "regression", name="here", batch_sizes=(1, 4), num_examples=5)
+    there = prepare(pattern, "predict", "regression", name="there", batch_sizes=(1, 4), num_examples=5, given=given)
+    assert here.records_read == there.records_read == 15_000
+    assert here.path.read_bytes() == there.path.read_bytes()
+
+
+def test_the_seed_decides(taxi_records: list[bytes], write_shards: WriteShards, prepare: Prepare) -> None:
+    """Requests hold the sample of all records; another seed, other records."""
+    pattern = write_shards(taxi_records, 3)
+    for seed in (0, 2**64 - 1):
+        sample = sampling.Sample(5, seed)
+        sample.add(taxi_records)
+        prepared = prepare(pattern, name=str(seed), num_examples=5, seed=seed)
+        assert [records_of(log) for log in prediction_logs.read(prepared.path)] == [[r] for r in sample.records]
+
+
+def test_the_first_requests_touch_every_cell(
+    taxi_records: list[bytes], write_shards: WriteShards, prepare: Prepare
+) -> None:
+    """Each signature, by its own RPC, at each batch size."""
+    prepared = prepare(
+        write_shards(taxi_records), "regression", "predict", "serving_default", batch_sizes=(4, 1), num_examples=6
+    )
+    cells = [prediction_logs.cell(log) for log in prediction_logs.read(prepared.path)]
+    methods = {
+        "regression": options.Method.REGRESS,
+        "predict": options.Method.PREDICT,
+        "serving_default": options.Method.CLASSIFY,
+    }
+    assert cells[:6] == [options.Cell(key, methods[key], size) for key, size in itertools.product(methods, (4, 1))]
+    assert len(cells) == prepared.count == 3 * (2 + 6)
+
+
+def test_more_examples_asked_for_than_there_are(
+    taxi_records: list[bytes], write_shards: WriteShards, prepare: Prepare
+) -> None:
+    """All distinct ones are sent, each once; what was read is counted with its duplicates."""
+    prepared = prepare(write_shards(taxi_records[:3] * 4, 2), num_examples=100)
+    sent = [record for log in prediction_logs.read(prepared.path) for record in records_of(log)]
+    assert sorted(sent) == sorted(taxi_records[:3])
+    assert (prepared.count, prepared.records_read) == (3, 12)
+
+
+def test_fewer_distinct_records_than_the_batch_takes(
+    taxi_records: list[bytes], write_shards: WriteShards, prepare: Prepare
+) -> None:
+    """Batches are full all the same; the records start over."""
+    prepared = prepare(write_shards(taxi_records[:2]), batch_sizes=(5,))
+    (log,) = prediction_logs.read(prepared.path)
+    assert len(records_of(log)) == 5
+    assert set(records_of(log)) == set(taxi_records[:2])
+
+
+@pytest.mark.filterwarnings(STOPPED)
+def test_records_that_are_no_examples_are_counted_and_left_out(
+    taxi_records: list[bytes], write_shards: WriteShards, prepare: Prepare
+) -> None:
+    """Classify and Regress carry parsed Examples; the good records around the bad ones are all sent."""
+    good = taxi_records[:5]
+    pattern = write_shards([good[0], *GARBAGE, *good[1:]], 3)
+    for name in ("classification", "regression"):
+        prepared = prepare(pattern, name, name=name, num_examples=100, share=0.4)
+        assert (prepared.count, prepared.records_read) == (5, 8)
+        assert prepared.dead_letters == {"not a tf.Example": 3}
+        assert b"Grace" not in prepared.path.read_bytes()
+
+
+@pytest.mark.filterwarnings(STOPPED)
+def test_nothing_but_garbage_is_an_error_without_its_content(
+    write_shards: WriteShards, prepare: Prepare, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """The message counts by cause; no byte of a record is in it, nor in any output."""
+    with pytest.raises(errors.ExamplesError, match=r"3 times not a tf\.Example") as caught:
+        prepare(write_shards(GARBAGE), "classification")
+    out, err = capfd.readouterr()
+    assert "Hopper" not in f"{caught.value} {caught.value.__cause__} {out} {err} {caplog.text}"
+
+
+@pytest.mark.filterwarnings(STOPPED)
+@pytest.mark.parametrize(("share", "good"), [(0.2, 8), (0.19, 0), (0, 0), (1, 8)])
+def test_how_many_may_be_left_out(
+    share: float, good: int, taxi_records: list[bytes], write_shards: WriteShards, prepare: Prepare
+) -> None:
+    """Two of ten are a share of 0.2: taken if so many may be, else an error that says how to let them pass."""
+    pattern = write_shards([*GARBAGE[:2], *taxi_records[:8]], 3)
+    if good:
+        prepared = prepare(pattern, "regression", num_examples=100, share=share)
+        assert (prepared.count, prepared.dead_letters) == (good, {"not a tf.Example": 2})
+        return
+    message = r"2 of 10 records cannot feed .*: 2 times not a tf\.Example\. .*raise --max-dead-letter-share"
+    with pytest.raises(errors.ExamplesError, match=message):
+        prepare(pattern, "regression", share=share)
+
+
+@pytest.mark.filterwarnings(STOPPED)
+def test_all_is_never_left_out(write_shards: WriteShards, prepare: Prepare) -> None:
+    """Whatever the share: nothing would be validated."""
+    with pytest.raises(errors.ExamplesError, match=r"3 of 3 records cannot feed .* and never all"):
+        prepare(write_shards(GARBAGE), "regression", share=1)
+
+
+def test_the_most_frequent_causes_are_told(
+    sink_model: Path, write_shards: WriteShards, prepare: Prepare, taxi_records: list[bytes]
+) -> None:
+    """By number, the first three; a cause names feature and input."""
+    records = []
+    for number in range(10):
+        example = example_pb2.Example()
+        example.features.feature["x"].float_list.value.extend([1.0] * (number % 2 + 1))
+        records.append(example.SerializeToString())
+    message = (
+        r"13 of 13 .*: 10 times feature 'x' has another number of values than input 'x' needs \(float\[3\]\); "
+        r"3 times no feature 'x' \(for input 'x'\)\."
+    )
+    with pytest.raises(errors.ExamplesError, match=message):
+        prepare(
+            write_shards([*records, *taxi_records[:3]]), "serving_default", model=sink_model, records=records, share=0.5
+        )
+
+
+@pytest.mark.parametrize("second", ["int64_list", "float_list"])
+def test_a_record_that_can_be_read_in_two_ways_is_no_request(
+    second: str, sink_model: Path, write_shards: WriteShards, prepare: Prepare
+) -> None:
+    """A Feature with two lists, as no protobuf library writes it, whether its neighbours are good or bad."""
+
+    def feature(kind: str, *values: float) -> bytes:
+        made = feature_pb2.Feature()
+        getattr(made, kind).value.extend(values)
+        return made.SerializeToString()
+
+    def record(serialized: bytes) -> bytes:
+        entry = b"\x0a\x01x\x12" + bytes([len(serialized)]) + serialized
+        features = b"\x0a" + bytes([len(entry)]) + entry
+        return b"\x0a" + bytes([len(features)]) + features
+
+    good = record(feature("float_list", 1, 2, 3))
+    odd = record(feature("float_list", 1, 2, 3) + feature(second, 4))
+    plan = {"model": sink_model, "records": [good], "num_examples": 9}
+    with pytest.raises(
+        errors.ExamplesError, match=r"sets a field twice .*\(feature 'x' .*\)\. Write the examples anew"
+    ):
+        prepare(write_shards([good, odd], folder="good"), "serving_default", **plan)
+    prepared = prepare(write_shards([good, odd, b"\xff"], folder="bad"), "serving_default", share=0.7, **plan)
+    assert (prepared.count, sum(prepared.dead_letters.values())) == (1, 2)
+
+
+def test_requests_of_several_shapes(
+    sink_model: Path, sink_examples: Path, sink_features: tuple[str, ...], prepare: Prepare
+) -> None:
+    """An input of unknown size is fed by content: a batch holds one shape, all examples are sent, none is lost."""
+    prepared = prepare(
+        str(sink_examples),
+        "dynamic",
+        "two_inputs",
+        model=sink_model,
+        features=(*sink_features[:1], "dynamic/x=series"),
+        records=shards.peek([str(sink_examples)], 1),
+        batch_sizes=(1, 4),
+        num_examples=9,
+    )
+    logs = list(prediction_logs.read(prepared.path))
+    assert [str(prediction_logs.cell(log)) for log in logs[:4]] == [
+        str(options.Cell(key, options.Method.PREDICT, size)) for key in ("dynamic", "two_inputs") for size in (1, 4)
+    ]
+    tensors = [log.predict_log.request.inputs["x"] for log in logs if "x" in log.predict_log.request.inputs]
+    sizes = Counter(tuple(dim.size for dim in tensor.tensor_shape.dim) for tensor in tensors)
+    assert sum(count for (batch, _), count in sizes.items() if batch == 1) == 9
+    assert {length for batch, length in sizes if batch == 4} == {length for batch, length in sizes if batch == 1}
+    assert len(logs) == prepared.count
+
+
+def test_predict_takes_any_bytes(write_shards: WriteShards, prepare: Prepare) -> None:
+    """A string input may hold images as well as Examples: what they are is for the model to say."""
+    prepared = prepare(write_shards(GARBAGE), num_examples=3)
+    assert prepared.dead_letters == {}
+    assert {record for log in prediction_logs.read(prepared.path) for record in records_of(log)} == set(GARBAGE)
+
+
+def test_shards_are_found_once_and_sorted(taxi_examples: Path) -> None:
+    """Patterns may overlap, and `**` goes down."""
+    both = shards.find([str(taxi_examples / "Split-*" / "*"), str(taxi_examples / "Split-eval" / "*")])
+    assert both == sorted(both)
+    assert len(both) == len(set(both)) == 24
+    assert set(both) < set(shards.find([str(taxi_examples / "**")]))

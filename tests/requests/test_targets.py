@@ -1,0 +1,367 @@
+"""What is called and what feeds it: by name, by hand, by `all`; and the word on what cannot be called."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tensorflow.core.example import example_pb2
+
+from infraval import errors, options
+from infraval.requests import signatures, targets, tensors
+
+PREDICT, CLASSIFY, REGRESS = options.Method.PREDICT, options.Method.CLASSIFY, options.Method.REGRESS
+TensorShape = tuple[int | None, ...] | None
+
+Signatures = Mapping[str, signatures.Signature]
+
+
+@pytest.fixture(scope="module")
+def taxi(taxi_model: Path) -> Signatures:
+    """Signatures that declare their method: classification, predict, regression, serving_default."""
+    return signatures.read(taxi_model)
+
+
+@pytest.fixture(scope="module")
+def sink(sink_model: Path) -> Signatures:
+    """Nine signatures of a TF2 model, which all say predict."""
+    return signatures.read(sink_model)
+
+
+@pytest.fixture(scope="module")
+def record() -> Callable[..., bytes]:
+    """A tf.Example with features of these names."""
+
+    def make(*names: str) -> bytes:
+        example = example_pb2.Example()
+        for name in names:
+            example.features.feature[name].float_list.value.append(0.5)
+        return example.SerializeToString()
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def declare() -> Callable[..., Signatures]:
+    """One signature `s` with inputs of these types and shapes."""
+
+    def make(method: options.Method | None = PREDICT, **inputs: tuple[str, TensorShape]) -> Signatures:
+        specs = {alias: signatures.TensorSpec(*tensor) for alias, tensor in inputs.items()}
+        return {"s": signatures.Signature("s", method, specs, {"outputs": signatures.TensorSpec("float", (None,))})}
+
+    return make
+
+
+def resolve(
+    available: Signatures,
+    *names: str,
+    features: tuple[str, ...] = (),
+    pairs: tuple[str, ...] = (),
+    records: tuple[bytes, ...] = (),
+    batch_sizes: tuple[int, ...] = (1,),
+) -> list[targets.Target]:
+    """The targets of what is asked for, where nothing is left out."""
+    requests = options.RequestSpec(names, features=features, multi_inference=pairs)
+    resolved, left_out = targets.resolve(requests, available, records, batch_sizes)
+    assert left_out == {}
+    return resolved
+
+
+def refusal(available: Signatures, *names: str, **asked: tuple[object, ...]) -> str:
+    """What is said of a signature that cannot be called; what `all` says of it is the same."""
+    with pytest.raises(errors.ModelError) as caught:
+        resolve(available, *names, **asked)  # type: ignore[arg-type]  # as `resolve` takes them
+    return str(caught.value)
+
+
+def test_a_signature_is_called_by_the_method_that_it_declares(taxi: Signatures) -> None:
+    """In the order asked for; whole records feed them."""
+    names = ("regression", "predict", "serving_default")
+    assert resolve(taxi, *names) == [
+        targets.Target(("regression",), REGRESS),
+        targets.Target(("predict",), PREDICT, serialized_input="examples"),
+        targets.Target(("serving_default",), CLASSIFY),
+    ]
+
+
+def test_a_method_can_be_stated(sink: Signatures) -> None:
+    """A TF2 export says predict whatever it serves."""
+    names = ("classify", "classify:classify", "regress:regress", "regress:predict")
+    assert [(target.signatures, target.method) for target in resolve(sink, *names)] == [
+        (("classify",), PREDICT),
+        (("classify",), CLASSIFY),
+        (("regress",), REGRESS),
+        (("regress",), PREDICT),
+    ]
+
+
+def test_a_key_with_a_colon_is_itself_first(declare: Callable[..., Signatures]) -> None:
+    """`s:predict` may be a signature's name; only what is none is split."""
+    (signature,) = declare(x=("string", (None,))).values()
+    available = {"s:predict": signature, "all": signature, "s": signature}
+    assert len(resolve(available, "all")) == 1
+    with pytest.raises(errors.ModelError, match="no signature 'v1'"):
+        resolve(available, "v1:predict")
+    assert resolve({"v1:predict": signature}, "v1:predict") == resolve({"s": signature}, "s:predict")
+
+
+def test_unknown_names_are_answered_with_the_known_ones(taxi: Signatures) -> None:
+    """The message lets a reader correct a slip, also in a pair."""
+    known = r"no signature 'predcit'.*classification, predict, regression, serving_default; name one"
+    for asked in ({}, {"pairs": ("classification,predcit",)}):
+        with pytest.raises(errors.ModelError, match=known):
+            resolve(taxi, "predict" if asked else "predcit", **asked)
+    with pytest.raises(errors.ModelError, match="none at all"):
+        resolve({}, "predict")
+
+
+@pytest.mark.parametrize("method", ["multi_inference", "Classify", "", "session_run"])
+def test_an_unknown_method_is_answered_with_the_known_ones(sink: Signatures, method: str) -> None:
+    """MultiInference takes a pair, so it is no method of one signature."""
+    with pytest.raises(errors.OptionError, match="with one of predict, classify, regress"):
+        resolve(sink, f"classify:{method}")
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("strings:classify", "one string input named inputs"),
+        ("serving_default:regress", "one string input named inputs"),
+        ("two_inputs:classify", "one string input named inputs"),
+        ("regress:classify", "an output named classes or scores"),
+        ("classify:regress", "one output, named outputs"),
+    ],
+)
+def test_a_method_that_the_signature_cannot_serve(sink: Signatures, name: str, why: str) -> None:
+    """TF Serving would refuse every request; the message says what the method needs."""
+    key, _, method = name.partition(":")
+    with pytest.raises(errors.ModelError, match=f"'{key}' cannot serve {method}: it needs {why}"):
+        resolve(sink, name)
+
+
+def test_the_same_target_twice(taxi: Signatures, sink: Signatures) -> None:
+    """Also where it is spelled in two ways, and also a pair."""
+    for names in (("predict", "predict:predict"), ("all", "predict")):
+        with pytest.raises(errors.OptionError, match="predict is asked for twice"):
+            resolve(taxi, *names)
+    with pytest.raises(errors.OptionError, match="classify,regress is asked for twice"):
+        resolve(sink, "classify", pairs=("classify,regress", "classify,regress"))
+
+
+def test_all_takes_every_signature_that_can_be_fed(sink: Signatures, record: Callable[..., bytes]) -> None:
+    """By the names of features, and whole records where a signature takes these; the others with a reason each."""
+    resolved, left_out = targets.resolve(options.RequestSpec(("all",)), sink, [record("x"), record("a")], (1, 4))
+    assert [",".join(target.signatures) for target in resolved] == [
+        "classify",
+        "dynamic",
+        "images",
+        "logs",
+        "regress",
+        "scalar",
+        "serving_default",
+        "strings",
+    ]
+    assert list(left_out) == ["two_inputs"]
+    assert "Input 'b' (int64[?]) of signature 'two_inputs' has no feature" in left_out["two_inputs"]
+    assert "--feature two_inputs/b=FEATURE" in left_out["two_inputs"]
+
+
+def test_all_without_examples_of_any_use(sink: Signatures, declare: Callable[..., Signatures]) -> None:
+    """Records that are no tf.Examples feed what takes them whole; if nothing does, the reasons are told."""
+    resolved, left_out = targets.resolve(options.RequestSpec(("all",)), sink, [b"\xff garbage"], (1,))
+    assert [target.signatures[0] for target in resolved] == ["classify", "images", "regress", "strings"]
+    assert len(left_out) == 5
+    with pytest.raises(errors.ModelError, match=r"can feed no signature of the model\. Input 'x' .* has no feature"):
+        targets.resolve(options.RequestSpec(("all",)), declare(x=("float", (None,))), [], (1,))
+
+
+@pytest.mark.parametrize(
+    ("inputs", "why"),
+    [
+        ({"x": ("float", (None, 3)), "y": ("float", (None,))}, r"Input 'y' .* has no feature: none has its name"),
+        ({"x": ("complex64", (None,))}, r"Input 'x' \(complex64\[\?\]\) .* no feature can hold its dtype complex64"),
+        ({"x": ("resource", (None,))}, "no feature can hold its dtype resource"),
+        ({"x": ("type 999", None)}, "no feature can hold its dtype type 999"),
+        ({"x": ("float", (None, None, 3, None))}, "more than one of its dimensions besides the batch is unknown"),
+        ({"x": ("float", ())}, r"Input 'x' \(float\[\]\) .* has no batch dimension"),
+        ({"x": ("string", ())}, "has no batch dimension"),
+        ({"x": ("float", (2, 3))}, r"takes batches of 2 only, not of 1, 4\. Ask for --batch-size 2"),
+        ({"inputs": ("string", (4,))}, "takes batches of 4 only, not of 1"),
+        ({}, "Signature 's' has no inputs to feed"),
+    ],
+)
+def test_what_cannot_be_fed(
+    inputs: dict[str, tuple[str, TensorShape]],
+    why: str,
+    declare: Callable[..., Signatures],
+    record: Callable[..., bytes],
+) -> None:
+    """Named, it is an error that says why; under `all`, it is left out for that reason."""
+    available = declare(**inputs)
+    with pytest.raises(errors.ModelError, match=why) as caught:
+        resolve(available, "s", records=(record("x"),), batch_sizes=(1, 4))
+    other = signatures.Signature("t", PREDICT, {"x": signatures.TensorSpec("string", (None,))}, {})
+    resolved, left_out = targets.resolve(
+        options.RequestSpec(("all",)), {**available, "t": other}, [record("x")], (1, 4)
+    )
+    assert [target.signatures for target in resolved] == [("t",)]
+    assert left_out == {"s": str(caught.value)}
+
+
+def test_a_method_without_an_rpc(declare: Callable[..., Signatures]) -> None:
+    """A SignatureDef may name any method; stating one helps if the signature fits it."""
+    available = declare(None, inputs=("string", (None,)))
+    with pytest.raises(errors.ModelError, match="'s' has a method name that TF Serving has no request for"):
+        resolve(available, "s")
+    assert resolve(available, "s:regress") == [targets.Target(("s",), REGRESS)]
+
+
+def test_a_fixed_batch_size_that_is_asked_for(declare: Callable[..., Signatures], record: Callable[..., bytes]) -> None:
+    """A model exported for batches of four takes these."""
+    (target,) = resolve(declare(x=("float", (4, 3))), "s", records=(record("x"),), batch_sizes=(4,))
+    assert target.dense_inputs == (tensors.DenseInput("x", "x", "float", (3,)),)
+
+
+@pytest.mark.parametrize(
+    ("tensor", "shape"),
+    [
+        (("float", (None,)), ()),
+        (("int64", (None, 3, None)), (3, None)),
+        (("bfloat16", None), None),
+        (("string", (None, 2)), (2,)),
+    ],
+)
+def test_an_input_is_fed_by_the_feature_of_its_name(
+    tensor: tuple[str, TensorShape],
+    shape: TensorShape,
+    declare: Callable[..., Signatures],
+    record: Callable[..., bytes],
+) -> None:
+    """In any of the records looked at; the batch dimension is not part of an element's shape."""
+    (target,) = resolve(declare(x=tensor), "s", records=(b"\xff", record("y"), record("x")))
+    assert target == targets.Target(("s",), PREDICT, dense_inputs=(tensors.DenseInput("x", "x", tensor[0], shape),))
+
+
+@pytest.mark.parametrize("shape", [(None,), (1,), None])
+def test_a_vector_of_strings_takes_whole_records_unless_a_feature_has_its_name(
+    shape: TensorShape, declare: Callable[..., Signatures], record: Callable[..., bytes]
+) -> None:
+    """Serialized examples are the rule; a feature of the name, or a mapping by hand, says otherwise."""
+    available = declare(s=("string", shape))
+    whole = targets.Target(("s",), PREDICT, serialized_input="s")
+    element = None if shape is None else ()
+    assert resolve(available, "s", records=(record("x"),)) == [whole]
+    for records, features, feature in (((record("s"),), (), "s"), ((record("s", "png"),), ("s/s=png",), "png")):
+        assert resolve(available, "s", records=records, features=features) == [
+            targets.Target(("s",), PREDICT, dense_inputs=(tensors.DenseInput("s", feature, "string", element),))
+        ]
+    assert resolve(available, "s", records=(record("s"),), features=("s/s=",)) == [whole]
+
+
+def test_only_a_sole_vector_of_strings_takes_whole_records(
+    declare: Callable[..., Signatures], record: Callable[..., bytes]
+) -> None:
+    """A matrix, two vectors or numbers cannot, not even if told to."""
+    for inputs in (
+        {"x": ("string", (None, 2))},
+        {"x": ("string", (None,)), "y": ("string", (None,))},
+        {"x": ("float", (None,))},
+    ):
+        available = declare(**inputs)
+        assert "has no feature: none has its name" in refusal(available, "s", records=(record("z"),))
+        message = refusal(available, "s", records=(record("x", "y"),), features=("s/x=",))
+        assert "a whole record feeds a single vector of strings only" in message
+
+
+def test_a_mapping_by_hand_comes_first(sink: Signatures, record: Callable[..., bytes]) -> None:
+    """Whether or not there is a feature of the input's name; the other inputs are found by theirs."""
+    for records in ((record("a", "b"),), (record("a"),)):
+        (target,) = resolve(sink, "two_inputs", records=records, features=("two_inputs/b=count",))
+        assert [(dense.alias, dense.feature) for dense in target.dense_inputs] == [("a", "a"), ("b", "count")]
+
+
+@pytest.mark.parametrize(
+    ("features", "why"),
+    [
+        (("two_inputs/b",), "'two_inputs/b' maps no input to a feature; write SIGNATURE/INPUT=FEATURE"),
+        (("two_inputs/c=x",), "maps no input to a feature.* with one of .*two_inputs/a, two_inputs/b"),
+        (("b=x",), "maps no input to a feature"),
+        (("=",), "maps no input to a feature"),
+        (("two_inputs/b=x", "two_inputs/b=y"), "two_inputs/b is mapped twice"),
+        (("logs/x=x",), "No Predict request is asked for that takes the mapped input logs/x"),
+        (("classify/inputs=x",), "No Predict request is asked for that takes the mapped input classify/inputs"),
+    ],
+)
+def test_a_mapping_that_makes_no_sense(
+    features: tuple[str, ...], why: str, sink: Signatures, record: Callable[..., bytes]
+) -> None:
+    """Nor does one that nothing is asked for with: Classify takes whole examples."""
+    with pytest.raises(errors.OptionError, match=why):
+        resolve(sink, "two_inputs", "classify:classify", records=(record("a", "b"),), features=features)
+
+
+def test_a_mapping_of_what_all_leaves_out_is_no_mistake(sink: Signatures, record: Callable[..., bytes]) -> None:
+    """The other input has no feature; that is the reason to be told."""
+    requests = options.RequestSpec(("all",), features=("two_inputs/b=x",))
+    _, left_out = targets.resolve(requests, sink, [record("x")], (1,))
+    assert list(left_out) == ["two_inputs"]
+    assert "Input 'a'" in left_out["two_inputs"]
+
+
+def test_pairs_of_declared_methods(taxi: Signatures) -> None:
+    """Each task by the method of its signature; a pair alone is a request."""
+    assert resolve(taxi, pairs=("classification,regression", "regression,classification")) == [
+        targets.Target(keys, options.Method.MULTI_INFERENCE, tuple(methods))
+        for keys, methods in (
+            (("classification", "regression"), (CLASSIFY, REGRESS)),
+            (("regression", "classification"), (REGRESS, CLASSIFY)),
+        )
+    ]
+
+
+def test_pairs_of_a_tf2_export(sink: Signatures) -> None:
+    """All say predict, so what inputs and outputs fit decides; the cell is named by both keys."""
+    single, pair = resolve(sink, "classify", pairs=("classify,regress",))
+    assert single.method is PREDICT
+    assert pair == targets.Target(("classify", "regress"), options.Method.MULTI_INFERENCE, (CLASSIFY, REGRESS))
+    assert pair.takes_examples
+    assert pair.cell(4) == options.Cell("classify,regress", options.Method.MULTI_INFERENCE, 4)
+
+
+@pytest.mark.parametrize("pair", ["classify", "classify,classify", "classify,regress,images", "", ","])
+def test_what_is_no_pair(pair: str, sink: Signatures) -> None:
+    """One only, the same twice, three, nothing: TF Serving wants distinct signatures."""
+    with pytest.raises(errors.OptionError, match="is no pair of two different signatures; write SIGNATURE,SIGNATURE"):
+        resolve(sink, pairs=(pair,))
+
+
+def test_a_pair_that_cannot_be_served(taxi: Signatures, sink: Signatures, declare: Callable[..., Signatures]) -> None:
+    """A signature that neither classifies nor regresses, and one of another batch size."""
+    for available, pair in ((sink, "classify,images"), (taxi, "predict,regression")):
+        with pytest.raises(errors.ModelError, match="can serve neither classify nor regress, so no MultiInference"):
+            resolve(available, pairs=(pair,))
+    fixed = {**sink, **declare(inputs=("string", (2,)))}
+    with pytest.raises(errors.ModelError, match="takes batches of 2 only"):
+        resolve(fixed, pairs=("classify,s",))
+
+
+NAMES = st.sampled_from(["all", "classify", "regress", "strings", "two_inputs", "x", ""])
+PIECES = st.lists(NAMES | st.sampled_from([":", ",", "/", "=", "predict", "inputs", "s", "a"]) | st.text(max_size=3))
+TEXTS = st.lists(PIECES.map("".join), max_size=3, unique=True).map(tuple)
+
+
+@given(names=TEXTS, pairs=TEXTS, features=TEXTS)
+def test_no_text_raises_anything_but_an_input_error(
+    names: tuple[str, ...], pairs: tuple[str, ...], features: tuple[str, ...], sink: Signatures
+) -> None:
+    """Whatever is asked for: targets that can be called, or an error of the options or the model."""
+    try:
+        resolved, _ = targets.resolve(
+            options.RequestSpec(names, multi_inference=pairs, features=features), sink, [b"", b"\xff"], (1,)
+        )
+    except errors.InputError:
+        return
+    assert {key for target in resolved for key in target.signatures} <= sink.keys()
