@@ -24,6 +24,7 @@ setuptools.setup(
         "dill",  # Beam from 2.69 on pickles TFX's functions with it but does not install it
         "grpcio>=1.60",
         "protobuf>=3.20.3",
+        "pydantic>=2.7,<3",
         "rich>=13",
         TENSORFLOW,
         "tensorflow-serving-api>=2.16,<2.22",
