@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from ml_metadata import metadata_store
 from ml_metadata.proto import metadata_store_pb2
 
 import config
+from infraval.report import data
 from infraval.report.terminal import cold_table
 
 
@@ -112,23 +112,22 @@ def _show_evaluation(evaluator: Component, console: rich.console.Console) -> Non
 
 
 def _show_validation(validator: Component, console: rich.console.Console) -> None:
-    report = json.loads((Path(validator.outputs["blessing"].uri) / "report.json").read_text())
-    server = report["server"]
-    reasons = [f"{reason['gate']}: {reason['message']}" for reason in report["reasons"]]
-    answered = sum(request["code"] == "OK" for request in report["requests"])
-    warmup = report["warmup"]
-    console.print(f"WarmupInfraValidator: {report['verdict']} by {server['name']} ({server['version']})")
-    for reason in reasons:
-        console.print(f"  {reason}")
+    content = (Path(validator.outputs["blessing"].uri) / data.REPORT).read_text(encoding="utf-8")
+    report = data.Report.model_validate_json(content)
+    (server,) = report.servers
+    console.print(f"WarmupInfraValidator: {report.verdict} by {server.server.name} ({server.server.version})")
+    for finding in server.findings:
+        for reason in finding.reasons if finding.status == "failed" else ():
+            console.print(f"  {finding.gate}: {reason}")
     console.print(
-        f"  requests answered: {answered} of {len(report['requests'])}, "
-        f"warmup records replayed: {warmup['records_replayed'] or 0} of {warmup['records']}"
+        f"  requests answered: {sum(cell.answered for cell in server.cells)} of {len(server.requests)}, "
+        f"warmup records replayed: {server.records_replayed or 0} of {report.warmup.records}"
     )
     console.print("\nFirst request of a fresh server, without (cold) and with (warm) the warmup file:")
-    if report["cold"] is None:
+    if server.cold_load_time_s is None:
         console.print("  not compared")
     else:
-        console.print(cold_table(report["cold"]))
+        console.print(cold_table(server.cells))
 
 
 def _show_pushed(pusher: Component, locations: config.Locations, console: rich.console.Console) -> bool:

@@ -22,8 +22,9 @@ from infraval.options import (
 )
 
 if TYPE_CHECKING:
+    from infraval.options import Job
     from infraval.tfx.component import WarmupInfraValidator
-    from infraval.validation import Job, validate
+    from infraval.validation import validate
 
 __version__ = version.VERSION
 
@@ -42,7 +43,7 @@ __all__ = [
 ]
 
 _LAZY = {
-    "Job": "infraval.validation",
+    "Job": "infraval.options",
     "WarmupInfraValidator": "infraval.tfx.component",
     "validate": "infraval.validation",
 }

@@ -110,7 +110,7 @@ def infraval() -> Callable[[], None]:
     from infraval import options, validation  # noqa: PLC0415
     from infraval.requests import beam_transform  # noqa: F401, PLC0415 - imported when it is first needed otherwise
 
-    job = validation.Job(
+    job = options.Job(
         model=_serving_model(),
         examples=(str(_taxi()[1] / "Split-eval" / "*"),),
         requests=options.RequestSpec(num_examples=REQUESTS),
@@ -121,8 +121,12 @@ def infraval() -> Callable[[], None]:
     def run() -> None:
         with _output() as output:
             judged = validation.validate(dataclasses.replace(job, output=output), progress=lambda _: None)
-            if not judged.blessed or len(judged.outcomes) != REQUESTS or judged.warmup.records_replayed != REQUESTS:
-                raise SystemExit(f"infraval did not bless the model: {judged.reasons}")
+            if (
+                not judged.blessed
+                or len(judged.servers[0].evidence.boot.outcomes) != REQUESTS
+                or judged.servers[0].evidence.boot.records_replayed != REQUESTS
+            ):
+                raise SystemExit(f"infraval did not bless the model: {judged.failures}")
 
     return run
 

@@ -181,8 +181,8 @@ def test_the_pushed_model_serves_warm(blessed: Run) -> None:
     report = json.loads(finished.stdout)
     assert (finished.returncode, report["verdict"]) == (0, "BLESSED")
     records = blessed.properties("WarmupInfraValidator", "blessing")["warmup_records"]
-    assert report["warmup"]["records_replayed"] == report["warmup"]["records"] == records > 0
-    assert {request["code"] for request in report["requests"]} == {"OK"}
+    assert report["servers"][0]["records_replayed"] == report["warmup"]["records"] == records > 0
+    assert {request["code"] for request in report["servers"][0]["requests"]} == {"OK"}
 
 
 def test_a_model_that_is_not_blessed_is_not_pushed(run_pipeline: RunPipeline) -> None:
@@ -270,4 +270,4 @@ def test_a_validation_in_a_locked_down_container(
     assert exit_code == 0, log
     report = json.loads(container.logs(stdout=True, stderr=False))
     assert report["verdict"] == "BLESSED"
-    assert report["warmup"]["records_replayed"] == report["warmup"]["records"] > 0
+    assert report["servers"][0]["records_replayed"] == report["warmup"]["records"] > 0

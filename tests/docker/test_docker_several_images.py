@@ -14,7 +14,7 @@ import docker
 import pytest
 
 import infraval
-from infraval import errors, options, verdict
+from infraval import errors, options
 
 pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("nothing_left")]
 
@@ -61,12 +61,15 @@ def test_each_image_has_a_verdict_and_all_have_to_bless(
     )
 
     assert not judged.blessed
-    assert [(each.server.image, bool(each.reasons)) for each in judged.each] == [(refusing_image, True), (image, False)]
-    assert judged.reasons[0].gate is verdict.Gate.LOAD
-    assert judged.reasons[0].message.startswith("The server refused to load the model: NOT_FOUND")
+    assert [(each.evidence.server.image, bool(each.failures)) for each in judged.servers] == [
+        (refusing_image, True),
+        (image, False),
+    ]
+    assert judged.failures[0].gate == "load"
+    assert judged.failures[0].reasons[0].startswith("The server refused to load the model: NOT_FOUND")
     report = json.loads((tmp_path / "out" / "report.json").read_text())
-    assert (report["verdict"], report["others"][0]["verdict"]) == ("NOT_BLESSED", "BLESSED")
-    assert report["others"][0]["server"]["image"] == image
+    assert [each["verdict"] for each in report["servers"]] == ["NOT_BLESSED", "BLESSED"]
+    assert [each["server"]["image"] for each in report["servers"]] == [refusing_image, image]
     assert not (tmp_path / "out" / "stamped_model").exists()
     assert any(text.startswith(f"{image}: AVAILABLE") for text in told)
 
@@ -83,10 +86,10 @@ def test_two_images_that_bless_it(
         infraval.Job(upper_model, (str(secret_examples),), warmup=options.WarmupSpec(compare_cold=True), serving=both)
     )
 
-    assert judged.blessed, judged.reasons
-    assert [each.server.image for each in judged.each] == list(both.images)
-    assert [each.warmup.records_replayed for each in judged.each] == [1, 1]
-    assert all(each.cold is not None for each in judged.each)
+    assert judged.blessed, judged.failures
+    assert [each.evidence.server.image for each in judged.servers] == list(both.images)
+    assert [each.evidence.boot.records_replayed for each in judged.servers] == [1, 1]
+    assert all(each.evidence.cold is not None for each in judged.servers)
 
 
 def test_an_image_that_cannot_judge_ends_the_others(

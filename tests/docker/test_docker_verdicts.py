@@ -15,7 +15,7 @@ from tfx.proto import infra_validator_pb2
 from tfx.types import standard_artifacts
 
 import infraval
-from infraval import options, verdict
+from infraval import evidence, options
 from infraval.requests import inspection
 from infraval.tfx.executor import Executor
 
@@ -41,16 +41,16 @@ def test_taxi_by_every_method(
     )
     judged = infraval.validate(job)
 
-    assert judged.blessed, judged.reasons
-    assert judged.warmup == verdict.Warmup(records=10, records_replayed=10)
+    assert judged.blessed, judged.failures
+    assert (judged.warmup, judged.servers[0].evidence.boot.records_replayed) == (evidence.Warmup(records=10), 10)
     assert len(inspection.inspect(tmp_path / "out" / "stamped_model")["warmup"]["cells"]) == 10
-    assert judged.cold is not None
-    assert len(judged.cold.warm) == 10
+    assert judged.servers[0].evidence.cold is not None
+    assert len(judged.servers[0].evidence.boot.latencies) == 10
     report = json.loads((tmp_path / "out" / "report.json").read_text())
-    assert report["server"]["platform"] == "docker"
-    assert report["server"]["image"] == image
-    assert report["server"]["image_id"].startswith("sha256:")
-    assert "embedded" in report["server"]["name"]
+    assert report["servers"][0]["server"]["platform"] == "docker"
+    assert report["servers"][0]["server"]["image"] == image
+    assert report["servers"][0]["server"]["image_id"].startswith("sha256:")
+    assert "embedded" in report["servers"][0]["server"]["name"]
 
 
 def test_all_of_the_sink(
@@ -67,8 +67,8 @@ def test_all_of_the_sink(
         )
     )
 
-    assert judged.blessed, judged.reasons
-    assert judged.warmup.records_replayed == len(judged.outcomes) == 18
+    assert judged.blessed, judged.failures
+    assert judged.servers[0].evidence.boot.records_replayed == len(judged.servers[0].evidence.boot.outcomes) == 18
 
 
 def test_a_batching_parameters_file_gets_into_the_container(
@@ -87,8 +87,8 @@ def test_a_batching_parameters_file_gets_into_the_container(
         )
     )
 
-    assert judged.blessed, judged.reasons
-    assert [outcome.cell.batch_size for outcome in judged.outcomes] == [2, 4]
+    assert judged.blessed, judged.failures
+    assert [outcome.cell.batch_size for outcome in judged.servers[0].evidence.boot.outcomes] == [2, 4]
 
 
 def test_the_digits_model_of_the_demo(run_demo: Run, run: Run, base_url: str, image: str, tmp_path: Path) -> None:
@@ -142,7 +142,7 @@ def test_a_missing_asset_is_named_by_its_path_below_the_base_path(
     judged = infraval.validate(infraval.Job(model, (str(secret_examples),), serving=serving))
 
     assert not judged.blessed
-    assert "<base>/1/assets/vocabulary.txt" in judged.reasons[0].message
+    assert "<base>/1/assets/vocabulary.txt" in judged.failures[0].reasons[0]
 
 
 def test_errors_that_echo_the_request_are_redacted(
@@ -172,8 +172,8 @@ def test_a_model_that_outgrows_a_limit_of_yours_is_not_blessed(
         )
     )
 
-    assert [reason.gate for reason in judged.reasons] == [verdict.Gate.LOAD]
-    assert f"memory limit of {64 << 20} bytes" in judged.reasons[0].message
+    assert [finding.gate for finding in judged.failures] == ["load"]
+    assert f"memory limit of {64 << 20} bytes" in judged.failures[0].reasons[0]
 
 
 def test_the_component_with_infra_validators_own_serving_spec(

@@ -151,7 +151,7 @@ def test_the_pushed_model_starts_warm(version: Path) -> None:
     cells = [(cell["signature"], cell["method"], cell["batch_size"]) for cell in inspected["warmup"]["cells"]]
     assert sorted(cells) == sorted(CELLS)
     assert validated["verdict"] == "BLESSED"
-    assert validated["warmup"]["records"] == validated["warmup"]["records_replayed"] == len(CELLS)
+    assert validated["warmup"]["records"] == validated["servers"][0]["records_replayed"] == len(CELLS)
 
 
 def test_the_metadata_says_what_pusher_acted_on(store: metadata_store.MetadataStore, version: Path) -> None:
@@ -182,7 +182,7 @@ def test_the_warmup_file_is_what_makes_the_first_requests_fast(
     (blessing,) = store.get_artifacts_by_type("InfraBlessing")
     report = json.loads((Path(blessing.uri) / "report.json").read_text())
 
-    cells = report["cold"]["cells"]
+    cells = report["servers"][0]["cells"]
     assert [(cell["signature"], cell["method"], cell["batch_size"]) for cell in cells] == CELLS
     assert sum(cell["warm_first_ms"] for cell in cells) < sum(cell["cold_first_ms"] for cell in cells) / 2
     rows = [line.split() for line in demo.stdout.splitlines()]

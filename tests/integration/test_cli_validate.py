@@ -33,9 +33,11 @@ def test_a_good_model_is_blessed_and_its_copy_starts_warm(
     report = report_of(first)
     assert first.returncode == 0
     assert report["verdict"] == "BLESSED"
-    assert report["reasons"] == []
-    assert report["warmup"] == {"records": 4, "records_replayed": 4, "records_from_model": 0, "records_dropped": 0}
-    assert {(each["signature"], each["method"], each["batch_size"], each["code"]) for each in report["requests"]} == {
+    assert {finding["status"] for finding in report["servers"][0]["findings"]} == {"passed"}
+    assert report["warmup"] == {"records": 4, "records_from_model": 0, "records_dropped": 0}
+    assert report["servers"][0]["records_replayed"] == 4
+    requests = report["servers"][0]["requests"]
+    assert {(each["signature"], each["method"], each["batch_size"], each["code"]) for each in requests} == {
         ("predict", "predict", 1, "OK"),
         ("predict", "predict", 4, "OK"),
         ("regression", "regress", 1, "OK"),
@@ -47,7 +49,7 @@ def test_a_good_model_is_blessed_and_its_copy_starts_warm(
 
     second = report_of(run("validate", "--model", output / "stamped_model", "--json"))
     assert second["verdict"] == "BLESSED"
-    assert second["warmup"]["records_replayed"] == 4
+    assert second["servers"][0]["records_replayed"] == 4
     assert second["model_digest"] == report["model_digest"]
 
 
@@ -68,7 +70,7 @@ def test_a_model_of_other_data_is_not_blessed_and_the_reason_names_the_feature(
     # Features and values of every taxi example.
     assert not any(text in printed for text in ("payment_type", "Cash", "Credit Card", "trip_start_timestamp"))
     assert sorted(path.name for path in output.iterdir()) == ["INFRA_NOT_BLESSED", "report.json"]
-    assert json.loads((output / "report.json").read_text())["reasons"][0]["gate"] == "responses"
+    assert json.loads((output / "report.json").read_text())["servers"][0]["findings"][1]["status"] == "failed"
 
 
 def test_the_keras_3_trap_is_not_blessed_and_the_reason_names_the_variable(

@@ -10,7 +10,7 @@ import pytest
 from tensorflow.core.protobuf import saved_model_pb2
 
 import infraval
-from infraval import options, verdict
+from infraval import evidence, options, verdict
 from infraval.requests import inspection, prediction_logs
 
 EMBEDDED = options.ServingSpec(process=options.ProcessSpec(server="embedded"))
@@ -52,7 +52,7 @@ def test_taxi_by_every_method_in_one_run(taxi_model: Path, taxi_examples: Path, 
     )
     judged = _validate(taxi_model, taxi_examples / "Split-eval" / "*", tmp_path / "out", requests)
 
-    assert judged.blessed, judged.reasons
+    assert judged.blessed, judged.failures
     calls = {
         ("predict", "predict"),
         ("classification", "classify"),
@@ -61,11 +61,14 @@ def test_taxi_by_every_method_in_one_run(taxi_model: Path, taxi_examples: Path, 
         ("classification,regression", "multi_inference"),
     }
     assert _cells(tmp_path / "out" / "stamped_model") == _each_once(calls)
-    assert Counter(outcome.code for outcome in judged.outcomes) == {"OK": 10}
+    assert Counter(outcome.code for outcome in judged.servers[0].evidence.boot.outcomes) == {"OK": 10}
 
     again = infraval.validate(infraval.Job(tmp_path / "out" / "stamped_model", serving=EMBEDDED))
-    assert again.blessed, again.reasons
-    assert again.warmup == verdict.Warmup(records=10, records_replayed=10, from_model=10)
+    assert again.blessed, again.failures
+    assert (again.warmup, again.servers[0].evidence.boot.records_replayed) == (
+        evidence.Warmup(records=10, from_model=10),
+        10,
+    )
 
 
 def test_each_signature_of_the_sink_in_one_run(
@@ -79,13 +82,13 @@ def test_each_signature_of_the_sink_in_one_run(
     )
     judged = _validate(sink_model, sink_examples, tmp_path / "out", requests)
 
-    assert judged.blessed, judged.reasons
+    assert judged.blessed, judged.failures
     nine = ("classify", "dynamic", "images", "logs", "regress", "scalar", "serving_default", "strings", "two_inputs")
     calls = {(key, "predict") for key in nine}
     calls |= {("classify", "classify"), ("regress", "regress"), ("classify,regress", "multi_inference")}
     assert _cells(tmp_path / "out" / "stamped_model") == _each_once(calls)
-    assert judged.examples == verdict.Examples(records_read=50)
-    assert judged.warmup.records_replayed == len(judged.outcomes) == 24
+    assert judged.examples == evidence.Examples(records_read=50)
+    assert judged.servers[0].evidence.boot.records_replayed == len(judged.servers[0].evidence.boot.outcomes) == 24
 
 
 def test_examples_of_several_shapes_are_all_answered(
@@ -95,7 +98,7 @@ def test_examples_of_several_shapes_are_all_answered(
     requests = options.RequestSpec(("all",), num_examples=50, features=("dynamic/x=series", *sink_features[1:]))
     judged = _validate(sink_model, sink_examples, tmp_path / "out", requests, (3,))
 
-    assert judged.blessed, judged.reasons
+    assert judged.blessed, judged.failures
     shapes = Counter(
         log.predict_log.request.inputs["x"].tensor_shape.dim[1].size
         for log in prediction_logs.read(tmp_path / "out" / "stamped_model" / options.WARMUP_FILE)
@@ -127,6 +130,8 @@ def test_the_second_of_two_tag_sets(two_graphs: Path, sink_examples: Path, tmp_p
     requests = options.RequestSpec(("alternative_strings",), tag_set=("alternative", "serve"))
     judged = _validate(two_graphs, sink_examples, tmp_path / "out", requests)
 
-    assert judged.blessed, judged.reasons
-    assert [outcome.cell.signature for outcome in judged.outcomes] == ["alternative_strings"] * 2
-    assert judged.warmup.records_replayed == 2
+    assert judged.blessed, judged.failures
+    assert [outcome.cell.signature for outcome in judged.servers[0].evidence.boot.outcomes] == [
+        "alternative_strings"
+    ] * 2
+    assert judged.servers[0].evidence.boot.records_replayed == 2

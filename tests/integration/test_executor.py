@@ -77,7 +77,7 @@ def test_examples_alone_mean_default_requests_with_a_warmup(
     assert blessing.get_int_custom_property("blessed") == 1
     assert blessing.get_int_custom_property("has_model") == 1
     assert blessing.get_string_custom_property("verdict") == "BLESSED"
-    assert _report(blessing)["warmup"]["records_replayed"] == 1
+    assert _report(blessing)["servers"][0]["records_replayed"] == 1
 
     pushed = standard_artifacts.PushedModel()
     pushed.uri = str(tmp_path / "pushed")
@@ -113,7 +113,7 @@ def test_a_request_spec_is_taken_literally(
     report = _report(blessing)
     assert blessing.get_int_custom_property("blessed") == 1
     assert report["warmup"]["records"] == 0
-    assert [each["signature"] for each in report["requests"]] == ["predict", "regression"] * 3
+    assert [each["signature"] for each in report["servers"][0]["requests"]] == ["predict", "regression"] * 3
     assert report["examples"]["records_read"] == 5091
     assert "will be cold" in caplog.text
 
@@ -123,7 +123,7 @@ def test_a_model_is_only_loaded_without_examples(run: Run, model: standard_artif
     blessing = run(model, [])
 
     assert blessing.get_int_custom_property("blessed") == 1
-    assert _report(blessing)["requests"] == []
+    assert _report(blessing)["servers"][0]["requests"] == []
 
 
 def test_a_failing_model_is_not_blessed_and_the_artifact_says_why(
@@ -264,7 +264,7 @@ def test_several_splits_of_several_spans_with_options(
     report = _report(blessing)
     assert blessing.get_int_custom_property("blessed") == 1
     assert report["examples"]["records_read"] > 15_000 + 1_000
-    assert [(each["signature"], each["method"]) for each in report["requests"]] == [
+    assert [(each["signature"], each["method"]) for each in report["servers"][0]["requests"]] == [
         ("classification", "classify"),
         ("classification,regression", "multi_inference"),
     ]
@@ -282,5 +282,5 @@ def test_specs_reach_the_server_and_the_sample(
         validation_spec=infra_validator_pb2.ValidationSpec(max_loading_time_seconds=60, num_tries=1),
     )
 
-    assert [each["batch_size"] for each in _report(blessing)["requests"]] == [1, 3]
+    assert [each["batch_size"] for each in _report(blessing)["servers"][0]["requests"]] == [1, 3]
     assert b"taxi" in (Path(blessing.uri) / "stamped_model" / options.WARMUP_FILE).read_bytes()

@@ -12,7 +12,8 @@ import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
 import infraval
-from infraval import errors, options, verdict
+from infraval import errors, evidence, options, verdict
+from infraval.report import data
 
 SaveModel = Callable[..., Path]
 EMBEDDED = options.ServingSpec(process=options.ProcessSpec(server="embedded"))
@@ -46,9 +47,9 @@ def test_every_allowed_batch_size_is_covered_and_the_server_boots_with_the_file(
         upper_model, secret_examples, warmup=options.WarmupSpec(batching_parameters_file=str(parameters))
     )
 
-    assert judged.blessed, judged.reasons
-    assert [outcome.cell.batch_size for outcome in judged.outcomes] == [1, 4, 8]
-    assert judged.warmup.records_replayed == 3
+    assert judged.blessed, judged.failures
+    assert [outcome.cell.batch_size for outcome in judged.servers[0].evidence.boot.outcomes] == [1, 4, 8]
+    assert judged.servers[0].evidence.boot.records_replayed == 3
 
 
 def test_a_warmup_file_that_came_with_the_model_is_merged_kept_or_replaced(
@@ -67,11 +68,23 @@ def test_a_warmup_file_that_came_with_the_model_is_merged_kept_or_replaced(
         warm, secret_examples, warmup=options.WarmupSpec(pairs, existing=options.ExistingWarmup.REPLACE)
     )
 
-    assert merged.warmup == verdict.Warmup(records=2, records_replayed=2, from_model=1)
+    assert (merged.warmup, merged.servers[0].evidence.boot.records_replayed) == (
+        evidence.Warmup(records=2, from_model=1),
+        2,
+    )
     assert _records(second / "stamped_model")[:1] == _records(warm)
-    assert again.warmup == verdict.Warmup(records=1, records_replayed=1, from_model=1)
-    assert kept.warmup == verdict.Warmup(records=1, records_replayed=1, from_model=1)
-    assert replaced.warmup == verdict.Warmup(records=1, records_replayed=1, dropped=1)
+    assert (again.warmup, again.servers[0].evidence.boot.records_replayed) == (
+        evidence.Warmup(records=1, from_model=1),
+        1,
+    )
+    assert (kept.warmup, kept.servers[0].evidence.boot.records_replayed) == (
+        evidence.Warmup(records=1, from_model=1),
+        1,
+    )
+    assert (replaced.warmup, replaced.servers[0].evidence.boot.records_replayed) == (
+        evidence.Warmup(records=1, dropped=1),
+        1,
+    )
 
 
 def test_a_bad_record_of_the_models_own_is_the_models_fault(
@@ -87,9 +100,9 @@ def test_a_bad_record_of_the_models_own_is_the_models_fault(
 
     judged = _validate(model, secret_examples)
 
-    (reason,) = judged.reasons
-    assert reason.gate is verdict.Gate.WARMUP
-    assert "1 records came with the model" in reason.message
+    (finding,) = judged.failures
+    assert finding.gate == "warmup"
+    assert "1 records came with the model" in finding.reasons[0]
 
 
 def test_a_warmup_file_that_is_none_is_a_verdict_when_the_model_is_only_loaded(
@@ -103,7 +116,7 @@ def test_a_warmup_file_that_is_none_is_a_verdict_when_the_model_is_only_loaded(
     judged = _validate(model, None)
 
     assert not judged.blessed
-    assert "DATA_LOSS" in judged.reasons[0].message
+    assert "DATA_LOSS" in judged.failures[0].reasons[0]
 
 
 def test_a_model_that_writes_to_its_own_files_is_not_blessed(
@@ -120,7 +133,7 @@ def test_a_model_that_writes_to_its_own_files_is_not_blessed(
 
     judged = _validate(save_model(write, assets=(asset,)), secret_examples, tmp_path / "results")
 
-    assert [reason.gate for reason in judged.reasons] == [verdict.Gate.UNCHANGED]
+    assert [finding.gate for finding in judged.failures] == ["unchanged"]
     assert sorted(path.name for path in (tmp_path / "results").iterdir()) == ["INFRA_NOT_BLESSED", "report.json"]
 
 
@@ -148,10 +161,10 @@ def test_a_server_that_dies_while_loading_is_tried_again_and_then_a_verdict(
     """A crash may pass; one on every try is the model's."""
     judged = _validate(upper_model, secret_examples, serving=misbehaving_server("abort-at-load"), validation=TWICE)
 
-    assert judged.tries == 2
-    assert judged.reasons[0].gate is verdict.Gate.LOAD
-    assert "SIGABRT" in judged.reasons[0].message
-    assert judged.server_log.endswith("Adding/updating models.")
+    assert judged.servers[0].evidence.tries == 2
+    assert judged.failures[0].gate == "load"
+    assert "SIGABRT" in judged.failures[0].reasons[0]
+    assert judged.servers[0].evidence.boot.server_log.endswith("Adding/updating models.")
 
 
 def test_a_server_that_dies_once_is_forgiven(
@@ -160,8 +173,8 @@ def test_a_server_that_dies_once_is_forgiven(
     """An aborted boot is tried again, and the next one counts."""
     judged = _validate(upper_model, secret_examples, serving=misbehaving_server("abort-once"), validation=TWICE)
 
-    assert judged.tries == 2
-    assert judged.blessed, judged.reasons
+    assert judged.servers[0].evidence.tries == 2
+    assert judged.blessed, judged.failures
 
 
 def test_a_server_that_is_killed_is_no_verdict(
@@ -184,9 +197,9 @@ def test_a_server_that_never_gets_ready_is_a_verdict(
 
     judged = _validate(upper_model, secret_examples, serving=misbehaving_server("hang-at-load"), validation=limits)
 
-    assert judged.reasons[0].gate is verdict.Gate.LOAD
-    assert "not AVAILABLE within 1 s" in judged.reasons[0].message
-    assert judged.server_log.endswith("Adding/updating models.")
+    assert judged.failures[0].gate == "load"
+    assert "not AVAILABLE within 1 s" in judged.failures[0].reasons[0]
+    assert judged.servers[0].evidence.boot.server_log.endswith("Adding/updating models.")
 
 
 def test_a_server_that_dies_of_a_request_is_a_verdict(
@@ -195,13 +208,13 @@ def test_a_server_that_dies_of_a_request_is_a_verdict(
     """A request that takes the server down on every try is the model's; of its last words, the request is no part."""
     judged = _validate(upper_model, secret_examples, serving=misbehaving_server("abort-in-request"), validation=TWICE)
 
-    assert judged.tries == 2
-    assert judged.reasons == (
-        verdict.Reason(verdict.Gate.RESPONSES, "The server died of SIGABRT with 0 of 1 requests answered."),
-    )
-    assert "Running gRPC ModelServer at" in judged.server_log
-    assert "lines withheld" in judged.server_log
-    assert secret not in judged.server_log
+    assert judged.servers[0].evidence.tries == 2
+    assert [finding.reasons for finding in judged.failures] == [
+        ("The server died of SIGABRT with 0 of 1 requests answered.",)
+    ]
+    assert "Running gRPC ModelServer at" in judged.servers[0].evidence.boot.server_log
+    assert "lines withheld" in judged.servers[0].evidence.boot.server_log
+    assert secret not in judged.servers[0].evidence.boot.server_log
 
 
 def test_a_request_that_hangs_is_a_verdict_at_its_deadline(
@@ -210,8 +223,8 @@ def test_a_request_that_hangs_is_a_verdict_at_its_deadline(
     """No request is waited for longer than it may take."""
     judged = _validate(upper_model, secret_examples, serving=misbehaving_server("hang-in-request"), validation=TWICE)
 
-    assert [outcome.code for outcome in judged.outcomes] == ["DEADLINE_EXCEEDED"]
-    assert judged.reasons[0].gate is verdict.Gate.RESPONSES
+    assert [outcome.code for outcome in judged.servers[0].evidence.boot.outcomes] == ["DEADLINE_EXCEEDED"]
+    assert judged.failures[0].gate == "responses"
 
 
 def test_a_warmup_that_was_not_replayed_is_no_blessing(
@@ -220,7 +233,7 @@ def test_a_warmup_that_was_not_replayed_is_no_blessing(
     """A server that serves without having read the warmup file has proven nothing about it."""
     judged = _validate(upper_model, secret_examples, serving=misbehaving_server("cold"), validation=TWICE)
 
-    assert [reason.gate for reason in judged.reasons] == [verdict.Gate.WARMUP]
+    assert [finding.gate for finding in judged.failures] == ["warmup"]
 
 
 def test_a_server_that_refuses_only_the_file_of_ours_raises(
@@ -263,10 +276,10 @@ def test_the_report_on_disk_is_the_verdict(upper_model: Path, secret_examples: P
     judged = _validate(upper_model, secret_examples, tmp_path, requests=options.RequestSpec(num_examples=3))
 
     report = json.loads((tmp_path / "report.json").read_text())
-    assert report["server"]["name"] == "infraval embedded server"
-    assert tf.version.VERSION in report["server"]["version"]
-    assert [request["code"] for request in report["requests"]] == ["OK"] * 3
-    assert report["model_digest"] == f"sha256:{judged.digest}"
+    assert report["servers"][0]["server"]["name"] == "infraval embedded server"
+    assert tf.version.VERSION in report["servers"][0]["server"]["version"]
+    assert [request["code"] for request in report["servers"][0]["requests"]] == ["OK"] * 3
+    assert report["model_digest"] == f"sha256:{judged.model_digest}"
     assert report["examples"] == {"records_read": 3, "dead_letters": {}, "left_out": {}}
 
 
@@ -277,25 +290,28 @@ def test_cold_is_compared_with_warm_only_if_asked_for(upper_model: Path, secret_
     )
     plain = _validate(upper_model, secret_examples, tmp_path / "plain", warmup=options.WarmupSpec((1, 2)))
 
-    assert plain.cold is None
-    assert compared.cold is not None
+    assert plain.servers[0].evidence.cold is None
+    warm, cold = compared.servers[0].evidence.boot, compared.servers[0].evidence.cold
+    assert cold is not None
     cells = [options.Cell("serving_default", options.Method.PREDICT, size) for size in (1, 2)]
-    assert [latency.cell for latency in compared.cold.cold] == cells
-    assert [latency.cell for latency in compared.cold.warm] == cells
+    assert [latency.cell for latency in cold.latencies] == cells
+    assert [latency.cell for latency in warm.latencies] == cells
     # The very first request of a cold boot initializes the graph; one of a warm boot finds it done.
-    assert compared.cold.cold[0].first_s > compared.cold.warm[0].first_s
+    assert cold.latencies[0].first_s > warm.latencies[0].first_s
     # What is published is what was judged: the file was put back.
-    assert compared.digest == plain.digest
+    assert compared.model_digest == plain.model_digest
     assert _records(tmp_path / "compared" / "stamped_model") == _records(tmp_path / "plain" / "stamped_model")
     report = json.loads((tmp_path / "compared" / "report.json").read_text())
-    assert [set(cell) for cell in report["cold"]["cells"]] == [
-        {"signature", "method", "batch_size", "cold_first_ms", "warm_first_ms", "steady_ms"}
-    ] * 2
+    for cell, first, then in zip(report["servers"][0]["cells"], cold.latencies, warm.latencies, strict=True):
+        assert cell["cold_first_ms"] == pytest.approx(first.first_s * 1000, abs=0.001)
+        assert cell["warm_first_ms"] == pytest.approx(then.first_s * 1000, abs=0.001)
+        assert cell["steady_ms"] == pytest.approx(then.steady_s * 1000, abs=0.001)
 
 
 def test_a_model_that_does_not_serve_has_nothing_to_compare(penguin_model: Path, secret_examples: Path) -> None:
     """The verdict does not depend on whether a comparison was asked for."""
     judged = _validate(penguin_model, secret_examples, warmup=options.WarmupSpec(compare_cold=True))
 
-    assert judged.cold is None
-    assert judged.reasons[0].gate is verdict.Gate.RESPONSES
+    (cell,) = data.report(judged).servers[0].cells
+    assert (cell.cold_first_ms, cell.warm_first_ms, cell.steady_ms) == (None, None, None)
+    assert judged.failures[0].gate == "responses"

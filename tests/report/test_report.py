@@ -5,79 +5,112 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from infraval import options, verdict
-from infraval.report import data as report
-from infraval.report import terminal
+from infraval import evidence, options, verdict
+from infraval.report import data, terminal
+
+PREDICT = options.Cell("predict", options.Method.PREDICT, 10)
+CLASSIFY = options.Cell("classification", options.Method.CLASSIFY, 11)
+
+
+def _server(tag: str, *findings: verdict.Finding) -> verdict.ServerVerdict:
+    """What a server says in which no two values are alike."""
+    server = evidence.Server(
+        "tensorflow_model_server", "2.16.1", "docker", False, f"x:{tag}", f"sha256:{tag}", f"x@{tag}"
+    )
+    boot = evidence.Boot(
+        server,
+        load_time_s=1.5,
+        records_replayed=5,
+        outcomes=(
+            evidence.Outcome(PREDICT, "OK", "", 0.0123456),
+            evidence.Outcome(PREDICT, "OK", "", 0.5),
+            evidence.Outcome(CLASSIFY, "INTERNAL", "no\udcff", 12.0),
+        ),
+        latencies=(evidence.Latency(PREDICT, 0.0015, 0.001),),
+        server_log="I Adding/updating models.",
+    )
+    cold = evidence.Boot(server, load_time_s=1.25, latencies=(evidence.Latency(PREDICT, 0.3, 0.002),))
+    shown = evidence.Evidence(boot, tries=3, requests=13, warmup=evidence.Warmup(4, 6, 7), cold=cold)
+    return verdict.ServerVerdict(shown, findings)
+
+
+FAILED = verdict.Finding("responses", verdict.Status.FAILED, ("1 of 3 requests failed",), 2, 3, "requests")
 
 
 @pytest.fixture
 def judged() -> verdict.Verdict:
-    """A verdict in which no two values are alike."""
-    return verdict.Verdict(
-        reasons=(verdict.Reason(verdict.Gate.RESPONSES, "1 of 2 requests failed"),),
-        server=verdict.Server("tensorflow_model_server", "2.16.1", options.Platform.PROCESS),
-        tries=3,
-        load_time_s=1.5,
-        warmup=verdict.Warmup(records=4, records_replayed=5, from_model=6, dropped=7),
-        examples=verdict.Examples(8, {"not a tf.Example": 9}, {"logs": "no feature"}),
-        outcomes=(
-            verdict.Outcome(options.Cell("predict", options.Method.PREDICT, 10), "OK", "", 0.0123456),
-            verdict.Outcome(options.Cell("classification", options.Method.CLASSIFY, 11), "INTERNAL", "no\udcff", 12.0),
-        ),
-        digest="ab" * 32,
-        cold=verdict.Cold(
-            load_time_s=1.25,
-            cold=(verdict.Latency(options.Cell("predict", options.Method.PREDICT, 10), 0.3, 0.002),),
-            warm=(verdict.Latency(options.Cell("predict", options.Method.PREDICT, 10), 0.0015, 0.001),),
-        ),
-        server_log="I Adding/updating models.",
-    )
+    """A verdict of one server."""
+    examples = evidence.Examples(8, {"not a tf.Example": 9}, {"logs": "no feature"})
+    return verdict.Verdict((_server("1", FAILED),), "ab" * 32, evidence.Warmup(4, 6, 7), examples)
 
 
-def test_the_documented_keys(judged: verdict.Verdict, tmp_path: Path) -> None:
-    """Every key with its value; they are only ever added to."""
-    report.write(judged, tmp_path / "new" / "output")
-    written = json.loads((tmp_path / "new" / "output" / "report.json").read_text(encoding="utf-8"))
-    assert (
-        written
-        == report.to_dict(judged)
-        == {
+EXPECTED: dict[str, Any] = {
+    "schema_version": 1,
+    "verdict": "NOT_BLESSED",
+    "model_digest": f"sha256:{'ab' * 32}",
+    "warmup": {"records": 4, "records_from_model": 6, "records_dropped": 7},
+    "examples": {
+        "records_read": 8,
+        "dead_letters": {"not a tf.Example": 9},
+        "left_out": {"logs": "no feature"},
+    },
+    "servers": [
+        {
             "verdict": "NOT_BLESSED",
-            "reasons": [{"gate": "responses", "message": "1 of 2 requests failed"}],
             "server": {
                 "name": "tensorflow_model_server",
                 "version": "2.16.1",
-                "platform": "process",
-                "image": None,
-                "image_id": None,
-                "image_digest": None,
+                "platform": "docker",
+                "embedded": False,
+                "image": "x:1",
+                "image_id": "sha256:1",
+                "image_digest": "x@1",
             },
-            "model_digest": f"sha256:{'ab' * 32}",
+            "findings": [
+                {
+                    "gate": "responses",
+                    "status": "failed",
+                    "reasons": ["1 of 3 requests failed"],
+                    "figure": 2,
+                    "bar": 3,
+                    "unit": "requests",
+                }
+            ],
             "tries": 3,
             "load_time_s": 1.5,
+            "cold_load_time_s": 1.25,
+            "records_replayed": 5,
             "server_log": "I Adding/updating models.",
-            "warmup": {"records": 4, "records_replayed": 5, "records_from_model": 6, "records_dropped": 7},
-            "cold": {
-                "load_time_s": 1.25,
-                "cells": [
-                    {
-                        "signature": "predict",
-                        "method": "predict",
-                        "batch_size": 10,
-                        "cold_first_ms": 300.0,
-                        "warm_first_ms": 1.5,
-                        "steady_ms": 1.0,
-                    }
-                ],
-            },
-            "examples": {
-                "records_read": 8,
-                "dead_letters": {"not a tf.Example": 9},
-                "left_out": {"logs": "no feature"},
-            },
+            "cells": [
+                {
+                    "signature": "predict",
+                    "method": "predict",
+                    "batch_size": 10,
+                    "requests": 2,
+                    "answered": 2,
+                    "first_ms": 12.346,
+                    "median_ms": 256.173,
+                    "cold_first_ms": 300.0,
+                    "warm_first_ms": 1.5,
+                    "steady_ms": 1.0,
+                },
+                {
+                    "signature": "classification",
+                    "method": "classify",
+                    "batch_size": 11,
+                    "requests": 1,
+                    "answered": 0,
+                    "first_ms": 12000.0,
+                    "median_ms": 12000.0,
+                    "cold_first_ms": None,
+                    "warm_first_ms": None,
+                    "steady_ms": None,
+                },
+            ],
             "requests": [
                 {
                     "signature": "predict",
@@ -88,78 +121,106 @@ def test_the_documented_keys(judged: verdict.Verdict, tmp_path: Path) -> None:
                     "latency_ms": 12.346,
                 },
                 {
+                    "signature": "predict",
+                    "method": "predict",
+                    "batch_size": 10,
+                    "code": "OK",
+                    "message": "",
+                    "latency_ms": 500.0,
+                },
+                {
                     "signature": "classification",
                     "method": "classify",
                     "batch_size": 11,
                     "code": "INTERNAL",
-                    "message": "no\udcff",
+                    "message": "no\\udcff",
                     "latency_ms": 12000.0,
                 },
             ],
-            "others": [],
         }
-    )
+    ],
+}
 
 
-def test_people_are_shown_the_servers_last_words(judged: verdict.Verdict, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_documented_keys(judged: verdict.Verdict, tmp_path: Path) -> None:
+    """Every key with its value; they are only ever added to. What is not Unicode is escaped."""
+    data.write(judged, tmp_path / "new" / "output")
+    written = json.loads((tmp_path / "new" / "output" / "report.json").read_text(encoding="utf-8"))
+    assert written == data.to_json(judged) == EXPECTED
+
+
+def test_a_newer_report_can_be_read(judged: verdict.Verdict) -> None:
+    """Keys are added, so a reader passes over those that it does not know; nothing that it knows is lost."""
+    newer = data.to_json(judged) | {"schema_version": 2, "added": 1}
+    assert data.Report.model_validate(newer) == data.report(judged).model_copy(update={"schema_version": 2})
+
+
+def test_people_are_shown_the_end_of_the_servers_log(
+    judged: verdict.Verdict, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Why a server crashed is most often in its log; one that did not has none to show."""
-    terminal.show_report(report.to_dict(judged))
-    terminal.show_report(report.to_dict(dataclasses.replace(judged, server_log="")))
-
+    report = data.report(judged)
+    terminal.show_report(report)
     shown = capsys.readouterr().out
-    assert shown.count("last words") == 1
     assert "    I Adding/updating models." in shown
 
+    report.servers[0].server_log = ""
+    terminal.show_report(report)
+    assert "server's log" in shown
+    assert "server's log" not in capsys.readouterr().out
 
-def test_what_was_not_measured_is_null(judged: verdict.Verdict) -> None:
+
+def test_people_are_shown_only_what_failed(judged: verdict.Verdict, capsys: pytest.CaptureFixture[str]) -> None:
+    """A gate that was skipped is in the report, and not news."""
+    skipped = verdict.Finding("warmup", verdict.Status.SKIPPED, ("Nothing to see.",))
+    terminal.show_report(data.report(dataclasses.replace(judged, servers=(_server("1", FAILED, skipped),))))
+    shown = capsys.readouterr().out
+    assert "  responses: 1 of 3 requests failed" in shown
+    assert "Nothing to see." not in shown
+
+
+def test_what_was_not_measured_is_null() -> None:
     """A model that never loaded, with no examples; the keys are there all the same."""
-    bare = dataclasses.replace(
-        judged, reasons=(), load_time_s=None, examples=None, warmup=verdict.Warmup(), outcomes=()
-    )
-    as_dict = report.to_dict(bare)
-    assert as_dict["verdict"] == "BLESSED"
-    assert set(as_dict) == set(report.to_dict(judged))
-    assert (as_dict["load_time_s"], as_dict["examples"], as_dict["warmup"]["records_replayed"]) == (None, None, None)
-    assert as_dict["reasons"] == as_dict["requests"] == []
+    boot = evidence.Boot(_server("1").evidence.server, evidence.Late(2.0))
+    shown = evidence.Evidence(boot, tries=1, requests=0, warmup=evidence.Warmup())
+    bare = data.to_json(verdict.Verdict((verdict.ServerVerdict(shown, ()),), "ab" * 32, evidence.Warmup()))
+    assert set(bare) == set(EXPECTED)
+    (server,) = bare["servers"]
+    assert set(server) == set(EXPECTED["servers"][0])
+    assert (server["load_time_s"], server["cold_load_time_s"], server["records_replayed"]) == (None, None, None)
+    assert bare["examples"] is None
+    assert server["requests"] == server["cells"] == []
 
 
-def test_several_images_have_a_verdict_each(judged: verdict.Verdict) -> None:
+def test_every_server_is_listed_alike(judged: verdict.Verdict) -> None:
     """One that fails the model fails it for all, and each reason says whose it is."""
+    first, second = _server("1", FAILED), _server("2")
+    both = dataclasses.replace(judged, servers=(second, first))
 
-    def on(tag: str, *reasons: verdict.Reason) -> verdict.Verdict:
-        image = f"tensorflow/serving:{tag}"
-        server = verdict.Server(
-            "tensorflow_model_server", tag, options.Platform.DOCKER, image, f"sha256:{tag}", f"x@{tag}"
-        )
-        return dataclasses.replace(judged, server=server, reasons=reasons)
-
-    first = on("1", verdict.Reason(verdict.Gate.LOAD, "too old"))
-    both = dataclasses.replace(first, others=(on("2"),))
-
-    as_dict = report.to_dict(both)
-    assert as_dict["verdict"] == "NOT_BLESSED"
-    assert as_dict["server"]["image"] == "tensorflow/serving:1"
-    (other,) = as_dict["others"]
-    assert (other["verdict"], other["reasons"]) == ("BLESSED", [])
-    assert other["server"] == {
-        "name": "tensorflow_model_server",
-        "version": "2",
-        "platform": "docker",
-        "image": "tensorflow/serving:2",
-        "image_id": "sha256:2",
-        "image_digest": "x@2",
-    }
-    assert report.reasons(both) == ["tensorflow/serving:1: too old"]
-    assert report.reasons(first) == ["too old"]
+    as_json = data.to_json(both)
+    assert as_json["verdict"] == "NOT_BLESSED"
+    assert [(each["verdict"], each["server"]["image"]) for each in as_json["servers"]] == [
+        ("BLESSED", "x:2"),
+        ("NOT_BLESSED", "x:1"),
+    ]
+    assert set(as_json["servers"][0]) == set(as_json["servers"][1])
+    assert data.reasons(both) == ["x:1: 1 of 3 requests failed"]
+    assert data.reasons(judged) == ["1 of 3 requests failed"]
     assert not both.blessed
-    assert dataclasses.replace(on("1"), others=(on("2"),)).blessed
+    assert dataclasses.replace(judged, servers=(second, second)).blessed
 
 
 def test_it_is_written_whole(judged: verdict.Verdict, tmp_path: Path) -> None:
     """One file and no other; who has the older one open reads it to its end."""
-    report.write(dataclasses.replace(judged, tries=1), tmp_path)
+    data.write(dataclasses.replace(judged, model_digest="cd"), tmp_path)
     with (tmp_path / "report.json").open(encoding="utf-8") as older:
-        report.write(judged, tmp_path)
-        assert json.load(older)["tries"] == 1
-    assert json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))["tries"] == 3
+        data.write(judged, tmp_path)
+        assert json.load(older)["model_digest"] == "sha256:cd"
+    assert json.loads((tmp_path / "report.json").read_text(encoding="utf-8")) == EXPECTED
     assert [path.name for path in tmp_path.iterdir()] == ["report.json"]
+
+
+def test_the_published_schema_is_that_of_the_code() -> None:
+    """`infraval report --schema > docs/reference/report.schema.json` brings it up to date."""
+    published = Path(__file__).parents[2] / "docs" / "reference" / "report.schema.json"
+    assert json.loads(published.read_text(encoding="utf-8")) == data.schema()

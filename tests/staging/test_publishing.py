@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from infraval import errors
+from infraval import errors, publish
 from infraval.staging import model as staging
 
 MakeTree = Callable[[Path, Any], Path]
@@ -30,21 +30,21 @@ def listing(directory: Path) -> set[str]:
 
 def test_what_is_published_is_what_was_staged(sink_model: Path, tmp_path: Path) -> None:
     """All of it, under the name that Pusher looks for."""
-    staging.publish(sink_model, tmp_path / "new" / "output")
+    publish.copy_model(sink_model, tmp_path / "new" / "output")
     assert staging.digest(tmp_path / "new" / "output" / "stamped_model") == staging.digest(sink_model)
 
 
 def test_a_text_proto_is_published_too(make_tree: MakeTree, tmp_path: Path) -> None:
     """`saved_model.pbtxt` is a SavedModel as well."""
     staged = make_tree(tmp_path / "staged", {"saved_model.pbtxt": b"text", "assets": {}})
-    staging.publish(staged, tmp_path / "output")
+    publish.copy_model(staged, tmp_path / "output")
     assert staging.digest(tmp_path / "output" / "stamped_model") == staging.digest(staged)
 
 
 def test_the_graph_comes_last(unpublishable: Path, tmp_path: Path) -> None:
     """Where saved_model.pb cannot be copied, everything else is there already, an asset of that name included."""
     with pytest.raises(OSError, match="saved_model"):
-        staging.publish(unpublishable, tmp_path / "output")
+        publish.copy_model(unpublishable, tmp_path / "output")
     assert listing(tmp_path / "output" / "stamped_model") == {
         "variables",
         "variables/variables.index",
@@ -60,9 +60,9 @@ def test_a_failed_publication_leaves_nothing(unpublishable: Path, tmp_path: Path
     for output in (tmp_path / "new", existing):
         with (
             pytest.raises(errors.OutputError, match=f"{output}.* Nothing was left there"),
-            staging.whole_or_nothing(output),
+            publish.whole_or_nothing(output),
         ):
-            staging.publish(unpublishable, output)
+            publish.copy_model(unpublishable, output)
     assert not (tmp_path / "new").exists()
     assert listing(existing) == set()
 
@@ -71,9 +71,9 @@ def test_a_failed_publication_leaves_nothing(unpublishable: Path, tmp_path: Path
 def test_an_end_under_way_leaves_nothing(error: type[BaseException], tmp_path: Path) -> None:
     """A signal or a bug: everything written before is taken back, and the error is passed on as it is."""
 
-    @staging.whole_or_nothing(tmp_path / "output")
+    @publish.whole_or_nothing(tmp_path / "output")
     def write() -> None:
-        staging.mark(tmp_path / "output", blessed=True)
+        publish.mark(tmp_path / "output", blessed=True)
         (tmp_path / "output" / "stamped_model" / "assets").mkdir(parents=True)
         raise error
 
@@ -86,7 +86,7 @@ def test_an_output_error_says_what_the_system_said(make_tree: MakeTree, tmp_path
     """No traceback is needed to see that, say, the disk is full."""
     output = make_tree(tmp_path / "output", {})
 
-    @staging.whole_or_nothing(output)
+    @publish.whole_or_nothing(output)
     def write() -> None:
         (output / "folder").mkdir()
         (output / "folder").write_bytes(b"")
@@ -98,15 +98,15 @@ def test_an_output_error_says_what_the_system_said(make_tree: MakeTree, tmp_path
 
 def test_what_succeeds_stays(tmp_path: Path) -> None:
     """The context manager itself writes and removes nothing."""
-    with staging.whole_or_nothing(tmp_path / "output"):
-        staging.mark(tmp_path / "output", blessed=True)
+    with publish.whole_or_nothing(tmp_path / "output"):
+        publish.mark(tmp_path / "output", blessed=True)
     assert listing(tmp_path / "output") == {"INFRA_BLESSED"}
 
 
 @pytest.mark.parametrize(("blessed", "name"), [(True, "INFRA_BLESSED"), (False, "INFRA_NOT_BLESSED")])
 def test_the_marker_has_infra_validators_name(blessed: bool, name: str, tmp_path: Path) -> None:
     """One empty file, in a directory that is made if need be."""
-    staging.mark(tmp_path / "new" / "output", blessed=blessed)
+    publish.mark(tmp_path / "new" / "output", blessed=blessed)
     assert listing(tmp_path / "new" / "output") == {name}
     assert (tmp_path / "new" / "output" / name).read_bytes() == b""
 
@@ -114,8 +114,8 @@ def test_the_marker_has_infra_validators_name(blessed: bool, name: str, tmp_path
 def test_a_new_or_empty_place_is_good(make_tree: MakeTree, tmp_path: Path) -> None:
     """And the check makes nothing, parents included."""
     make_tree(tmp_path / "empty", {})
-    staging.check_output(tmp_path / "empty")
-    staging.check_output(tmp_path / "new" / "output")
+    publish.check_output(tmp_path / "empty")
+    publish.check_output(tmp_path / "new" / "output")
     assert listing(tmp_path) == {"empty"}
 
 
@@ -124,7 +124,7 @@ def test_a_place_that_holds_something_is_left_as_it_is(make_tree: MakeTree, tmp_
     output = make_tree(tmp_path / "output", {"report.json": b"{}", "stamped_model": {"saved_model.pb": b"graph"}})
     before = staging.digest(tmp_path)
     with pytest.raises(errors.OutputError, match="is not empty; nothing in it was touched"):
-        staging.check_output(output)
+        publish.check_output(output)
     assert staging.digest(tmp_path) == before
 
 
@@ -135,5 +135,5 @@ def test_a_place_that_is_no_directory_is_refused(tmp_path: Path) -> None:
     before = staging.digest(tmp_path)
     for output in (tmp_path / "file", tmp_path / "link", tmp_path / "file" / "output"):
         with pytest.raises(errors.OutputError, match=f"{output} (is no directory|cannot be written)"):
-            staging.check_output(output)
+            publish.check_output(output)
     assert staging.digest(tmp_path) == before

@@ -34,7 +34,7 @@ MODEL = {
 
 def test_a_real_model_is_copied_whole(taxi_model: Path, tmp_path: Path) -> None:
     """Every file and folder, with its content."""
-    staging.stage(taxi_model, tmp_path / "1")
+    staging.copy(taxi_model, tmp_path / "1")
     assert staging.digest(tmp_path / "1") == staging.digest(taxi_model)
     assert (tmp_path / "1" / "saved_model.pb").read_bytes() == (taxi_model / "saved_model.pb").read_bytes()
 
@@ -45,7 +45,7 @@ def test_what_links_point_to_is_copied(make_tree: MakeTree, tmp_path: Path) -> N
     linked = make_tree(tmp_path / "linked", {"saved_model.pb": b"graph"})
     (linked / "assets").symlink_to(outside)
     (linked / "vocabulary").symlink_to(outside / "shared")
-    staging.stage(linked, tmp_path / "staged")
+    staging.copy(linked, tmp_path / "staged")
     shutil.rmtree(outside)
     assert not [path for path in (tmp_path / "staged").rglob("*") if path.is_symlink()]
     assert (tmp_path / "staged" / "assets" / "folder" / "more").read_bytes() == b"more words"
@@ -58,7 +58,7 @@ def test_the_copy_of_a_model_that_nobody_may_write_can_be_written(make_tree: Mak
     everything = [model, *model.rglob("*")]
     for path in everything:
         path.chmod(path.stat().st_mode & ~0o222)
-    staging.stage(model, tmp_path / "staged")
+    staging.copy(model, tmp_path / "staged")
     assert all(path.stat().st_mode & 0o200 for path in (tmp_path / "staged", *(tmp_path / "staged").rglob("*")))
     assert not any(path.stat().st_mode & 0o222 for path in everything)
 
@@ -75,7 +75,7 @@ def test_what_cannot_be_copied_is_named(make_tree: MakeTree, tmp_path: Path) -> 
         model = make_tree(tmp_path / f"model{number}", MODEL)
         break_it(model / "assets" / "odd")
         with pytest.raises(errors.ModelError, match=f"{model}/assets/odd.* a part of the model, cannot be copied"):
-            staging.stage(model, tmp_path / f"staged{number}")
+            staging.copy(model, tmp_path / f"staged{number}")
 
 
 @given(one=TREES, other=TREES)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tensorflow_serving.apis import prediction_log_pb2
 
-from infraval import errors, options, verdict
+from infraval import errors, evidence, options
 from infraval.requests import prediction_logs
 from infraval.staging import model as staging
 from infraval.staging import warmup_file
@@ -28,19 +28,22 @@ VALUES = st.binary(max_size=1)
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     """Where TF Serving looks for it."""
-    return staging.warmup_file(tmp_path)
+    return tmp_path / options.WARMUP_FILE
 
 
 def test_the_place_is_tf_servings(tmp_path: Path) -> None:
     """Relative to the SavedModel directory."""
-    assert staging.warmup_file(tmp_path) == tmp_path / "assets.extra" / "tf_serving_warmup_requests"
+    assert (
+        staging.StagedModel(tmp_path, "", evidence.Warmup()).warmup_path
+        == tmp_path / "assets.extra" / "tf_serving_warmup_requests"
+    )
 
 
 @pytest.mark.parametrize("policy", [KEEP, MERGE, REPLACE])
 def test_a_model_without_one_gets_the_new_requests(policy: options.WarmupSpec, path: Path, make_log: MakeLog) -> None:
     """In their order, under every policy."""
     requests = [make_log(b"1"), make_log(b"2")]
-    assert warmup_file.write(path, requests, policy) == verdict.Warmup(records=2)
+    assert warmup_file.write(path, requests, policy) == evidence.Warmup(records=2)
     assert list(prediction_logs.read(path)) == requests
 
 
@@ -49,14 +52,14 @@ def test_merge_puts_new_ones_behind_those_of_the_model(path: Path, make_log: Mak
     theirs = [make_log(b"theirs"), make_log(b"both")]
     prediction_logs.write(path, theirs)
     written = warmup_file.write(path, [make_log(b"both"), make_log(b"new")], MERGE)
-    assert written == verdict.Warmup(records=3, from_model=2)
+    assert written == evidence.Warmup(records=3, from_model=2)
     assert list(prediction_logs.read(path)) == [*theirs, make_log(b"new")]
 
 
 def test_replace_counts_what_it_drops(path: Path, make_log: MakeLog) -> None:
     """Nothing of the model's is lost without a number."""
     prediction_logs.write(path, [make_log(b"theirs")] * 3)
-    assert warmup_file.write(path, [make_log(b"new")], REPLACE) == verdict.Warmup(records=1, dropped=3)
+    assert warmup_file.write(path, [make_log(b"new")], REPLACE) == evidence.Warmup(records=1, dropped=3)
     assert list(prediction_logs.read(path)) == [make_log(b"new")]
 
 
@@ -66,7 +69,7 @@ def test_keep_changes_no_byte(path: Path, make_log: MakeLog) -> None:
     before = path.read_bytes()
     requests = [make_log(b"new", size=size) for size in range(1, 5)]
     limited = options.WarmupSpec(existing=options.ExistingWarmup.KEEP, max_records=1)
-    assert warmup_file.write(path, requests, limited) == verdict.Warmup(records=2, from_model=2)
+    assert warmup_file.write(path, requests, limited) == evidence.Warmup(records=2, from_model=2)
     assert path.read_bytes() == before
 
 
@@ -84,7 +87,7 @@ def test_an_unreadable_file_can_be_replaced(path: Path, make_log: MakeLog) -> No
     """As the error of merging says to do; what could be read of it counts as dropped."""
     prediction_logs.write(path, [make_log(b"theirs")] * 2)
     path.write_bytes(path.read_bytes()[:-5])
-    assert warmup_file.write(path, [make_log(b"new")], REPLACE) == verdict.Warmup(records=1, dropped=1)
+    assert warmup_file.write(path, [make_log(b"new")], REPLACE) == evidence.Warmup(records=1, dropped=1)
     assert list(prediction_logs.read(path)) == [make_log(b"new")]
 
 
@@ -93,14 +96,14 @@ def test_an_unreadable_file_can_be_kept(path: Path, make_log: MakeLog) -> None:
     prediction_logs.write(path, [make_log(b"theirs")] * 2)
     damaged = path.read_bytes()[:-5]
     path.write_bytes(damaged)
-    assert warmup_file.write(path, [make_log(b"new")], KEEP) == verdict.Warmup(records=1, from_model=1)
+    assert warmup_file.write(path, [make_log(b"new")], KEEP) == evidence.Warmup(records=1, from_model=1)
     assert path.read_bytes() == damaged
 
 
 def test_records_that_warm_nothing_count_all_the_same(path: Path) -> None:
     """TF Serving counts a record without a log type among those it replayed."""
     prediction_logs.write(path, [prediction_log_pb2.PredictionLog()] * 2)
-    assert warmup_file.keep(path) == verdict.Warmup(records=2, from_model=2)
+    assert warmup_file.keep(path) == evidence.Warmup(records=2, from_model=2)
 
 
 def test_more_requests_than_the_file_may_hold_are_cut(path: Path, make_log: MakeLog) -> None:
@@ -155,7 +158,7 @@ def test_laws_of_merging(
         return
     written = warmup_file.write(path, requests, limited)
     records = list(prediction_logs.read(path))
-    assert written == verdict.Warmup(records=len(records), from_model=len(existing))
+    assert written == evidence.Warmup(records=len(records), from_model=len(existing))
     assert len(records) <= max_records
     assert records[: len(existing)] == existing
     assert {prediction_logs.cell(log) for log in records} >= {prediction_logs.cell(log) for log in requests}

@@ -10,10 +10,9 @@ from ml_metadata import metadata_store
 from ml_metadata.proto import metadata_store_pb2
 
 import infraval
-from infraval import verdict
 
 ReadArtifact = Callable[[Path, str], metadata_store_pb2.Artifact]
-BootPushed = Callable[[Path], verdict.Warmup]
+BootPushed = Callable[[Path], tuple[int, int | None]]
 
 
 @pytest.fixture(scope="session")
@@ -31,12 +30,12 @@ def read_artifact() -> ReadArtifact:
 
 @pytest.fixture(scope="session")
 def boot_pushed() -> BootPushed:
-    """Boots the only version in a model base path once more, with nothing but what was pushed."""
+    """Boots the only version in a model base path once more: records of its warmup file, and records replayed."""
 
-    def boot(serving_model: Path) -> verdict.Warmup:
+    def boot(serving_model: Path) -> tuple[int, int | None]:
         (version,) = serving_model.iterdir()
         judged = infraval.validate(infraval.Job(model=version))
-        assert judged.blessed, judged.reasons
-        return judged.warmup
+        assert judged.blessed, judged.failures
+        return judged.warmup.records, judged.servers[0].evidence.boot.records_replayed
 
     return boot

@@ -217,23 +217,21 @@ def validate(
             options.Platform(platform), model_name, process, images, docker_options.to_spec(docker)
         )
         limits = options.ValidationSpec(max_loading_time, num_tries, request_timeout, concurrency)
-        from infraval import validation  # noqa: PLC0415 - takes seconds
-        from infraval.report import data as report  # noqa: PLC0415 - likewise
-        from infraval.report import terminal  # noqa: PLC0415 - takes seconds
-        from infraval.staging import model as staging  # noqa: PLC0415 - likewise
+        from infraval import publish, validation  # noqa: PLC0415 - takes seconds
+        from infraval.report import data, terminal  # noqa: PLC0415 - the same
 
-        job = validation.Job(
+        job = options.Job(
             model, examples, requests, not no_warmup, warmup, serving=serving, validation=limits, output=output
         )
         with terminal.progress() as progress:
             judged = validation.validate(job, progress=progress)
         with guard.writing():
             if as_json:
-                click.echo(json.dumps(report.to_dict(judged)))
+                click.echo(json.dumps(data.to_json(judged)))
             else:
-                terminal.show_report(report.to_dict(judged))
+                terminal.show_report(data.report(judged))
                 if output is not None:
-                    click.echo(f"written {output / (staging.STAMPED_MODEL if judged.blessed else report.REPORT)}")
+                    click.echo(f"written {output / (publish.STAMPED_MODEL if judged.blessed else data.REPORT)}")
         return _BLESSED if judged.blessed else _NOT_BLESSED
 
     sys.exit(guard.guarded(run, as_json=as_json))

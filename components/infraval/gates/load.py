@@ -3,58 +3,34 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import ClassVar
 
-from infraval import verdict
-
-
-@dataclasses.dataclass(frozen=True)
-class Refused:
-    """The server said that it will not load the model.
-
-    Attributes:
-      code: gRPC status code of the refusal.
-      message: its text, redacted.
-    """
-
-    code: str
-    message: str
+from infraval import evidence, verdict
 
 
 @dataclasses.dataclass(frozen=True)
-class Crashed:
-    """The server died of a signal while it loaded the model.
+class Load:
+    """Passes a model that was AVAILABLE, with its warmup file or, if the server refuses that, without."""
 
-    Attributes:
-      signal: its name.
-      tries: boots that ended so.
-    """
+    name: ClassVar[str] = "load"
 
-    signal: str
-    tries: int
-
-
-@dataclasses.dataclass(frozen=True)
-class Late:
-    """The model was not AVAILABLE in time.
-
-    Attributes:
-      limit_s: seconds it was given.
-      tries: boots that ended so.
-    """
-
-    limit_s: float
-    tries: int
+    def judge(self, shown: evidence.Evidence) -> verdict.Finding:
+        """The load time in seconds, or why the model was not loaded."""
+        booted = shown.without_warmup or shown.boot
+        if booted.failure is None:
+            return verdict.Finding(self.name, verdict.Status.PASSED, figure=booted.load_time_s, unit="s")
+        bar = booted.failure.limit_s if isinstance(booted.failure, evidence.Late) else None
+        reason = _reason(booted.failure, shown.tries)
+        return verdict.Finding(self.name, verdict.Status.FAILED, (reason,), bar=bar, unit="s")
 
 
-def judge(failure: Refused | Crashed | Late) -> tuple[verdict.Reason, ...]:
-    """The reason that a failed load gives."""
-    if isinstance(failure, Refused):
-        message = f"The server refused to load the model: {failure.code}: {failure.message}"
-    elif isinstance(failure, Crashed):
-        message = f"The server died of {failure.signal} while loading the model, on each of {failure.tries} tries."
-    else:
-        message = (
-            f"The model was not AVAILABLE within {failure.limit_s:g} s, on each of {failure.tries} tries. If it is "
-            "only slow, raise max_loading_time_seconds (--max-loading-time)."
-        )
-    return (verdict.Reason(verdict.Gate.LOAD, message),)
+def _reason(failure: evidence.Refused | evidence.Crashed | evidence.Late, tries: int) -> str:
+    if isinstance(failure, evidence.Refused):
+        return f"The server refused to load the model: {failure.code}: {failure.message}"
+    each = "" if tries == 1 else f", the last of {tries} tries"
+    if isinstance(failure, evidence.Crashed):
+        return f"The server died of {failure.cause} while it loaded the model{each}."
+    return (
+        f"The model was not AVAILABLE within {failure.limit_s:g} s{each}. If it is only slow, raise "
+        "max_loading_time_seconds (--max-loading-time)."
+    )

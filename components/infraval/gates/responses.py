@@ -2,38 +2,46 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
-from collections.abc import Sequence
+from typing import ClassVar
 
-from infraval import verdict
+from infraval import evidence, verdict
 
 _MOST_REASONS = 5
 
 
-def judge(outcomes: Sequence[verdict.Outcome], requests: int, death: str | None) -> tuple[verdict.Reason, ...]:
-    """The reasons that failed requests give, those alike as one, the most frequent first.
+@dataclasses.dataclass(frozen=True)
+class Responses:
+    """Passes a model that answers every request, whatever the answer."""
 
-    Args:
-      outcomes: of the requests that were sent.
-      requests: how many there were to send.
-      death: how the server ended while it answered; None if it did not.
-    """
-    if death is not None:
-        answered = sum(outcome.ok for outcome in outcomes)
-        return (_reason(f"The server died of {death} with {answered} of {requests} requests answered."),)
+    name: ClassVar[str] = "responses"
+
+    def judge(self, shown: evidence.Evidence) -> verdict.Finding:
+        """How many of the requests were answered; failures that are alike are one reason, the most frequent first."""
+        booted = shown.without_warmup or shown.boot
+        if booted.failure is not None:
+            return verdict.Finding(self.name, verdict.Status.SKIPPED, ("The model was not loaded.",))
+        if not shown.requests:
+            return verdict.Finding(self.name, verdict.Status.SKIPPED, ("There were no requests to send.",))
+        answered = sum(outcome.ok for outcome in booted.outcomes)
+        reasons = _reasons(booted, answered, shown.requests)
+        status = verdict.Status.FAILED if reasons else verdict.Status.PASSED
+        return verdict.Finding(self.name, status, reasons, answered, shown.requests, "requests")
+
+
+def _reasons(booted: evidence.Boot, answered: int, requests: int) -> tuple[str, ...]:
+    if booted.death is not None:
+        return (f"The server died of {booted.death} with {answered} of {requests} requests answered.",)
     failures = Counter(
         (outcome.cell.signature, outcome.cell.method.value, outcome.code, outcome.message)
-        for outcome in outcomes
+        for outcome in booted.outcomes
         if not outcome.ok
     )
     reasons = [
-        _reason(f"{count} of {requests} requests failed ({method} of signature {signature}): {code}: {message}")
+        f"{count} of {requests} requests failed ({method} of signature {signature}): {code}: {message}"
         for (signature, method, code, message), count in failures.most_common(_MOST_REASONS)
     ]
     if len(failures) > _MOST_REASONS:
-        reasons.append(_reason(f"{len(failures) - _MOST_REASONS} more kinds of failure are in the report."))
+        reasons.append(f"{len(failures) - _MOST_REASONS} more kinds of failure are in the report.")
     return tuple(reasons)
-
-
-def _reason(message: str) -> verdict.Reason:
-    return verdict.Reason(verdict.Gate.RESPONSES, message)

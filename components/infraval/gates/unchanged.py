@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from infraval import verdict
+import dataclasses
+from typing import ClassVar
+
+from infraval import evidence, verdict
 
 
-def judge(before: str, after: str) -> tuple[verdict.Reason, ...]:
-    """The reason that a model directory changed under the server gives.
+@dataclasses.dataclass(frozen=True)
+class Unchanged:
+    """Passes a model whose files are the same after it was served."""
 
-    Args:
-      before: digest of the staged model before the server saw it.
-      after: digest once the server is gone.
-    """
-    if before == after:
-        return ()
-    message = "The model directory was changed while it was served; a model must not write to its own files."
-    return (verdict.Reason(verdict.Gate.UNCHANGED, message),)
+    name: ClassVar[str] = "unchanged"
+
+    def judge(self, shown: evidence.Evidence) -> verdict.Finding:
+        """Whether the digest of the staged directory is still the same."""
+        if shown.unchanged:
+            return verdict.Finding(self.name, verdict.Status.PASSED)
+        reason = "The model's directory changed while it was served; a model must not write to its own files."
+        return verdict.Finding(self.name, verdict.Status.FAILED, (reason,))

@@ -1,29 +1,41 @@
-"""Gate: the server replayed the whole warmup file before it served."""
+"""Gate: the server replays the whole warmup file before it serves."""
 
 from __future__ import annotations
 
-from infraval import verdict
+import dataclasses
+from typing import ClassVar
+
+from infraval import evidence, verdict
 
 
-def judge(warmup: verdict.Warmup) -> tuple[verdict.Reason, ...]:
-    """The reason that a warmup which was not replayed gives."""
-    if warmup.records_replayed == warmup.records:
-        return ()
-    replayed = "did not say how many" if warmup.records_replayed is None else f"replayed {warmup.records_replayed}"
-    message = f"The warmup file holds {warmup.records} records and the server {replayed}: it may start cold."
-    return (verdict.Reason(verdict.Gate.WARMUP, message),)
+@dataclasses.dataclass(frozen=True)
+class Warmup:
+    """Passes a model whose warmup file the server replayed to the last record."""
 
+    name: ClassVar[str] = "warmup"
 
-def judge_refusal(code: str, message: str, warmup: verdict.Warmup) -> tuple[verdict.Reason, ...]:
-    """The reason that a model gives which loads and answers, but not with the records that came with it.
+    def judge(self, shown: evidence.Evidence) -> verdict.Finding:
+        """How many of the records were replayed."""
+        records, replayed = shown.warmup.records, shown.boot.records_replayed
+        if shown.without_warmup is not None:
+            return self._refused(shown)
+        if shown.boot.failure is not None:
+            return verdict.Finding(self.name, verdict.Status.SKIPPED, ("The model was not loaded.",))
+        if replayed == records:
+            return verdict.Finding(self.name, verdict.Status.PASSED, (), replayed, records, "records")
+        said = "did not say how many it replayed" if replayed is None else f"replayed {replayed}"
+        reason = f"The warmup file holds {records} records and the server {said}: it may start cold."
+        return verdict.Finding(self.name, verdict.Status.FAILED, (reason,), replayed, records, "records")
 
-    Args:
-      code: gRPC status code of the refusal.
-      message: its text, redacted.
-      warmup: the file that was refused.
-    """
-    text = (
-        f"The server refuses the model with its warmup file, of which {warmup.from_model} records came with the model: "
-        f"{code}: {message} Leave them out with --existing-warmup replace (WarmupSpec.existing)."
-    )
-    return (verdict.Reason(verdict.Gate.WARMUP, text),)
+    def _refused(self, shown: evidence.Evidence) -> verdict.Finding:
+        """Whose fault it is that the server refuses the model with its file; it was booted without, to tell."""
+        if shown.without_warmup is not None and not shown.without_warmup.answered_all:
+            reason = "The server does not serve the model without its warmup file, either."
+            return verdict.Finding(self.name, verdict.Status.SKIPPED, (reason,))
+        failure = shown.boot.failure
+        said = f"{failure.code}: {failure.message}" if isinstance(failure, evidence.Refused) else "it crashed."
+        reason = (
+            f"The server refuses the model with its warmup file, of which {shown.warmup.from_model} records came with "
+            f"the model: {said} Leave them out with --existing-warmup replace (warmup.existing)."
+        )
+        return verdict.Finding(self.name, verdict.Status.FAILED, (reason,), 0, shown.warmup.records, "records")

@@ -6,6 +6,7 @@ RuntimeParameter can carry them.
 """
 
 from infraval.options.docker import MIN_PIDS, DockerSpec, ModelTransfer, PullPolicy
+from infraval.options.job import Job
 from infraval.options.json_spec import JsonSpec
 from infraval.options.requests import (
     DEFAULT_SIGNATURE,
@@ -29,6 +30,7 @@ __all__ = [
     "Cell",
     "DockerSpec",
     "ExistingWarmup",
+    "Job",
     "JsonSpec",
     "Method",
     "ModelTransfer",

@@ -5,9 +5,8 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import statistics
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import rich.box
@@ -16,6 +15,7 @@ import rich.markup
 import rich.table
 
 from infraval import streams
+from infraval.report import data
 
 _WIDE = 120
 
@@ -42,49 +42,43 @@ def progress() -> Iterator[Callable[[str], None]]:
         yield lambda text: status.update(rich.markup.escape(text))
 
 
-def show_report(found: dict[str, Any]) -> None:
-    """Prints what `bless.report.to_dict` made of a verdict: reasons, server, latencies by cell; for every image."""
+def show_report(report: data.Report) -> None:
+    """Prints a verdict: for each server the findings that failed, what it is, and latencies by cell."""
     console = _console()
-    _show_verdict(console, found["verdict"])
-    others = found["others"]
-    if others:
-        own = "NOT_BLESSED" if found["reasons"] else "BLESSED"
-        _show_server(console, {**found, "verdict": own}, found["warmup"]["records"], of_several=True)
-        for other in others:
-            _show_server(console, other, found["warmup"]["records"], of_several=True)
-    else:
-        _show_server(console, found, found["warmup"]["records"], of_several=False)
+    _show_verdict(console, report.verdict)
+    for server in report.servers:
+        if len(report.servers) > 1:
+            console.print()
+            _show_verdict(console, server.verdict)
+        _show_server(console, server, report.warmup.records)
 
 
 def _show_verdict(console: rich.console.Console, shown: str) -> None:
     console.print(f"[bold {'green' if shown == 'BLESSED' else 'red'}]{shown}[/]")
 
 
-def _show_server(console: rich.console.Console, found: dict[str, Any], records: int, *, of_several: bool) -> None:
-    server = found["server"]
-    if of_several:
-        console.print()
-        _show_verdict(console, found["verdict"])
-    for reason in found["reasons"]:
-        console.print(f"  {reason['gate']}: {reason['message']}", markup=False)
-    if found["server_log"]:
-        console.print("  The server's last words:")
-        for line in found["server_log"].splitlines():
+def _show_server(console: rich.console.Console, found: data.ServerReport, records: int) -> None:
+    for finding in found.findings:
+        for reason in finding.reasons if finding.status in {"failed", "undecided"} else ():
+            console.print(f"  {finding.gate}: {reason}", markup=False)
+    if found.server_log:
+        console.print("  The last lines of the server's log:")
+        for line in found.server_log.splitlines():
             console.print(f"    {line}", markup=False)
-    console.print(f"server  {server['name']} ({server['version']}), {server['platform']} sandbox", markup=False)
-    if server["image"]:
-        console.print(f"image   {server['image']} ({server['image_digest'] or server['image_id']})", markup=False)
-    if found["load_time_s"] is not None:
-        replayed = found["warmup"]["records_replayed"]
-        warm = f"warmup records replayed: {replayed}" if records else "no warmup records: it starts cold"
-        if records and replayed is None:
+    server = found.server
+    console.print(f"server  {server.name} ({server.version}), {server.platform} sandbox", markup=False)
+    if server.image:
+        console.print(f"image   {server.image} ({server.image_digest or server.image_id})", markup=False)
+    if found.load_time_s is not None:
+        warm = f"warmup records replayed: {found.records_replayed}" if records else "no warmup records: it starts cold"
+        if records and found.records_replayed is None:
             warm = "without its warmup file, with which the server refuses it"
-        console.print(f"load    {found['load_time_s']:.1f} s, {warm}")
-    if found["requests"]:
-        console.print(_requests_table(found["requests"]))
-    if found["cold"]:
+        console.print(f"load    {found.load_time_s:.1f} s, {warm}")
+    if found.cells:
+        console.print(_requests_table(found.cells))
+    if any(cell.cold_first_ms is not None and cell.warm_first_ms is not None for cell in found.cells):
         console.print("First request of a fresh server, without (cold) and with (warm) the warmup file:")
-        console.print(cold_table(found["cold"]))
+        console.print(cold_table(found.cells))
 
 
 def show_inspection(found: dict[str, Any]) -> None:
@@ -105,31 +99,30 @@ def show_inspection(found: dict[str, Any]) -> None:
     console.print(f"Warmup file: {warmup['records']} records")
     table = _table("cell", "batch size", "records")
     for cell in warmup["cells"]:
-        table.add_row(_cell(cell), str(cell["batch_size"]), str(cell["records"]))
+        name = rich.markup.escape(f"{cell['signature']}:{cell['method']}")
+        table.add_row(name, str(cell["batch_size"]), str(cell["records"]))
     console.print(table)
 
 
-def cold_table(cold: dict[str, Any]) -> rich.table.Table:
+def cold_table(cells: Iterable[data.CellSummary]) -> rich.table.Table:
     """First request without (cold) and with (warm) the warmup file, each of a fresh boot, and the steady median."""
     table = _table("cell", "batch size", "cold ms", "warm ms", "steady ms")
-    for cell in cold["cells"]:
-        milliseconds = (cell["cold_first_ms"], cell["warm_first_ms"], cell["steady_ms"])
-        table.add_row(_cell(cell), str(cell["batch_size"]), *(f"{each:.1f}" for each in milliseconds))
+    for cell in cells:
+        milliseconds = (cell.cold_first_ms, cell.warm_first_ms, cell.steady_ms)
+        if None not in milliseconds:
+            table.add_row(_cell(cell), str(cell.batch_size), *(f"{each:.1f}" for each in milliseconds))
     return table
 
 
-def _requests_table(requests: list[dict[str, Any]]) -> rich.table.Table:
-    by_cell: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    for request in requests:
-        by_cell.setdefault((_cell(request), str(request["batch_size"])), []).append(request)
+def _requests_table(cells: Iterable[data.CellSummary]) -> rich.table.Table:
     table = _table("cell", "batch size", "answered", "first ms", "median ms")
-    for cell, results in by_cell.items():
-        latencies = [result["latency_ms"] for result in results]
+    for cell in cells:
         table.add_row(
-            *cell,
-            f"{sum(result['code'] == 'OK' for result in results)}/{len(results)}",
-            f"{latencies[0]:.1f}",
-            f"{statistics.median(latencies):.1f}",
+            _cell(cell),
+            str(cell.batch_size),
+            f"{cell.answered}/{cell.requests}",
+            f"{cell.first_ms:.1f}",
+            f"{cell.median_ms:.1f}",
         )
     return table
 
@@ -142,9 +135,9 @@ def _table(label: str, *numbers: str) -> rich.table.Table:
     return table
 
 
-def _cell(found: dict[str, Any]) -> str:
+def _cell(cell: data.Cell) -> str:
     """A cell as the command line spells it."""
-    return rich.markup.escape(f"{found['signature']}:{found['method']}")
+    return rich.markup.escape(f"{cell.signature}:{cell.method}")
 
 
 def _console() -> rich.console.Console:

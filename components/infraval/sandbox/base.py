@@ -67,11 +67,13 @@ class ServerExit:
       code: exit code; None if a signal ended it.
       signal: number of that signal; None if it exited by itself.
       out_of_memory: whether it outgrew the memory limit that its sandbox sets.
+      memory_limit_bytes: that limit, if it was asked for.
     """
 
     code: int | None
     signal: int | None
     out_of_memory: bool = False
+    memory_limit_bytes: int = 0
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 from tensorflow_serving.apis import prediction_log_pb2
 
-from infraval import errors, options, verdict
+from infraval import errors, evidence, options
 from infraval.requests import prediction_logs
 
+_log = logging.getLogger(__name__)
 
-def write(path: Path, requests: list[prediction_log_pb2.PredictionLog], warmup: options.WarmupSpec) -> verdict.Warmup:
+
+def write(
+    path: Path, requests: Sequence[prediction_log_pb2.PredictionLog], warmup: options.WarmupSpec
+) -> evidence.Warmup:
     """Writes the warmup file by the policy for one that is there already.
 
     Args:
@@ -30,6 +36,8 @@ def write(path: Path, requests: list[prediction_log_pb2.PredictionLog], warmup: 
     if policy is options.ExistingWarmup.KEEP:
         return keep(path)
     dropped = keep(path).records if policy is options.ExistingWarmup.REPLACE else 0
+    if dropped:
+        _log.warning("%d warmup records that came with the model are replaced.", dropped)
     kept = list(prediction_logs.read(path)) if policy is options.ExistingWarmup.MERGE else []
     known = {prediction_logs.serialize(log) for log in kept}
     covered = {prediction_logs.cell(log) for log in kept}
@@ -44,13 +52,13 @@ def write(path: Path, requests: list[prediction_log_pb2.PredictionLog], warmup: 
             + (", or replace the model's own warmup file." if kept else ".")
         )
     records = prediction_logs.write(path, [*kept, *new][: warmup.max_records])
-    return verdict.Warmup(records=records, from_model=len(kept), dropped=dropped)
+    return evidence.Warmup(records=records, from_model=len(kept), dropped=dropped)
 
 
-def keep(path: Path) -> verdict.Warmup:
+def keep(path: Path) -> evidence.Warmup:
     """What a file that came with the model holds; a file that is none is for the server to refuse."""
     records = 0
     with contextlib.suppress(errors.ModelError):
         for _ in prediction_logs.read(path):
             records += 1
-    return verdict.Warmup(records=records, from_model=records)
+    return evidence.Warmup(records=records, from_model=records)

@@ -17,13 +17,12 @@ import tensorflow as tf
 from tfx.dsl.io import fileio
 from tfx.utils import path_utils
 
-from infraval import errors
-from infraval.report import data as report
-from infraval.staging import model as staging
+from infraval import errors, publish
+from infraval.report import data
 
 _log = logging.getLogger(__name__)
 
-_RESULTS = {staging.STAMPED_MODEL, report.REPORT, *staging.MARKERS.values()}
+_RESULTS = {publish.STAMPED_MODEL, data.REPORT, *publish.MARKERS.values()}
 
 _CHUNK_BYTES = 8 << 20
 _PROGRESS_S = 10.0
@@ -198,9 +197,9 @@ def _publish(directory: Path, uri: str, progress: _Progress) -> None:
 
 def _rank(name: Path) -> tuple[int, Path]:
     """A model server takes a directory for a model once it holds the graph; the marker says that all is there."""
-    if name.name in staging.MARKERS.values():
+    if name.name in publish.MARKERS.values():
         return 2, name
-    return int(name.parent == Path(staging.STAMPED_MODEL) and name.name in staging.LAST_FILES), name
+    return int(name.parent == Path(publish.STAMPED_MODEL) and name.name in publish.LAST_FILES), name
 
 
 def _take_back(uri: str, begun: list[str]) -> list[str]:
@@ -213,7 +212,7 @@ def _take_back(uri: str, begun: list[str]) -> list[str]:
             continue
         except _FAILURES:
             left.append(path)
-    model = f"{uri}/{staging.STAMPED_MODEL}"
+    model = f"{uri}/{publish.STAMPED_MODEL}"
     with contextlib.suppress(*_FAILURES):
         if not left and fileio.isdir(model):
             fileio.rmtree(model)
@@ -222,7 +221,7 @@ def _take_back(uri: str, begun: list[str]) -> list[str]:
 
 def _clear(uri: str) -> None:
     """Removes what a former try left, the marker and the graph first: no part of the rest passes for a result."""
-    model = f"{uri}/{staging.STAMPED_MODEL}"
+    model = f"{uri}/{publish.STAMPED_MODEL}"
     try:
         names = {name.rstrip("/") for name in fileio.listdir(uri)} if fileio.isdir(uri) else set()
         if names - _RESULTS:
@@ -233,8 +232,8 @@ def _clear(uri: str) -> None:
         if names:
             _log.warning("%s holds what a former try left (%s); removing it.", uri, ", ".join(sorted(names)))
         for path in (
-            *(f"{uri}/{name}" for name in sorted(names - {staging.STAMPED_MODEL})),
-            *(f"{model}/{name}" for name in staging.LAST_FILES),
+            *(f"{uri}/{name}" for name in sorted(names - {publish.STAMPED_MODEL})),
+            *(f"{model}/{name}" for name in publish.LAST_FILES),
         ):
             if fileio.exists(path):
                 fileio.remove(path)

@@ -22,7 +22,7 @@ from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
 from infraval import errors, options, signals, validation, verdict, workspace
-from infraval.report import data as report
+from infraval.report import data
 from infraval.tfx import artifacts
 from tfx import types
 
@@ -71,7 +71,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             workspace.workspace() as directory,
             artifacts.results(blessing.uri, directory / "results") as output,
         ):
-            job = validation.Job(
+            job = options.Job(
                 serving=_serving_spec(exec_properties),
                 validation=_validation_spec(exec_properties),
                 requests=requests,
@@ -86,12 +86,13 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             )
             judged = validation.validate(job, self._make_beam_pipeline if self._configures_beam() else None)
         _set_properties(blessing, judged)
-        for each in judged.each:
-            by = f" by {each.server.image}" if judged.others else ""
-            for reason in each.reasons:
-                _log.error("Not blessed%s (%s): %s", by, reason.gate.value, reason.message)
-            if each.server_log:
-                _log.error("The server's last words%s:\n%s", by, each.server_log)
+        for server in judged.servers:
+            by = f" by {server.evidence.server.image}" if len(judged.servers) > 1 else ""
+            for finding in server.failures:
+                for reason in finding.reasons:
+                    _log.error("Not blessed%s (%s): %s", by, finding.gate, reason)
+            if server.evidence.decisive.server_log:
+                _log.error("The last lines of the server's log%s:\n%s", by, server.evidence.decisive.server_log)
 
     def _configures_beam(self) -> bool:
         """Whether the pipeline says on what runner; TFX's default would be the DirectRunner, see ADR 13."""
@@ -243,22 +244,23 @@ def _split_uris(examples: Sequence[types.Artifact], splits: tuple[str, ...]) -> 
 
 def _set_properties(blessing: types.Artifact, judged: verdict.Verdict) -> None:
     """Pusher acts on these, so they are set last, once everything is in place."""
-    blessing.set_string_custom_property("verdict", report.to_dict(judged)["verdict"])
-    blessing.set_string_custom_property("reasons", "\n".join(report.reasons(judged)))
-    blessing.set_string_custom_property("model_digest", f"sha256:{judged.digest}")
-    if judged.load_time_s is not None:
-        blessing.set_float_custom_property("load_time_s", judged.load_time_s)
+    blessing.set_string_custom_property("verdict", "BLESSED" if judged.blessed else "NOT_BLESSED")
+    blessing.set_string_custom_property("reasons", "\n".join(data.reasons(judged)))
+    blessing.set_string_custom_property("model_digest", f"sha256:{judged.model_digest}")
+    shown = [server.evidence for server in judged.servers]
+    load_times = [each.decisive.load_time_s for each in shown if each.decisive.load_time_s is not None]
+    if load_times:
+        blessing.set_float_custom_property("load_time_s", max(load_times))
     blessing.set_int_custom_property("warmup_records", judged.warmup.records)
-    outcomes = [outcome for each in judged.each for outcome in each.outcomes]
+    outcomes = [outcome for each in shown for outcome in each.decisive.outcomes]
     blessing.set_int_custom_property("requests", len(outcomes))
     blessing.set_int_custom_property("requests_failed", sum(not outcome.ok for outcome in outcomes))
     blessing.set_string_custom_property(
-        "server", "\n".join(f"{each.server.name} {each.server.version}" for each in judged.each)
+        "server", "\n".join(f"{each.server.name} {each.server.version}" for each in shown)
     )
-    if judged.server.image:
-        blessing.set_string_custom_property(
-            "images", "\n".join(f"{each.server.image} {each.server.image_id}" for each in judged.each)
-        )
+    images = [f"{each.server.image} {each.server.image_id}" for each in shown if each.server.image]
+    if images:
+        blessing.set_string_custom_property("images", "\n".join(images))
     if judged.blessed:
         blessing.set_int_custom_property("has_model", 1)
     blessing.set_int_custom_property("blessed", int(judged.blessed))

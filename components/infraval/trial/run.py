@@ -1,133 +1,167 @@
-"""What one server finds of the staged model: the order of boots, and the gates."""
+"""What every server shows of the staged model, side by side if there are several."""
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Iterable, Sequence
+from concurrent import futures
 from pathlib import Path
 
 from tensorflow_serving.apis import prediction_log_pb2
 
-from infraval import errors, options, verdict
-from infraval.gates import load, responses, unchanged, warmup
+from infraval import errors, evidence, options, redaction
+from infraval.sandbox import base
 from infraval.staging import model as staging
 from infraval.trial import boot
 
 
-@dataclasses.dataclass(frozen=True)
-class Staged:
-    """What every server is given.
-
-    Attributes:
-      model: the staged SavedModel directory, with its warmup file.
-      digest: of that directory.
-      logs: the requests.
-      written: the warmup file.
-      examples: the source of the requests; None if none were given.
-    """
-
-    model: Path
-    digest: str
-    logs: Sequence[prediction_log_pb2.PredictionLog]
-    written: verdict.Warmup
-    examples: verdict.Examples | None
-
-
-def judge(
-    staged: Staged, booter: boot.Booter, platform: options.Platform, directory: Path, *, compare_cold: bool
-) -> verdict.Verdict:
-    """Boots the model on one server and judges what comes of it.
+def run(
+    job: options.Job,
+    staged: staging.StagedModel,
+    logs: Sequence[prediction_log_pb2.PredictionLog],
+    signatures: Iterable[str],
+    directory: Path,
+    progress: Callable[[str], None],
+) -> tuple[evidence.Evidence, ...]:
+    """Tries the staged model on every server that the job asks for; the first that cannot judge ends the others.
 
     Args:
-      staged: the model and the requests.
-      booter: boots it on that server.
-      platform: the kind of sandbox it boots in.
-      directory: where a copy of the model without its warmup file may be made; exists.
-      compare_cold: boot that copy first, for comparison.
+      job: which servers, within which limits.
+      staged: the model.
+      logs: the requests.
+      signatures: names of the model's signatures, which messages may show.
+      directory: where each server gets a directory of its own; private and short.
+      progress: is told what happens.
+
+    Returns:
+      What each server showed, in the order asked for.
 
     Raises:
       SandboxError: no result, for a reason that is not the model's.
       UnregisteredOpError: the embedded server cannot judge this model.
-      WarmupFileError: the server refuses infraval's own warmup file and nothing else.
+      WarmupFileError: a server refuses infraval's own warmup file and nothing else.
     """
-    cold = _boot_cold(staged, booter, directory) if compare_cold and staged.written.records else None
-    booted, tries = booter.boot_until_definite(staged.logs, measure=cold is not None)
-    written = dataclasses.replace(staged.written, records_replayed=booted.records_replayed)
-    if isinstance(booted.failure, load.Refused) and staging.warmup_file(staged.model).exists():
-        booted, reasons = _judge_without_warmup(staged, booter, directory, booted, booted.failure)
-    else:
-        reasons = _reasons(booted, len(staged.logs)) or (
-            *warmup.judge(written),
-            *unchanged.judge(staged.digest, staging.digest(staged.model)),
+    servings = job.serving.each()
+    redactor = _redactor(
+        job, staged, signatures, [_server_directory(directory, index) for index in range(len(servings))]
+    )
+    trials = []
+    for index, serving in enumerate(servings):
+        own = _server_directory(directory, index)
+        own.mkdir(mode=0o700)
+        tell = progress if len(servings) == 1 else functools.partial(_tell, progress, serving.images[0])
+        booter = boot.Booter(serving, job.validation, _launch(job, staged.base_path), own, redactor, tell)
+        trials.append(Trial(staged, logs, booter, own, compare_cold=job.warmup.compare_cold))
+    if len(trials) == 1:
+        return (trials[0].run(),)
+    pool = futures.ThreadPoolExecutor(job.serving.docker.parallel_images, thread_name_prefix="server")
+    try:
+        pending = [pool.submit(trial.run) for trial in trials]
+        for finished in futures.as_completed(pending):
+            finished.result()
+    except BaseException:
+        for trial in trials:
+            trial.abort()
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
+    return tuple(finished.result() for finished in pending)
+
+
+class Trial:
+    """One server's: the order of boots.
+
+    Args:
+      staged: the model.
+      logs: the requests.
+      booter: boots it on that server.
+      directory: where a copy of the model without its warmup file may be made.
+      compare_cold: boot that copy first, for comparison.
+    """
+
+    def __init__(
+        self,
+        staged: staging.StagedModel,
+        logs: Sequence[prediction_log_pb2.PredictionLog],
+        booter: boot.Booter,
+        directory: Path,
+        *,
+        compare_cold: bool,
+    ) -> None:
+        self._staged = staged
+        self._logs = logs
+        self._booter = booter
+        self._directory = directory
+        self._compare_cold = compare_cold and staged.warmup.records > 0
+
+    def abort(self) -> None:
+        """Ends a trial that runs in another thread soon, with AbortedError there."""
+        self._booter.abort()
+
+    def run(self) -> evidence.Evidence:
+        """Boots the model, and a copy without its warmup file where that tells more."""
+        cold = self._boot_without_warmup(measured=True) if self._compare_cold else None
+        booted, tries = self._booter.boot_until_definite(self._logs, measured=cold is not None)
+        without_warmup = None
+        if isinstance(booted.failure, evidence.Refused) and self._staged.warmup_path.exists():
+            without_warmup = self._boot_without_warmup(measured=False)
+            self._check_own_file(booted.failure, without_warmup)
+        return evidence.Evidence(
+            boot=booted,
+            tries=tries,
+            requests=len(self._logs),
+            warmup=self._staged.warmup,
+            without_warmup=without_warmup,
+            cold=cold,
+            unchanged=self._staged.digest == staging.digest(self._staged.directory),
         )
-    server = booted.server
-    return verdict.Verdict(
-        reasons=reasons,
-        server=verdict.Server(
-            server.name, server.version, platform, server.image, server.image_id, server.image_digest
-        ),
-        tries=tries,
-        load_time_s=booted.load_time_s,
-        warmup=written,
-        examples=staged.examples,
-        outcomes=booted.outcomes,
-        digest=staged.digest,
-        cold=_compare(cold, booted),
-        server_log=booted.server_log,
-    )
+
+    def _boot_without_warmup(self, *, measured: bool) -> evidence.Boot:
+        base_path = staging.without_warmup(self._staged, _cold_base_path(self._directory))
+        booted, _ = self._booter.boot_until_definite(self._logs, measured=measured, model_base_path=base_path)
+        return booted
+
+    def _check_own_file(self, refusal: evidence.Refused, without_warmup: evidence.Boot) -> None:
+        if without_warmup.answered_all and self._staged.warmup.records > self._staged.warmup.from_model == 0:
+            raise errors.WarmupFileError(
+                f"The server refuses the model with its warmup file ({refusal.code}: {refusal.message}) but answers "
+                "the same requests without it. infraval wrote that file, so this is a bug of infraval's: please "
+                "report it."
+            )
 
 
-def _boot_cold(staged: Staged, booter: boot.Booter, directory: Path) -> boot.Boot:
-    booted, _ = booter.boot_until_definite(
-        staged.logs, measure=True, model_base_path=_without_warmup(staged, directory)
-    )
-    return booted
+def _server_directory(directory: Path, index: int) -> Path:
+    return directory / f"server{index}"
 
 
-def cold_base_path(directory: Path) -> Path:
-    """The model base path that `judge` makes in its directory for a copy without the warmup file."""
+def _cold_base_path(directory: Path) -> Path:
+    """The model base path for a copy without the warmup file, in a server's directory."""
     return directory / "cold"
 
 
-def _without_warmup(staged: Staged, directory: Path) -> Path:
-    """A model base path with the staged model minus its warmup file, made if need be."""
-    base_path = cold_base_path(directory)
-    if not base_path.exists():
-        base_path.mkdir()
-        staging.without_warmup(staged.model, base_path / staged.model.name)
-    return base_path
+def _redactor(
+    job: options.Job, staged: staging.StagedModel, signatures: Iterable[str], directories: Sequence[Path]
+) -> redaction.Redactor:
+    saved_model = staged.directory / "saved_model.pb"
+    in_container = f"{base.CONTAINER_BASE_PATH}/{job.serving.model_name}"
+    base_paths = (staged.base_path, in_container, *map(_cold_base_path, directories))
+    return redaction.Redactor(
+        saved_model.read_bytes() if saved_model.exists() else b"",
+        (job.serving.model_name, *signatures, *map(str, base_paths)),
+    )
 
 
-def _compare(cold: boot.Boot | None, warm: boot.Boot) -> verdict.Cold | None:
-    if cold is None or cold.load_time_s is None or not warm.latencies:
-        return None
-    return verdict.Cold(cold.load_time_s, cold.latencies, warm.latencies)
+def _tell(progress: Callable[[str], None], name: str, what: str) -> None:
+    progress(f"{name}: {what}")
 
 
-def _judge_without_warmup(
-    staged: Staged, booter: boot.Booter, directory: Path, refused: boot.Boot, refusal: load.Refused
-) -> tuple[boot.Boot, tuple[verdict.Reason, ...]]:
-    """Boots once more without the warmup file, to tell whether the model or the file is at fault.
-
-    Returns:
-      The boot that decides, and the reasons against the model.
-
-    Raises:
-      WarmupFileError: the model answers every request, and all of the file is infraval's.
-    """
-    booted, _ = booter.boot_until_definite(staged.logs, model_base_path=_without_warmup(staged, directory))
-    reasons = _reasons(booted, len(staged.logs))
-    if reasons:
-        return booted, reasons
-    if staged.written.records > staged.written.from_model == 0:
-        raise errors.WarmupFileError(
-            f"The server refuses the model with its warmup file ({refusal.code}: {refusal.message}) but answers the "
-            "same requests without it. The file is infraval's own, so this is a bug of infraval's: please report it."
-        )
-    return refused, warmup.judge_refusal(refusal.code, refusal.message, staged.written)
-
-
-def _reasons(booted: boot.Boot, requests: int) -> tuple[verdict.Reason, ...]:
-    if booted.failure is not None:
-        return load.judge(booted.failure)
-    return responses.judge(booted.outcomes, requests, booted.death)
+def _launch(job: options.Job, base_path: Path) -> base.Launch:
+    parameters = job.warmup.batching_parameters_file
+    return base.Launch(
+        model_name=job.serving.model_name,
+        model_base_path=base_path,
+        batching_parameters_file=Path(parameters).absolute() if parameters else None,
+        # A thread for every request under way, and some for the status calls.
+        grpc_max_threads=job.validation.concurrency + 4,
+        saved_model_tags=job.requests.tag_set,
+    )

@@ -70,8 +70,8 @@ def test_a_server_that_answers_is_blessed(validate: Validate, engine: docker.Doc
     """The counter-proof to all that follows; and the image that judged is on record."""
     judged = validate("serve")
 
-    assert judged.blessed, judged.reasons
-    server = judged.server
+    assert judged.blessed, judged.failures
+    server = judged.servers[0].evidence.server
     assert (server.name, server.version) == ("tensorflow_model_server", "2.16.1-fake, TensorFlow 2.16.2")
     assert (server.image, server.image_id) == (faulty_image, engine.images.get(faulty_image).id)
 
@@ -100,9 +100,9 @@ def test_a_server_that_outgrows_a_limit_that_was_given_is_a_verdict(validate: Va
     """The limit was asked for, so the model is what does not fit."""
     judged = validate("outgrow-memory", memory_bytes=300_000_000)
 
-    assert [reason.gate for reason in judged.reasons] == [verdict.Gate.LOAD]
-    assert "memory limit of 300000000 bytes" in judged.reasons[0].message
-    assert judged.server_log.endswith("Adding/updating models.")
+    assert [finding.gate for finding in judged.failures] == ["load"]
+    assert "memory limit of 300000000 bytes" in judged.failures[0].reasons[0]
+    assert judged.servers[0].evidence.boot.server_log.endswith("Adding/updating models.")
 
 
 def test_a_server_that_is_killed_from_outside_is_no_verdict(validate: Validate) -> None:
@@ -115,17 +115,17 @@ def test_a_server_that_hangs_at_load_is_a_verdict(validate: Validate) -> None:
     """The time to load is a gate."""
     judged = validate("hang-at-load", options.ValidationSpec(max_loading_time_s=2, num_tries=1))
 
-    assert [reason.gate for reason in judged.reasons] == [verdict.Gate.LOAD]
-    assert "not AVAILABLE within 2 s" in judged.reasons[0].message
-    assert judged.server_log.endswith("Adding/updating models.")
+    assert [finding.gate for finding in judged.failures] == ["load"]
+    assert "not AVAILABLE within 2 s" in judged.failures[0].reasons[0]
+    assert judged.servers[0].evidence.boot.server_log.endswith("Adding/updating models.")
 
 
 def test_a_server_that_hangs_in_a_request_is_a_verdict(validate: Validate) -> None:
     """A request that is not answered in time failed."""
     judged = validate("hang-in-request")
 
-    assert [reason.gate for reason in judged.reasons] == [verdict.Gate.RESPONSES]
-    assert "DEADLINE_EXCEEDED" in judged.reasons[0].message
+    assert [finding.gate for finding in judged.failures] == ["responses"]
+    assert "DEADLINE_EXCEEDED" in judged.failures[0].reasons[0]
 
 
 def test_a_server_that_dies_after_a_request_is_a_verdict(validate: Validate) -> None:
@@ -133,10 +133,10 @@ def test_a_server_that_dies_after_a_request_is_a_verdict(validate: Validate) -> 
     validation = options.ValidationSpec(max_loading_time_s=60, num_tries=2, request_timeout_s=30, concurrency=1)
     judged = validate("abort-after-one", validation)
 
-    assert judged.reasons == (
-        verdict.Reason(verdict.Gate.RESPONSES, "The server died of SIGABRT with 1 of 3 requests answered."),
-    )
-    assert "Running gRPC ModelServer at" in judged.server_log
+    assert [finding.reasons for finding in judged.failures] == [
+        ("The server died of SIGABRT with 1 of 3 requests answered.",)
+    ]
+    assert "Running gRPC ModelServer at" in judged.servers[0].evidence.boot.server_log
 
 
 def test_a_death_between_requests_is_noticed_without_any(
@@ -205,7 +205,7 @@ def test_an_engine_that_is_restarted_is_tried_again(
             restart_second_engine()
 
     judged = validate("serve", TWICE, restart, build_faulty_image(second_engine), base_url=second_engine_url)
-    assert judged.blessed, judged.reasons
+    assert judged.blessed, judged.failures
     assert leftovers(second_engine) == []
 
 

@@ -1,0 +1,205 @@
+"""What one server did with the staged model: collected by `trial`, judged by `gates`, shown by `report`."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from infraval import options
+
+OK = "OK"
+"""Name of the gRPC status code of an answer."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Server:
+    """Which server it was.
+
+    Attributes:
+      name: `tensorflow_model_server` or `infraval embedded server`.
+      version: what it says its version is.
+      platform: name of the kind of sandbox it ran in.
+      embedded: whether it is infraval's own stand-in.
+      image: reference of its image, as asked for; empty for a process.
+      image_id: the engine's id of that image, `sha256:…`.
+      image_digest: the registry's `NAME@sha256:…`; empty for an image that came from none.
+    """
+
+    name: str
+    version: str
+    platform: str
+    embedded: bool
+    image: str = ""
+    image_id: str = ""
+    image_digest: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Refused:
+    """The server said that it does not load the model.
+
+    Attributes:
+      code: name of the gRPC status code.
+      message: its message, redacted.
+    """
+
+    code: str
+    message: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Crashed:
+    """The server died while it loaded the model.
+
+    Attributes:
+      cause: what it died of, such as SIGSEGV.
+    """
+
+    cause: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Late:
+    """The model was not AVAILABLE in time.
+
+    Attributes:
+      limit_s: seconds it was given.
+    """
+
+    limit_s: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What became of one request.
+
+    Attributes:
+      cell: the cell that the request belongs to.
+      code: name of the gRPC status code, `OK` for an answer.
+      message: the server's error message, redacted; empty for an answer.
+      latency_s: seconds from sending the request to its answer or error.
+    """
+
+    cell: options.Cell
+    code: str
+    message: str
+    latency_s: float
+
+    @property
+    def ok(self) -> bool:
+        """Whether the server answered."""
+        return self.code == OK
+
+
+@dataclasses.dataclass(frozen=True)
+class Latency:
+    """How long a cell takes in one boot.
+
+    Attributes:
+      cell: the cell.
+      first_s: seconds of its first request after the boot.
+      steady_s: median seconds of the same request repeated.
+    """
+
+    cell: options.Cell
+    first_s: float
+    steady_s: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Warmup:
+    """The warmup file of the staged model.
+
+    Attributes:
+      records: records in the file; 0 if the model has none and so starts cold.
+      from_model: how many of them came with the model.
+      dropped: records that came with the model and are not in the file.
+    """
+
+    records: int = 0
+    from_model: int = 0
+    dropped: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Examples:
+    """Where the requests came from.
+
+    Attributes:
+      records_read: records in the examples.
+      dead_letters: records that no request could be built from, by cause.
+      left_out: signatures that `all` left out, and why.
+    """
+
+    records_read: int = 0
+    dead_letters: dict[str, int] = dataclasses.field(default_factory=dict)
+    left_out: dict[str, str] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class Boot:
+    """What came of one boot of a model.
+
+    Attributes:
+      server: which server it was.
+      failure: why the model was not served; None if it was.
+      load_time_s: seconds until it was AVAILABLE.
+      records_replayed: warmup records that the server says it replayed; None if it did not say.
+      outcomes: of the requests that were sent, in their order.
+      death: what the server died of while it answered; None if it did not.
+      latencies: by cell, if they were asked for.
+      server_log: the last lines of the server's log, redacted, if it crashed or was not ready in time; else empty.
+    """
+
+    server: Server
+    failure: Refused | Crashed | Late | None = None
+    load_time_s: float | None = None
+    records_replayed: int | None = None
+    outcomes: tuple[Outcome, ...] = ()
+    death: str | None = None
+    latencies: tuple[Latency, ...] = ()
+    server_log: str = ""
+
+    @property
+    def definite(self) -> bool:
+        """Whether another try would come to the same."""
+        return self.death is None and (self.failure is None or isinstance(self.failure, Refused))
+
+    @property
+    def answered_all(self) -> bool:
+        """Whether the model was served and every request was answered."""
+        return self.failure is None and self.death is None and all(outcome.ok for outcome in self.outcomes)
+
+
+@dataclasses.dataclass(frozen=True)
+class Evidence:
+    """Everything one server showed of the staged model.
+
+    Attributes:
+      boot: the last boot of the model as it was staged.
+      tries: how many boots of it there were.
+      requests: how many requests there were to send.
+      warmup: the warmup file of the staged model.
+      without_warmup: the same model booted without its warmup file, after the server refused it with the file.
+      cold: the same, booted first for comparison; None if that was not asked for.
+      unchanged: whether the staged directory was the same before and after.
+    """
+
+    boot: Boot
+    tries: int
+    requests: int
+    warmup: Warmup
+    without_warmup: Boot | None = None
+    cold: Boot | None = None
+    unchanged: bool = True
+
+    @property
+    def server(self) -> Server:
+        """Which server it was."""
+        return self.boot.server
+
+    @property
+    def decisive(self) -> Boot:
+        """The boot that tells most about the model itself: the one without the warmup file, if it failed too."""
+        if self.without_warmup is not None and not self.without_warmup.answered_all:
+            return self.without_warmup
+        return self.boot

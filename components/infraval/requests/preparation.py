@@ -1,0 +1,101 @@
+"""What to ask of the model, and the PredictionLogs that ask it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tensorflow_serving.apis import prediction_log_pb2
+
+from infraval import errors, evidence, options
+from infraval.requests import batch_sizes, prediction_logs, shards, signatures, targets
+
+if TYPE_CHECKING:
+    import apache_beam as beam
+
+_PEEKED = 100
+"""Records looked at beforehand to see which features there are."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Selection:
+    """What to ask.
+
+    Attributes:
+      signatures: all that the model has, by key.
+      paths: of the shards of the examples; none means that the model is only loaded.
+      targets: what to call.
+      left_out: signatures that `all` leaves out, and why.
+      batch_sizes: examples per request; each is a cell with every target.
+    """
+
+    signatures: Mapping[str, signatures.Signature]
+    paths: tuple[str, ...]
+    targets: tuple[targets.Target, ...]
+    left_out: Mapping[str, str]
+    batch_sizes: tuple[int, ...]
+
+
+def select(job: options.Job) -> Selection:
+    """Decides what to ask, before anything costly is done.
+
+    Raises:
+      InputError: the model, the examples and what is asked for do not fit.
+    """
+    available = signatures.read(job.model, job.requests.tag_set)
+    sizes = batch_sizes.batch_sizes(job.warmup)
+    paths = tuple(shards.find(job.examples))
+    if not paths:
+        return Selection(available, (), (), {}, sizes)
+    called, left_out = targets.resolve(job.requests, available, shards.peek(paths, _PEEKED), sizes)
+    cells = len(called) * len(sizes)
+    if job.make_warmup and cells > job.warmup.max_records:
+        raise errors.OptionError(
+            f"{len(called)} signatures at {len(sizes)} batch sizes are {cells} cells, and each needs a warmup record; "
+            f"the file may hold {job.warmup.max_records}. Ask for fewer."
+        )
+    return Selection(available, paths, tuple(called), left_out, sizes)
+
+
+def build(
+    job: options.Job,
+    selection: Selection,
+    path: Path,
+    make_pipeline: Callable[[], beam.Pipeline] | None,
+    progress: Callable[[str], None],
+) -> tuple[list[prediction_log_pb2.PredictionLog], evidence.Examples | None]:
+    """Builds the requests with Beam.
+
+    Args:
+      job: how many, and of which sample.
+      selection: what to ask.
+      path: where the pipeline writes the requests.
+      make_pipeline: makes the pipeline; None for one in this process.
+      progress: is told what happens.
+
+    Returns:
+      The requests, those that cover every cell first, and where they came from; nothing without examples.
+
+    Raises:
+      ExamplesError: the examples cannot be read, or too few of them fit.
+    """
+    if not selection.paths:
+        return [], None
+    from infraval.requests import beam_transform  # noqa: PLC0415 - Beam takes seconds, and a model can be loaded without
+
+    progress(f"Building requests for {', '.join(target.cell(1).signature for target in selection.targets)}")
+    for reason in selection.left_out.values():
+        progress(f"Left out: {reason}")
+    plan = beam_transform.Plan(
+        targets=selection.targets,
+        batch_sizes=selection.batch_sizes,
+        num_examples=job.requests.num_examples,
+        seed=job.warmup.seed,
+        model_name=job.serving.model_name,
+        max_dead_letter_share=job.requests.max_dead_letter_share,
+    )
+    prepared = beam_transform.prepare(plan, selection.paths, path, make_pipeline or beam_transform.in_memory_pipeline)
+    examples = evidence.Examples(prepared.records_read, prepared.dead_letters, dict(selection.left_out))
+    return list(prediction_logs.read(prepared.path)), examples
