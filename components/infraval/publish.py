@@ -1,14 +1,19 @@
-"""The last stage: the verdict and the blessed model on disk, whole or not at all."""
+"""The last stage: the verdict and the blessed model on disk, whole or not at all.
+
+Everything is written to a private directory beside the output and takes the output's place by one rename, so that a
+killed run leaves nothing in it, and of two runs on one output the second finds it taken.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
-from infraval import errors, verdict
+from infraval import errors, verdict, workspace
 from infraval.report import data
 
 STAMPED_MODEL = "stamped_model"
@@ -17,22 +22,23 @@ STAMPED_MODEL = "stamped_model"
 MARKERS = {True: "INFRA_BLESSED", False: "INFRA_NOT_BLESSED"}
 """Empty files that tell a person the verdict, named as InfraValidator names them."""
 
-LAST_FILES = ("saved_model.pb", "saved_model.pbtxt")
-"""A model server takes a directory for a model once it holds one of these, so they are written last."""
+_TAKEN = frozenset({errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR})
+_NOT_REPLACEABLE = frozenset({errno.EBUSY, errno.EXDEV, errno.EACCES, errno.EPERM})
+"""The output is a mount point, or only what is in it may be written."""
 
 
 def check_output(output: Path) -> None:
     """Sees that results can be written, and touches nothing.
 
     Raises:
-      OutputError: the place is no directory, not empty, or not writable.
+      OutputError: the place is not a directory, not empty, or not writable.
     """
     if output.is_dir():
         if any(output.iterdir()):
-            raise errors.OutputError(f"{output} is not empty; nothing in it was touched. Name a new directory.")
+            raise _taken(output)
         writable = output
     elif output.exists() or output.is_symlink():
-        raise errors.OutputError(f"{output} is no directory. Name a new one.")
+        raise errors.OutputError(f"{output} is not a directory. Name a new one.")
     else:
         writable = next(parent for parent in output.absolute().parents if parent.exists())
     if not os.access(writable, os.W_OK | os.X_OK) or not writable.is_dir():
@@ -40,70 +46,81 @@ def check_output(output: Path) -> None:
 
 
 def publish(judged: verdict.Verdict, staged: Path, output: Path) -> None:
-    """Writes the report, the staged model if it is blessed, and last the marker.
+    """Writes the report, the marker and, if it is blessed, the staged model as `stamped_model`.
 
     Args:
       judged: the verdict.
       staged: the SavedModel directory that was judged.
-      output: directory of the results; made if need be.
+      output: directory of the results; new or empty.
 
     Raises:
-      OutputError: it cannot all be written; nothing is left then.
+      OutputError: not everything can be written, or something is there by now; nothing is left of this run then.
     """
-    with whole_or_nothing(output):
-        if judged.blessed:
-            copy_model(staged, output)
-        data.write(judged, output)
-        mark(output, blessed=judged.blessed)
-
-
-def copy_model(staged: Path, output: Path) -> None:
-    """Copies the staged model to `output/stamped_model`; `saved_model.pb` comes last.
-
-    Args:
-      staged: the SavedModel directory that was judged.
-      output: directory of the results; made if need be.
-    """
-    target = output / STAMPED_MODEL
-    shutil.copytree(staged, target, ignore=_ignore_last_files(staged))
-    for name in LAST_FILES:
-        if (staged / name).exists():
-            # A server that watches the directory must not see half a file.
-            shutil.copy2(staged / name, target / f".{name}.unfinished")
-            (target / f".{name}.unfinished").replace(target / name)
+    output = output.resolve()
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        with _beside(output) as directory:
+            results = directory / "results"
+            results.mkdir()
+            if judged.blessed:
+                shutil.copytree(staged, results / STAMPED_MODEL)
+            data.write(judged, results)
+            (results / MARKERS[judged.blessed]).touch()
+            _sync(results)
+            _move(results, output)
+    except (OSError, errors.SandboxError) as error:  # shutil.Error is an OSError
+        cause = getattr(error, "strerror", None) or "a file cannot be copied"
+        raise errors.OutputError(
+            f"The results cannot be written to {output}: {cause}. Nothing was left there."
+        ) from error
 
 
 @contextlib.contextmanager
-def whole_or_nothing(output: Path) -> Iterator[None]:
-    """Takes back all results in `output` if the block that writes them fails.
+def _beside(output: Path) -> Iterator[Path]:
+    """A private directory on the output's file system; what killed runs left there goes."""
+    within = output.exists() and (output.is_mount() or not os.access(output.parent, os.W_OK | os.X_OK))
+    with workspace.workspace(output if within else output.parent) as directory:
+        yield directory
 
-    Raises:
-      OutputError: the block failed to write.
-    """
-    existed = output.exists()
+
+def _move(results: Path, output: Path) -> None:
+    if output.exists():
+        results.chmod(output.stat().st_mode)
     try:
-        yield
-    except BaseException as error:
-        for path in output.iterdir() if existed else ():
+        results.rename(output)
+    except OSError as error:
+        if error.errno in _NOT_REPLACEABLE or results.is_relative_to(output):
+            _move_entries(results, output)
+        elif error.errno in _TAKEN:
+            raise _taken(output) from error
+        else:
+            raise
+
+
+def _move_entries(results: Path, output: Path) -> None:
+    """Moves what is in the results one by one, the marker last, where the output itself cannot be replaced."""
+    if any(path.name not in results.parts for path in output.iterdir()):
+        raise _taken(output)
+    moved: list[Path] = []
+    try:
+        for entry in sorted(results.iterdir(), key=lambda entry: entry.name in MARKERS.values()):
+            moved.append(output / entry.name)
+            entry.rename(moved[-1])
+    except BaseException:
+        for path in reversed(moved):
             shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
-        if not existed:
-            shutil.rmtree(output, ignore_errors=True)
-        if isinstance(error, OSError):  # shutil.Error is one
-            raise errors.OutputError(
-                f"The results cannot be written to {output}: {error.strerror or 'a file cannot be copied'}. "
-                "Nothing was left there."
-            ) from error
         raise
 
 
-def mark(output: Path, *, blessed: bool) -> None:
-    """Writes the marker, which says that everything before it is in place."""
-    output.mkdir(parents=True, exist_ok=True)
-    (output / MARKERS[blessed]).touch()
+def _sync(directory: Path) -> None:
+    """Has everything in a directory on disk, so that not even a power failure leaves a marker over half a model."""
+    for path in (directory, *directory.rglob("*")):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
-def _ignore_last_files(staged: Path) -> Callable[[str, list[str]], list[str]]:
-    def ignore(directory: str, names: list[str]) -> list[str]:
-        return [name for name in names if name in LAST_FILES] if Path(directory) == staged else []
-
-    return ignore
+def _taken(output: Path) -> errors.OutputError:
+    return errors.OutputError(f"{output} is not empty; nothing in it was touched. Name a new directory.")

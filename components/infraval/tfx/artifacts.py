@@ -24,6 +24,9 @@ _log = logging.getLogger(__name__)
 
 _RESULTS = {publish.STAMPED_MODEL, data.REPORT, *publish.MARKERS.values()}
 
+_LAST_FILES = ("saved_model.pb", "saved_model.pbtxt")
+"""A model server takes a directory for a model once it holds one of these, so they are written last."""
+
 _CHUNK_BYTES = 8 << 20
 _PROGRESS_S = 10.0
 
@@ -199,7 +202,7 @@ def _rank(name: Path) -> tuple[int, Path]:
     """A model server takes a directory for a model once it holds the graph; the marker says that all is there."""
     if name.name in publish.MARKERS.values():
         return 2, name
-    return int(name.parent == Path(publish.STAMPED_MODEL) and name.name in publish.LAST_FILES), name
+    return int(name.parent == Path(publish.STAMPED_MODEL) and name.name in _LAST_FILES), name
 
 
 def _take_back(uri: str, begun: list[str]) -> list[str]:
@@ -233,7 +236,7 @@ def _clear(uri: str) -> None:
             _log.warning("%s holds what a former try left (%s); removing it.", uri, ", ".join(sorted(names)))
         for path in (
             *(f"{uri}/{name}" for name in sorted(names - {publish.STAMPED_MODEL})),
-            *(f"{model}/{name}" for name in publish.LAST_FILES),
+            *(f"{model}/{name}" for name in _LAST_FILES),
         ):
             if fileio.exists(path):
                 fileio.remove(path)
