@@ -18,13 +18,13 @@ from tfx import v1 as tfx
 BEAM_PIPELINE_ARGS = ["--runner=FnApiRunner"]
 
 SPECS: Mapping[str, Any] = {
-    "request_options": infraval.RequestOptions(
+    "requests": infraval.RequestOptions(
         signatures=("serving_default", "serving_preprocess", "classify:classify", "regress:regress"),
         # serving_default's input `x` is fed by the feature of the same name.
         features=("serving_preprocess/raw_images=image",),
         splits=("eval",),
     ),
-    "warmup_spec": infraval.WarmupSpec(batch_sizes=(1, 8), compare_cold=True),
+    "warmup": infraval.WarmupOptions(batch_sizes=(1, 8), compare_cold=True),
 }
 """What the validator is asked for: keyword arguments of `WarmupInfraValidator`."""
 

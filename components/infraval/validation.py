@@ -16,8 +16,7 @@ from infraval import errors, options, redaction, verdict, workspace
 from infraval.report import data as report
 from infraval.requests import batch_sizes as batching
 from infraval.requests import prediction_logs, shards, signatures, targets
-from infraval.sandbox import base
-from infraval.sandbox import registry as factory
+from infraval.sandbox import base, registry
 from infraval.staging import model as staging
 from infraval.staging import warmup_file
 from infraval.trial import boot
@@ -34,33 +33,8 @@ _PEEKED = 100
 """Records looked at beforehand to see which features there are."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Job:
-    """What to validate.
-
-    Attributes:
-      model: the SavedModel directory.
-      examples: globs of TFRecord shards to build requests of; none means to load the model only.
-      requests: which requests to build.
-      make_warmup: whether the requests become the model's warmup file.
-      warmup: what the warmup file covers.
-      serving: the server under test.
-      validation: limits.
-      output: directory for the results; None for no results on disk.
-    """
-
-    model: Path
-    examples: tuple[str, ...] = ()
-    requests: options.RequestSpec = options.RequestSpec()
-    make_warmup: bool = True
-    warmup: options.WarmupSpec = options.WarmupSpec()
-    serving: options.ServingSpec = options.ServingSpec()
-    validation: options.ValidationSpec = options.ValidationSpec()
-    output: Path | None = None
-
-
 def validate(
-    job: Job,
+    job: options.Job,
     make_pipeline: Callable[[], beam.Pipeline] | None = None,
     progress: Callable[[str], None] = _log.info,
 ) -> verdict.Verdict:
@@ -78,7 +52,7 @@ def validate(
     Raises:
       InfravalError: the model could not be judged; the output then holds nothing.
     """
-    factory.check(job.serving, progress)
+    registry.platform(job.server).check(job.server, progress)
     available = signatures.read(job.model, job.requests.tag_set)
     batch_sizes = batching.batch_sizes(job.warmup)
     if job.output is not None:
@@ -114,26 +88,29 @@ def validate(
 
 
 def _judge(
-    job: Job, staged: judging.Staged, directory: Path, redactor: redaction.Redactor, progress: Callable[[str], None]
+    job: options.Job,
+    staged: judging.Staged,
+    directory: Path,
+    redactor: redaction.Redactor,
+    progress: Callable[[str], None],
 ) -> verdict.Verdict:
     """What every server finds, side by side if there are several; the first that cannot judge ends the others."""
-    servings = job.serving.each()
+    platform = registry.platform(job.server)
+    servers = platform.each(job.server)
     booters = []
     judges = []
-    for index, serving in enumerate(servings):
+    for index, server in enumerate(servers):
         own = _server_directory(directory, index)
         own.mkdir(mode=0o700)
-        tell = progress if len(servings) == 1 else functools.partial(_tell, progress, serving.images[0])
-        booter = boot.Booter(serving, job.validation, _options(job, staged.model.parent), own, redactor, tell)
+        tell = progress if len(servers) == 1 else functools.partial(_tell, progress, platform.label(server))
+        booter = boot.Booter(server, job.limits, _options(job, staged.model.parent), own, redactor, tell)
         booters.append(booter)
         judges.append(
-            functools.partial(
-                judging.judge, staged, booter, serving.platform, own, compare_cold=job.warmup.compare_cold
-            )
+            functools.partial(judging.judge, staged, booter, server.platform, own, compare_cold=job.warmup.compare_cold)
         )
     if len(judges) == 1:
         return judges[0]()
-    pool = futures.ThreadPoolExecutor(job.serving.docker.parallel_images, thread_name_prefix="image")
+    pool = futures.ThreadPoolExecutor(platform.side_by_side(job.server), thread_name_prefix="server")
     try:
         pending = [pool.submit(judge) for judge in judges]
         for finished in futures.as_completed(pending):
@@ -148,12 +125,12 @@ def _judge(
     return dataclasses.replace(first, others=tuple(others))
 
 
-def _tell(progress: Callable[[str], None], image: str, text: str) -> None:
-    progress(f"{image}: {text}")
+def _tell(progress: Callable[[str], None], label: str, text: str) -> None:
+    progress(f"{label}: {text}")
 
 
 def _resolve(
-    job: Job, available: Mapping[str, signatures.Signature], paths: Sequence[str], batch_sizes: Sequence[int]
+    job: options.Job, available: Mapping[str, signatures.Signature], paths: Sequence[str], batch_sizes: Sequence[int]
 ) -> tuple[list[targets.Target], dict[str, str]]:
     """What to call, and what is left out of it; nothing without examples."""
     if not paths:
@@ -169,7 +146,7 @@ def _resolve(
 
 
 def _prepare(
-    job: Job,
+    job: options.Job,
     called: Sequence[targets.Target],
     batch_sizes: tuple[int, ...],
     paths: Sequence[str],
@@ -183,14 +160,14 @@ def _prepare(
         batch_sizes=batch_sizes,
         num_examples=job.requests.num_examples,
         seed=job.warmup.seed,
-        model_name=job.serving.model_name,
+        model_name=job.server.model_name,
         max_dead_letter_share=job.requests.max_dead_letter_share,
     )
     prepared = beam_transform.prepare(plan, paths, path, make_pipeline or beam_transform.in_memory_pipeline)
     return list(prediction_logs.read(prepared.path)), verdict.Examples(prepared.records_read, prepared.dead_letters)
 
 
-def _write_warmup(job: Job, path: Path, logs: list[prediction_log_pb2.PredictionLog]) -> verdict.Warmup:
+def _write_warmup(job: options.Job, path: Path, logs: list[prediction_log_pb2.PredictionLog]) -> verdict.Warmup:
     if job.make_warmup and logs:
         written = warmup_file.write(path, logs, job.warmup)
     elif path.exists():
@@ -207,25 +184,28 @@ def _server_directory(directory: Path, index: int) -> Path:
 
 
 def _redactor(
-    job: Job, models: Path, available: Mapping[str, signatures.Signature], directory: Path
+    job: options.Job, models: Path, available: Mapping[str, signatures.Signature], directory: Path
 ) -> redaction.Redactor:
     saved_model = models / _VERSION / "saved_model.pb"
-    cold = (judging.cold_base_path(_server_directory(directory, index)) for index in range(len(job.serving.each())))
-    base_paths = (models, f"{base.CONTAINER_BASE_PATH}/{job.serving.model_name}", *cold)
+    cold = (
+        judging.cold_base_path(_server_directory(directory, index))
+        for index in range(len(registry.platform(job.server).each(job.server)))
+    )
+    base_paths = (models, f"{base.CONTAINER_BASE_PATH}/{job.server.model_name}", *cold)
     return redaction.Redactor(
         saved_model.read_bytes() if saved_model.exists() else b"",
-        (job.serving.model_name, *available, *map(str, base_paths)),
+        (job.server.model_name, *available, *map(str, base_paths)),
     )
 
 
-def _options(job: Job, models: Path) -> base.Launch:
+def _options(job: options.Job, models: Path) -> base.Launch:
     parameters = job.warmup.batching_parameters_file
     return base.Launch(
-        model_name=job.serving.model_name,
+        model_name=job.server.model_name,
         model_base_path=models,
         batching_parameters_file=Path(parameters).absolute() if parameters else None,
         # A thread for every request under way, and some for the status calls.
-        grpc_max_threads=job.validation.concurrency + 4,
+        grpc_max_threads=job.limits.concurrency + 4,
         saved_model_tags=job.requests.tag_set,
     )
 

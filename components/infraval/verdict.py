@@ -67,7 +67,7 @@ class Server:
 
     name: str
     version: str
-    platform: options.Platform
+    platform: str
     image: str = ""
     image_id: str = ""
     image_digest: str = ""

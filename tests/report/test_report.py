@@ -18,7 +18,7 @@ def judged() -> verdict.Verdict:
     """A verdict in which no two values are alike."""
     return verdict.Verdict(
         reasons=(verdict.Reason(verdict.Gate.RESPONSES, "1 of 2 requests failed"),),
-        server=verdict.Server("tensorflow_model_server", "2.16.1", options.Platform.PROCESS),
+        server=verdict.Server("tensorflow_model_server", "2.16.1", "process"),
         tries=3,
         load_time_s=1.5,
         warmup=verdict.Warmup(records=4, records_replayed=5, from_model=6, dropped=7),
@@ -128,9 +128,7 @@ def test_several_images_have_a_verdict_each(judged: verdict.Verdict) -> None:
 
     def on(tag: str, *reasons: verdict.Reason) -> verdict.Verdict:
         image = f"tensorflow/serving:{tag}"
-        server = verdict.Server(
-            "tensorflow_model_server", tag, options.Platform.DOCKER, image, f"sha256:{tag}", f"x@{tag}"
-        )
+        server = verdict.Server("tensorflow_model_server", tag, "docker", image, f"sha256:{tag}", f"x@{tag}")
         return dataclasses.replace(judged, server=server, reasons=reasons)
 
     first = on("1", verdict.Reason(verdict.Gate.LOAD, "too old"))

@@ -24,6 +24,6 @@ def judge_refusal(code: str, message: str, warmup: verdict.Warmup) -> tuple[verd
     """
     text = (
         f"The server refuses the model with its warmup file, of which {warmup.from_model} records came with the model: "
-        f"{code}: {message} Leave them out with --existing-warmup replace (WarmupSpec.existing)."
+        f"{code}: {message} Leave them out with --existing-warmup replace (warmup.existing)."
     )
     return (verdict.Reason(verdict.Gate.WARMUP, text),)

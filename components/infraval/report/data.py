@@ -56,7 +56,7 @@ def _of_server(judged: verdict.Verdict) -> dict[str, Any]:
         "server": {
             "name": judged.server.name,
             "version": judged.server.version,
-            "platform": judged.server.platform.value,
+            "platform": judged.server.platform,
             "image": judged.server.image or None,
             "image_id": judged.server.image_id or None,
             "image_digest": judged.server.image_digest or None,

@@ -11,7 +11,9 @@ from infraval import errors, options, verdict
 from infraval.requests import prediction_logs
 
 
-def write(path: Path, requests: list[prediction_log_pb2.PredictionLog], warmup: options.WarmupSpec) -> verdict.Warmup:
+def write(
+    path: Path, requests: list[prediction_log_pb2.PredictionLog], warmup: options.WarmupOptions
+) -> verdict.Warmup:
     """Writes the warmup file by the policy for one that is there already.
 
     Args:

@@ -13,8 +13,7 @@ from tensorflow_serving.apis import prediction_log_pb2
 
 from infraval import errors, options, redaction, verdict
 from infraval.gates import load
-from infraval.sandbox import base, serving_log
-from infraval.sandbox import registry as factory
+from infraval.sandbox import base, registry, serving_log
 from infraval.trial import client
 from infraval.trial import replay as replayer
 
@@ -58,8 +57,8 @@ class Booter:
     """Boots one staged model.
 
     Args:
-      serving: the server under test; with one image at most.
-      validation: limits.
+      server: what is to serve; one server.
+      limits: of time and tries.
       launch: what to boot.
       directory: where the sandboxes have their own directories; private and short.
       redactor: every text of the server passes it.
@@ -68,15 +67,15 @@ class Booter:
 
     def __init__(
         self,
-        serving: options.ServingSpec,
-        validation: options.ValidationSpec,
+        server: options.ServerOptions,
+        limits: options.Limits,
         launch: base.Launch,
         directory: Path,
         redactor: redaction.Redactor,
         progress: Callable[[str], None],
     ) -> None:
-        self._serving = serving
-        self._validation = validation
+        self._server = server
+        self._limits = limits
         self._launch = launch
         self._directory = directory
         self._redactor = redactor
@@ -116,7 +115,7 @@ class Booter:
         launch = self._launch
         if model_base_path is not None:
             launch = dataclasses.replace(launch, model_base_path=model_base_path)
-        most = self._validation.num_tries
+        most = self._limits.num_tries
         for tries in range(1, most):
             try:
                 boot = self._boot(launch, logs, tries, measure=measure)
@@ -139,13 +138,15 @@ class Booter:
         self._boots += 1
         started = time.monotonic()
         with (
-            factory.create(self._serving, launch, self._directory / f"boot{self._boots}") as sandbox,
-            client.Client(sandbox.endpoint.target, self._serving.model_name) as connection,
+            registry.platform(self._server).create(
+                self._server, launch, self._directory / f"boot{self._boots}"
+            ) as sandbox,
+            client.Client(sandbox.endpoint.target, self._server.model_name) as connection,
         ):
             self._connection = connection
             server = sandbox.identity
             self._progress(f"Booting {server.name} ({server.version})")
-            limit_s = self._validation.max_loading_time_s
+            limit_s = self._limits.max_loading_time_s
             try:
                 ended = base.wait_until(lambda: self._available(connection), sandbox, started + limit_s)
             except TimeoutError:
@@ -156,11 +157,11 @@ class Booter:
             replayed = serving_log.warmup_records_read(sandbox.log())
             self._progress(f"AVAILABLE after {load_time_s:.1f} s, warmup records replayed: {replayed or 0}")
             self._check_aborted()
-            latencies = replayer.measure(logs, connection, self._validation) if measure else ()
+            latencies = replayer.measure(logs, connection, self._limits) if measure else ()
             if logs:
                 self._progress(f"Sending requests: {len(logs)}")
             outcomes = replayer.replay(
-                logs, connection, self._redactor, self._validation, stopped=lambda: sandbox.poll() is not None
+                logs, connection, self._redactor, self._limits, stopped=lambda: sandbox.poll() is not None
             )
             self._check_aborted()
             ended = _end_of(sandbox, outcomes)
@@ -191,7 +192,7 @@ class Booter:
         refusal = serving_log.refusal(log)
         if refusal is not None:
             return Boot(server, failure=load.Refused(refusal.code, self._redactor.message(refusal.message)))
-        if ended.signal is not None or ended.out_of_memory:
+        if ended.signal is not None or ended.limit or ended.outside:
             crashed = load.Crashed(self._death(ended, server, log), tries)
             return Boot(server, failure=crashed, server_log=self._redactor.log(log))
         raise errors.ServerStartError(
@@ -205,16 +206,10 @@ class Booter:
 
     def _death(self, ended: base.ServerExit, server: base.ServerIdentity, log: str) -> str:
         """What the server died of; raises if that is not the model's doing."""
-        limit = self._serving.docker.memory_bytes
-        if ended.out_of_memory and limit:
-            # Asked for, so production has no more either.
-            return f"its memory limit of {limit} bytes (memory_bytes)"
-        if ended.out_of_memory:
-            raise errors.ServerLostError(
-                f"{server.name} was killed for using up the memory of the engine's machine. Free some, or validate on "
-                "a larger one; --memory (DockerSpec.memory_bytes) makes a limit part of what is judged. "
-                f"{self._last_words(log)}"
-            )
+        if ended.outside:
+            raise errors.ServerLostError(f"{server.name} {ended.outside} {self._last_words(log)}")
+        if ended.limit:
+            return ended.limit
         if ended.signal is None:
             return f"exit code {ended.code}"
         if ended.signal == signal.SIGKILL:
@@ -237,7 +232,7 @@ def _check_ops(log: str, server: base.ServerIdentity) -> None:
         )
     raise errors.UnregisteredOpError(
         f"The model uses the op {op}, which the embedded server does not have. Name the Python module that "
-        "registers it with --import-ops MODULE (ProcessSpec.import_ops), or validate with a tensorflow_model_server "
+        "registers it with --import-ops MODULE (server.import_ops), or validate with a tensorflow_model_server "
         "that has it."
     )
 

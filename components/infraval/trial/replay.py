@@ -20,7 +20,7 @@ _REPEATS = 20
 def measure(
     logs: Iterable[prediction_log_pb2.PredictionLog],
     connection: client.Client,
-    validation: options.ValidationSpec,
+    limits: options.Limits,
     clock: Callable[[], float] = time.perf_counter,
 ) -> tuple[verdict.Latency, ...]:
     """Times the first request of every cell and then the same one again and again, one at a time.
@@ -28,7 +28,7 @@ def measure(
     Args:
       logs: the first one of each cell is sent; has to come before any other request of the boot.
       connection: to the served model.
-      validation: how long each request may take.
+      limits: how long each request may take.
       clock: seconds.
 
     Returns:
@@ -40,7 +40,7 @@ def measure(
     firsts = {}
     for cell, log in first_of.items():
         started = clock()
-        code, _ = connection.send(log, validation.request_timeout_s)
+        code, _ = connection.send(log, limits.request_timeout_s)
         if code == "OK" and cell is not None:
             firsts[cell] = clock() - started
     latencies = []
@@ -48,7 +48,7 @@ def measure(
         repeats = []
         for _ in range(_REPEATS):
             started = clock()
-            connection.send(first_of[cell], validation.request_timeout_s)
+            connection.send(first_of[cell], limits.request_timeout_s)
             repeats.append(clock() - started)
         latencies.append(verdict.Latency(cell, first_s, statistics.median(repeats)))
     return tuple(latencies)
@@ -58,7 +58,7 @@ def replay(
     logs: Iterable[prediction_log_pb2.PredictionLog],
     connection: client.Client,
     redactor: redaction.Redactor,
-    validation: options.ValidationSpec,
+    limits: options.Limits,
     stopped: Callable[[], bool],
     clock: Callable[[], float] = time.perf_counter,
 ) -> tuple[verdict.Outcome, ...]:
@@ -68,7 +68,7 @@ def replay(
       logs: the requests; kinds that TF Serving's warmup does not replay are passed over.
       connection: to the served model.
       redactor: every error text passes it.
-      validation: how many requests at once, and how long each may take.
+      limits: how many requests at once, and how long each may take.
       stopped: whether the server has ended; the requests not yet sent then stay unsent.
       clock: seconds, for the latencies.
 
@@ -81,10 +81,10 @@ def replay(
         if cell is None or stopped():
             return None
         started = clock()
-        code, message = connection.send(log, validation.request_timeout_s)
+        code, message = connection.send(log, limits.request_timeout_s)
         return verdict.Outcome(cell, code, redactor.message(message), clock() - started)
 
-    pool = futures.ThreadPoolExecutor(validation.concurrency, thread_name_prefix="replay")
+    pool = futures.ThreadPoolExecutor(limits.concurrency, thread_name_prefix="replay")
     try:
         return tuple(outcome for outcome in pool.map(send, logs) if outcome is not None)
     finally:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tensorflow_serving.apis import prediction_log_pb2
 
-from infraval import errors, options, verdict
+from infraval import errors, verdict
 from infraval.gates import load, responses, unchanged, warmup
 from infraval.staging import model as staging
 from infraval.trial import boot
@@ -34,7 +34,7 @@ class Staged:
 
 
 def judge(
-    staged: Staged, booter: boot.Booter, platform: options.Platform, directory: Path, *, compare_cold: bool
+    staged: Staged, booter: boot.Booter, platform: str, directory: Path, *, compare_cold: bool
 ) -> verdict.Verdict:
     """Boots the model on one server and judges what comes of it.
 
