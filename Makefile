@@ -1,6 +1,6 @@
 # The verbs of the project. Each sets up what it needs; `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-kfp demo check format test test-slow test-docker image kfp-image kfp-local bench bench-docker \
+.PHONY: help setup setup-kfp demo check format docs test test-slow test-docker image kfp-image kfp-local bench bench-docker \
 	lock clean
 
 PYTHON := .venv/bin/python
@@ -35,6 +35,10 @@ check: setup ## linters, formatter, types, import contracts
 format: setup ## format and fix what can be fixed by itself
 	$(PYTHON) -m ruff format .
 	$(PYTHON) -m ruff check --fix .
+
+docs: setup ## write the pages of docs/reference that are generated
+	@mkdir -p docs/reference
+	$(PYTHON) -m infraval.options.reference > docs/reference/options.md
 
 test: setup ## run the tests
 	.venv/bin/pytest -m "not slow and not docker"

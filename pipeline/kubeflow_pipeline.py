@@ -7,24 +7,23 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from tfx import v1 as tfx
 from tfx.orchestration.kubeflow.v2 import kubeflow_v2_dag_runner
 
 import config
-import infraval
 import pipeline
-from tfx import v1 as tfx
 
-# An empty text stands for a spec that is not set: `{}` would be one whose fields hold their protos' defaults, and a
+# An empty string stands for a parameter that is not set: `{}` would be a proto whose fields hold its defaults, and a
 # RequestSpec without make_warmup wants no warmup.
 RUNTIME_PARAMETERS: Mapping[str, str] = {
     "serving_spec": "",
     "validation_spec": "",
     "request_spec": "",
-    "request_options": pipeline.SPECS["request_options"].to_json(),
-    "warmup_spec": pipeline.SPECS["warmup_spec"].to_json(),
-    "process_spec": infraval.ProcessSpec().to_json(),
+    "requests": pipeline.SPECS["requests"].to_json(),
+    "warmup": pipeline.SPECS["warmup"].to_json(),
+    "server": "",
 }
-"""Parameters of a run: `WarmupInfraValidator`'s arguments, each a proto or a dataclass as JSON, and their defaults."""
+"""Parameters of a run: `WarmupInfraValidator`'s arguments, each a proto or options as JSON, and their defaults."""
 
 
 def make_pipeline(

@@ -7,24 +7,24 @@ from collections.abc import Mapping
 from typing import Any
 
 import tensorflow_model_analysis as tfma
+from tfx import v1 as tfx
 from tfx.dsl.components.base import base_node
 
 import config
 import digits
 import infraval
-from tfx import v1 as tfx
 
 # Beam's default looks for a runner to download before it falls back to this one, which runs in this process.
 BEAM_PIPELINE_ARGS = ["--runner=FnApiRunner"]
 
 SPECS: Mapping[str, Any] = {
-    "request_options": infraval.RequestOptions(
+    "requests": infraval.RequestOptions(
         signatures=("serving_default", "serving_preprocess", "classify:classify", "regress:regress"),
         # serving_default's input `x` is fed by the feature of the same name.
         features=("serving_preprocess/raw_images=image",),
         splits=("eval",),
     ),
-    "warmup_spec": infraval.WarmupSpec(batch_sizes=(1, 8), compare_cold=True),
+    "warmup": infraval.WarmupOptions(batch_sizes=(1, 8), compare_cold=True),
 }
 """What the validator is asked for: keyword arguments of `WarmupInfraValidator`."""
 

@@ -67,11 +67,11 @@ def run(locations: config.Locations, *, verbose: bool) -> int:
         with terminal.component_progress(console, spinner=console.is_terminal and not verbose) as show:
             show("Importing TensorFlow and TFX")
             from ml_metadata import metadata_store  # noqa: PLC0415 - speaks up when it is imported, like all below
+            from tfx import v1 as tfx  # noqa: PLC0415
 
             import digits  # noqa: PLC0415
             import pipeline  # noqa: PLC0415
             import summary  # noqa: PLC0415
-            from tfx import v1 as tfx  # noqa: PLC0415
 
             digits.write(locations.examples)
             made = pipeline.make_pipeline(locations)

@@ -1,7 +1,7 @@
 """A TFX component that proves a SavedModel loads, answers and is warm in a real model server.
 
-The public names. `WarmupInfraValidator` needs tfx, `validate` and `Job` need TensorFlow; each is imported when it is
-first asked for, so that importing infraval costs nothing.
+The public names. Each is imported when it is first asked for, so that importing infraval costs nothing:
+`WarmupInfraValidator` needs tfx, `validate` TensorFlow, and the options pydantic.
 """
 
 from __future__ import annotations
@@ -10,46 +10,88 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from infraval import version
-from infraval.options import (
-    DockerSpec,
-    ExistingWarmup,
-    ProcessSpec,
-    RequestOptions,
-    RequestSpec,
-    ServingSpec,
-    ValidationSpec,
-    WarmupSpec,
-)
 
 if TYPE_CHECKING:
-    from infraval.options import Job
+    from infraval.errors import (
+        AbortedError,
+        ExamplesError,
+        InfravalError,
+        InputError,
+        ModelError,
+        OptionError,
+        OutputError,
+        PlatformNotBuiltError,
+        SandboxError,
+        ServerLostError,
+        ServerStartError,
+        UnregisteredOpError,
+        WarmupFileError,
+    )
+    from infraval.evidence import Evidence
+    from infraval.options import (
+        DockerServer,
+        ExistingWarmup,
+        Job,
+        KubernetesServer,
+        Limits,
+        ModelTransfer,
+        ProcessServer,
+        PullPolicy,
+        RequestOptions,
+        WarmupOptions,
+    )
     from infraval.tfx.component import WarmupInfraValidator
     from infraval.validation import validate
+    from infraval.verdict import Finding, Verdict
 
 __version__ = version.VERSION
 
 __all__ = [
-    "DockerSpec",
+    "AbortedError",
+    "DockerServer",
+    "Evidence",
+    "ExamplesError",
     "ExistingWarmup",
+    "Finding",
+    "InfravalError",
+    "InputError",
     "Job",
-    "ProcessSpec",
+    "KubernetesServer",
+    "Limits",
+    "ModelError",
+    "ModelTransfer",
+    "OptionError",
+    "OutputError",
+    "PlatformNotBuiltError",
+    "ProcessServer",
+    "PullPolicy",
     "RequestOptions",
-    "RequestSpec",
-    "ServingSpec",
-    "ValidationSpec",
+    "SandboxError",
+    "ServerLostError",
+    "ServerStartError",
+    "UnregisteredOpError",
+    "Verdict",
+    "WarmupFileError",
     "WarmupInfraValidator",
-    "WarmupSpec",
+    "WarmupOptions",
     "validate",
 ]
 
-_LAZY = {
-    "Job": "infraval.options",
+_ELSEWHERE = {
+    "Evidence": "infraval.evidence",
+    "Finding": "infraval.verdict",
+    "Verdict": "infraval.verdict",
     "WarmupInfraValidator": "infraval.tfx.component",
     "validate": "infraval.validation",
 }
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _LAZY:
+    if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_LAZY[name]), name)
+    home = "infraval.errors" if name.endswith("Error") else _ELSEWHERE.get(name, "infraval.options")
+    return getattr(importlib.import_module(home), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -40,7 +40,7 @@ def validate(
     Raises:
       InfravalError: the model could not be judged; the output then holds nothing.
     """
-    registry.check(job.serving, progress)
+    registry.platform(job.server).check(job.server, progress)
     if job.output is not None:
         publish.check_output(job.output)
     selection = preparation.select(job)

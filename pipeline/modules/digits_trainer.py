@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import keras
 import tensorflow as tf
-
 from tfx import v1 as tfx
 
 _SIDE = 8

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import dataclasses
 import importlib.util
 import itertools
 import json
@@ -113,14 +112,14 @@ def infraval() -> Callable[[], None]:
     job = options.Job(
         model=_serving_model(),
         examples=(str(_taxi()[1] / "Split-eval" / "*"),),
-        requests=options.RequestSpec(num_examples=REQUESTS),
-        serving=options.ServingSpec(options.Platform.DOCKER, MODEL_NAME, images=(IMAGE,)),
-        validation=options.ValidationSpec(concurrency=CONCURRENCY),
+        requests=options.RequestOptions(num_examples=REQUESTS),
+        server=options.DockerServer(model_name=MODEL_NAME, images=IMAGE),
+        limits=options.Limits(concurrency=CONCURRENCY),
     )
 
     def run() -> None:
         with _output() as output:
-            judged = validation.validate(dataclasses.replace(job, output=output), progress=lambda _: None)
+            judged = validation.validate(job.model_copy(update={"output": output}), progress=lambda _: None)
             if (
                 not judged.blessed
                 or len(judged.servers[0].evidence.boot.outcomes) != REQUESTS

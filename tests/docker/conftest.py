@@ -95,9 +95,9 @@ def eventually() -> Eventually:
 
 
 @pytest.fixture(scope="session")
-def serving(base_url: str, image: str) -> options.ServingSpec:
+def server(base_url: str, image: str) -> options.DockerServer:
     """The image on the tests' engine."""
-    return options.ServingSpec(options.Platform.DOCKER, images=(image,), docker=options.DockerSpec(base_url=base_url))
+    return options.DockerServer(images=image, base_url=base_url)
 
 
 @pytest.fixture

@@ -192,7 +192,7 @@ def test_a_model_that_is_not_blessed_is_not_pushed(run_pipeline: RunPipeline) ->
         signatures=("serving_preprocess",), features=("serving_preprocess/raw_images=",), splits=("eval",)
     )
 
-    run = run_pipeline(request_options=given.to_json())
+    run = run_pipeline(requests=given.to_json())
 
     blessing = run.properties("WarmupInfraValidator", "blessing")
     assert (blessing["blessed"], blessing["verdict"]) == (0.0, "NOT_BLESSED")

@@ -47,16 +47,16 @@ def refusing_image(engine: docker.DockerClient, image: str, tmp_path_factory: py
 def test_each_image_has_a_verdict_and_all_have_to_bless(
     upper_model: Path,
     secret_examples: Path,
-    serving: options.ServingSpec,
+    server: options.DockerServer,
     image: str,
     refusing_image: str,
     tmp_path: Path,
 ) -> None:
     """One image that refuses the model is enough, and the report says which, and that the others bless it."""
-    several = options.ServingSpec(options.Platform.DOCKER, images=(image, refusing_image), docker=serving.docker)
+    several = options.DockerServer(images=(image, refusing_image), base_url=server.base_url)
     told: list[str] = []
     judged = infraval.validate(
-        infraval.Job(upper_model, (str(secret_examples),), serving=several, output=tmp_path / "out"),
+        infraval.Job(model=upper_model, examples=secret_examples, server=several, output=tmp_path / "out"),
         progress=told.append,
     )
 
@@ -75,15 +75,13 @@ def test_each_image_has_a_verdict_and_all_have_to_bless(
 
 
 def test_two_images_that_bless_it(
-    upper_model: Path, secret_examples: Path, serving: options.ServingSpec, engine: docker.DockerClient, image: str
+    upper_model: Path, secret_examples: Path, server: options.DockerServer, engine: docker.DockerClient, image: str
 ) -> None:
     """Both judge the same staged model, cold and warm, side by side."""
     engine.images.get(image).tag("infraval/model-server", "second")
-    both = options.ServingSpec(
-        options.Platform.DOCKER, images=(image, "infraval/model-server:second"), docker=serving.docker
-    )
+    both = options.DockerServer(images=(image, "infraval/model-server:second"), base_url=server.base_url)
     judged = infraval.validate(
-        infraval.Job(upper_model, (str(secret_examples),), warmup=options.WarmupSpec(compare_cold=True), serving=both)
+        infraval.Job(model=upper_model, examples=secret_examples, warmup={"compare_cold": True}, server=both)
     )
 
     assert judged.blessed, judged.failures
@@ -93,12 +91,12 @@ def test_two_images_that_bless_it(
 
 
 def test_an_image_that_cannot_judge_ends_the_others(
-    upper_model: Path, secret_examples: Path, serving: options.ServingSpec, image: str, engine: docker.DockerClient
+    upper_model: Path, secret_examples: Path, server: options.DockerServer, image: str, engine: docker.DockerClient
 ) -> None:
     """No verdict without all of them; whoever still boots is stopped and removed."""
     engine.images.get(image).tag("infraval/model-server", "first")
     name = "infraval/model-server:first"
-    both = options.ServingSpec(options.Platform.DOCKER, images=(image, name), docker=serving.docker)
+    both = options.DockerServer(images=(image, name), base_url=server.base_url)
     removed = threading.Event()
 
     def remove_one_that_boots(text: str) -> None:
@@ -108,10 +106,10 @@ def test_an_image_that_cannot_judge_ends_the_others(
                     removed.set()
                     container.kill()
 
-    limits = options.ValidationSpec(num_tries=1)
+    limits = options.Limits(num_tries=1)
     with pytest.raises(errors.ServerLostError, match="SIGKILL"):
         infraval.validate(
-            infraval.Job(upper_model, (str(secret_examples),), serving=both, validation=limits),
+            infraval.Job(model=upper_model, examples=secret_examples, server=both, limits=limits),
             progress=remove_one_that_boots,
         )
     assert removed.is_set()

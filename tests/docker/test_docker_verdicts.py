@@ -25,18 +25,18 @@ pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("nothing_left")]
 
 
 def test_taxi_by_every_method(
-    taxi_model: Path, taxi_examples: Path, serving: options.ServingSpec, tmp_path: Path, image: str
+    taxi_model: Path, taxi_examples: Path, server: options.DockerServer, tmp_path: Path, image: str
 ) -> None:
     """The ten cells of the process sandbox, and the container's image on record."""
     job = infraval.Job(
-        taxi_model,
-        (f"{taxi_examples}/Split-eval/*",),
-        options.RequestSpec(
-            ("predict", "classification", "regression", "serving_default:classify"),
+        model=taxi_model,
+        examples=f"{taxi_examples}/Split-eval/*",
+        requests=options.RequestOptions(
+            signatures=("predict", "classification", "regression", "serving_default:classify"),
             multi_inference=("classification,regression",),
         ),
-        warmup=options.WarmupSpec((1, 4), compare_cold=True),
-        serving=serving,
+        warmup=options.WarmupOptions(batch_sizes=(1, 4), compare_cold=True),
+        server=server,
         output=tmp_path / "out",
     )
     judged = infraval.validate(job)
@@ -54,16 +54,16 @@ def test_taxi_by_every_method(
 
 
 def test_all_of_the_sink(
-    sink_model: Path, sink_examples: Path, sink_features: tuple[str, ...], serving: options.ServingSpec
+    sink_model: Path, sink_examples: Path, sink_features: tuple[str, ...], server: options.DockerServer
 ) -> None:
     """Every signature that `all` can feed is answered, and warm."""
     judged = infraval.validate(
         infraval.Job(
-            sink_model,
-            (str(sink_examples),),
-            options.RequestSpec(("all",), features=sink_features),
-            warmup=options.WarmupSpec((1, 4)),
-            serving=serving,
+            model=sink_model,
+            examples=sink_examples,
+            requests=options.RequestOptions(signatures="all", features=sink_features),
+            warmup=options.WarmupOptions(batch_sizes=(1, 4)),
+            server=server,
         )
     )
 
@@ -72,7 +72,7 @@ def test_all_of_the_sink(
 
 
 def test_a_batching_parameters_file_gets_into_the_container(
-    sink_model: Path, sink_examples: Path, serving: options.ServingSpec, tmp_path: Path
+    sink_model: Path, sink_examples: Path, server: options.DockerServer, tmp_path: Path
 ) -> None:
     """A file that only this user can read is read by the server, which would not start without it."""
     batching = tmp_path / "batching"
@@ -80,10 +80,10 @@ def test_a_batching_parameters_file_gets_into_the_container(
     batching.chmod(0o600)
     judged = infraval.validate(
         infraval.Job(
-            sink_model,
-            (str(sink_examples),),
-            warmup=options.WarmupSpec(batching_parameters_file=str(batching)),
-            serving=serving,
+            model=sink_model,
+            examples=sink_examples,
+            warmup=options.WarmupOptions(batching_parameters_file=str(batching)),
+            server=server,
         )
     )
 
@@ -128,7 +128,7 @@ def test_a_keras_model_that_only_tensorflow_serves(
 
 
 def test_a_missing_asset_is_named_by_its_path_below_the_base_path(
-    save_model: Callable[..., Path], secret_examples: Path, serving: options.ServingSpec, tmp_path: Path
+    save_model: Callable[..., Path], secret_examples: Path, server: options.DockerServer, tmp_path: Path
 ) -> None:
     """The container has the model elsewhere than this machine, and that path is known to be no request data."""
     import tensorflow as tf  # noqa: PLC0415 - seconds, for this one test
@@ -139,7 +139,7 @@ def test_a_missing_asset_is_named_by_its_path_below_the_base_path(
     model = save_model(lambda names: names + tf.io.read_file(asset.asset_path), assets=(asset,))
     (model / "assets" / "vocabulary.txt").unlink()
 
-    judged = infraval.validate(infraval.Job(model, (str(secret_examples),), serving=serving))
+    judged = infraval.validate(infraval.Job(model=model, examples=secret_examples, server=server))
 
     assert not judged.blessed
     assert "<base>/1/assets/vocabulary.txt" in judged.failures[0].reasons[0]
@@ -160,15 +160,15 @@ def test_errors_that_echo_the_request_are_redacted(
 
 
 def test_a_model_that_outgrows_a_limit_of_yours_is_not_blessed(
-    taxi_model: Path, serving: options.ServingSpec, base_url: str
+    taxi_model: Path, server: options.DockerServer, base_url: str
 ) -> None:
     """A limit that was asked for is production's: too little of it is a verdict, not an outage."""
-    little = options.DockerSpec(base_url=base_url, memory_bytes=64 << 20)
+    little = options.DockerServer(images=server.images, base_url=base_url, memory_bytes=64 << 20)
     judged = infraval.validate(
         infraval.Job(
-            taxi_model,
-            serving=options.ServingSpec(options.Platform.DOCKER, images=serving.images, docker=little),
-            validation=options.ValidationSpec(num_tries=1),
+            model=taxi_model,
+            server=little,
+            limits=options.Limits(num_tries=1),
         )
     )
 
@@ -197,7 +197,7 @@ def test_the_component_with_infra_validators_own_serving_spec(
         {"blessing": [blessing]},
         {
             "serving_spec": json_format.MessageToJson(given),
-            "docker_spec": options.DockerSpec(pull=options.PullPolicy.NEVER, cpus=1.5).to_json(),
+            "server": options.DockerServer(pull=options.PullPolicy.NEVER, cpus=1.5).to_json(),
         },
     )
 

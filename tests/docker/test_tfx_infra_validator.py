@@ -8,10 +8,9 @@ from typing import Any
 
 import docker
 import pytest
+from tfx import v1 as tfx
 from tfx.components.infra_validator import executor
 from tfx.utils import proto_utils
-
-from tfx import v1 as tfx
 
 pytestmark = pytest.mark.docker
 

@@ -89,10 +89,10 @@ def deliver(examples: standard_artifacts.Examples, tmp_path: Path) -> Deliver:
             {"model": [model], "examples": [examples]},
             {"blessing": [blessing]},
             {
-                "request_options": options.RequestOptions(
+                "requests": options.RequestOptions(
                     signatures=("serving_preprocess",), features=("serving_preprocess/raw_images=image",)
                 ).to_json(),
-                "process_spec": options.ProcessSpec(server="embedded").to_json(),
+                "server": options.ProcessServer(server="embedded").to_json(),
             },
         )
         pushed = standard_artifacts.PushedModel()

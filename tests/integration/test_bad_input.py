@@ -285,7 +285,12 @@ ROWS = [
         "'--batch-size': 0 is not in the range x>=1",
         "'infraval validate --help'",
     ),
-    Row("a batch size twice", lambda _: ["--batch-size", 2, "--batch-size", 2], "named twice", "name each once"),
+    Row(
+        "a batch size twice",
+        lambda _: ["--batch-size", 2, "--batch-size", 2],
+        "--batch-size names 2 twice",
+        "name it once",
+    ),
     Row(
         "a batch size over the file's maximum",
         lambda m: [
@@ -331,26 +336,26 @@ ROWS = [
     Row(
         "a warmup policy without a warmup",
         lambda _: ["--no-warmup", "--existing-warmup", "merge"],
-        "--existing-warmup is about the warmup file, and --no-warmup wants none written",
-        "drop the one or the other",
+        "--existing-warmup is about the warmup file, and --no-warmup says to write none",
+        "drop one or the other",
     ),
     Row(
         "a warmup limit without a warmup",
         lambda _: ["--no-warmup", "--max-warmup-records", 1000],
         "--max-warmup-records is about the warmup file",
-        "drop the one or the other",
+        "drop one or the other",
     ),
     Row(
         "a server on another platform",
         lambda _: ["--platform", "docker"],  # the good input names a server
-        "--server is of the process --platform only",
-        "drop the one or the other",
+        "--server is an option of the process platform only",
+        "drop it or choose that platform",
     ),
     Row(
         "an image without Docker",
         lambda _: ["--image", "tensorflow/serving"],
-        "--image is of the docker --platform only",
-        "drop the one or the other",
+        "--image is an option of the docker platform only",
+        "drop it or choose that platform",
     ),
     Row(
         "a memory limit in words",
@@ -361,8 +366,8 @@ ROWS = [
     Row(
         "ops for another server",
         lambda _: ["--import-ops", "ops", "--server", NO_SERVER],
-        "--import-ops .* is for the embedded server, and /nowhere/tensorflow_model_server is another one",
-        "drop the one or the other",
+        "--import-ops is for the embedded server, and --server is /nowhere/tensorflow_model_server",
+        "drop one or the other",
     ),
     Row(
         "the same target twice",
@@ -387,7 +392,7 @@ ROWS = [
             f"{option} without examples",
             lambda _, option=option, value=value: ["--examples", None, option, value],  # type: ignore[misc]
             f"{option} is about the requests, and there are no --examples",
-            "drop the one or the other",
+            "drop one or give the other",
         )
         for option, value in (
             ("--signature", "classify"),
@@ -457,16 +462,18 @@ def test_bad_input_ends_before_a_server_starts(
 
 
 @pytest.mark.parametrize(
-    ("spoiled", "kind", "says"),
+    ("spoiled", "kind", "code", "says"),
     [
-        (["--signature", "predict"], "ModelError", "no signature 'predict'"),
-        (["--seed", -1], "OptionError", "Invalid value for '--seed': -1 is not in the range"),
-        (["--sed", 1], "OptionError", "No such option"),
+        (["--signature", "predict"], "ModelError", "model/no-signature", "no signature 'predict'"),
+        (["--seed", -1], "OptionError", "option/invalid", "Invalid value for '--seed': -1 is not in the range"),
+        (["--sed", 1], "OptionError", "option/invalid", "No such option"),
+        (["--request-timeout", "inf"], "OptionError", "option/invalid", "--request-timeout must be a finite number"),
     ],
 )
 def test_bad_input_as_json(
     spoiled: Sequence[object],
     kind: str,
+    code: str,
     says: str,
     material: Material,
     invoke: Callable[..., click.testing.Result],
@@ -478,6 +485,7 @@ def test_bad_input_as_json(
     found = json.loads(result.stdout)
     assert found["verdict"] is None
     assert found["error"]["kind"] == kind
+    assert found["error"]["code"] == code
     assert says in found["error"]["message"]
 
 
@@ -572,47 +580,35 @@ VALUES = st.recursive(
     lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
     max_leaves=4,
 )
-SPECS: tuple[type[Any], ...] = (options.WarmupSpec, options.ProcessSpec, options.RequestOptions)
+GROUPS: dict[str, type[options.Options]] = {
+    "warmup": options.WarmupOptions,
+    "server": options.ProcessServer,
+    "requests": options.RequestOptions,
+}
 JSON = st.one_of(
     st.text(max_size=20),
     VALUES.map(json.dumps),
     st.dictionaries(
-        st.sampled_from([field.name for kind in SPECS for field in dataclasses.fields(kind)]), VALUES, max_size=2
+        st.sampled_from([name for group in GROUPS.values() for name in group.model_fields]), VALUES, max_size=2
     ).map(json.dumps),
 )
 
 
-def _validate_without_a_server(
-    material: Material, kind: type[options.JsonSpec], text: str, names: Sequence[str]
-) -> None:
-    """Validates with a spec in its JSON form, beside signatures by name, as far as a server is not needed."""
-    asked = kind.from_json(text)
-    given = asked if isinstance(asked, options.RequestOptions) else options.RequestOptions()
-    requests = options.RequestSpec(
-        (*given.signatures, *names),
-        multi_inference=given.multi_inference,
-        features=given.features,
-        max_dead_letter_share=given.max_dead_letter_share,
-    )
-    infraval.validate(
-        infraval.Job(
-            material.model,
-            (str(material.examples),),
-            requests,
-            warmup=asked if isinstance(asked, options.WarmupSpec) else options.WarmupSpec(),
-            serving=options.ServingSpec(process=options.ProcessSpec(NO_SERVER)),
-        )
-    )
+def _validate_without_a_server(material: Material, group: str, text: str, names: Sequence[str]) -> None:
+    """Validates with options in their JSON form, beside signatures by name, as far as a server is not needed."""
+    given: dict[str, Any] = {group: GROUPS[group].from_json(text)}
+    requests = given.get("requests", options.RequestOptions())
+    given["requests"] = {**requests.given(), "signatures": (*requests.signatures, *names)}
+    given.setdefault("server", {"server": NO_SERVER})
+    infraval.validate(infraval.Job(model=material.model, examples=material.examples, **given))
 
 
 @settings(max_examples=100, suppress_health_check=[NOT_RESET])
-@given(kind=st.sampled_from(SPECS), text=JSON, names=st.lists(NAMES, max_size=2))
-def test_random_specs(
-    kind: type[options.JsonSpec], text: str, names: list[str], material: Material, temporary: Path
-) -> None:
-    """Any JSON, and no JSON, for any spec: an error of infraval's own, at the latest for want of a server."""
+@given(group=st.sampled_from(["warmup", "requests"]), text=JSON, names=st.lists(NAMES, max_size=2))
+def test_random_options(group: str, text: str, names: list[str], material: Material, temporary: Path) -> None:
+    """Any JSON, and no JSON, for any options: an error of infraval's own, at the latest for want of a server."""
     with pytest.raises((errors.InputError, errors.ServerStartError)):
-        _validate_without_a_server(material, kind, text, names)
+        _validate_without_a_server(material, group, text, names)
     assert list(temporary.iterdir()) == []
 
 

@@ -111,6 +111,7 @@ def test_an_unregistered_op_is_not_a_verdict(
     assert finished.returncode == 2
     assert report["verdict"] is None
     assert report["error"]["kind"] == "UnregisteredOpError"
+    assert report["error"]["code"] == "model/unregistered-op"
     assert "HouseBlend" in report["error"]["message"]
     assert "--import-ops" in report["error"]["message"]
 
@@ -133,6 +134,7 @@ def test_a_platform_that_is_not_built_yet_says_so(
     finished = run("validate", *arguments, "--json")
 
     assert finished.returncode == 2
+    assert report_of(finished)["error"]["code"] == "platform/not-built"
     assert "kubernetes" in report_of(finished)["error"]["message"]
     assert "Building" not in finished.stderr
 
@@ -149,10 +151,12 @@ def test_an_output_that_holds_something_is_not_touched(run: Run, upper_model: Pa
 
 
 def test_the_help_text_imports_nothing_heavy(run: Run) -> None:
-    """`infraval --help` answers at once: no TensorFlow, Beam or tfx is imported for it."""
-    finished = run("--help", PYTHONPROFILEIMPORTTIME="1")
+    """`infraval -h` answers at once: no TensorFlow, Beam, tfx or pydantic is imported for it."""
+    finished = run("-h", PYTHONPROFILEIMPORTTIME="1")
 
     imported = {line.rpartition("|")[2].strip() for line in finished.stderr.splitlines()}
     assert finished.returncode == 0
     assert "click" in imported
-    assert not imported & {"tensorflow", "apache_beam", "tfx", "grpc", "numpy", "rich"}
+    assert not imported & {"tensorflow", "apache_beam", "tfx", "grpc", "numpy", "rich", "pydantic"}
+    assert "..." not in finished.stdout
+    assert finished.stdout == run("--help").stdout

@@ -12,12 +12,13 @@ from typing import Any
 
 import pytest
 import yaml
+from tfx import v1 as tfx
 from tfx.components import InfraValidator
 from tfx.orchestration.kubeflow.v2 import kubeflow_v2_dag_runner
 
 import infraval
-from infraval.tfx import component
-from tfx import v1 as tfx
+from infraval import errors
+from infraval.tfx import component, from_protos
 
 
 @pytest.fixture
@@ -52,9 +53,9 @@ def test_a_pipeline_compiles_for_kubeflow_pipelines_v2(importers: tuple[Any, Any
         examples=examples.outputs["result"],
         serving_spec=tfx.proto.ServingSpec(model_name="taxi"),
         request_spec=tfx.dsl.experimental.RuntimeParameter(name="request-spec", ptype=str, default="{}"),
-        request_options=infraval.RequestOptions(signatures=("classify:classify",), splits=("eval",)),
-        warmup_spec=tfx.dsl.experimental.RuntimeParameter(name="warmup-spec", ptype=str, default="{}"),
-        process_spec=infraval.ProcessSpec(import_ops=("my_ops",)),
+        requests=infraval.RequestOptions(signatures=("classify:classify",), splits=("eval",)),
+        warmup=tfx.dsl.experimental.RuntimeParameter(name="warmup-spec", ptype=str, default="{}"),
+        server=infraval.ProcessServer(import_ops=("my_ops",)),
     )
     pusher = tfx.components.Pusher(
         infra_blessing=validator.outputs["blessing"],
@@ -78,14 +79,97 @@ def test_a_pipeline_compiles_for_kubeflow_pipelines_v2(importers: tuple[Any, Any
     parameters = task["inputs"]["parameters"]
     assert compiled["schemaVersion"] == "2.1.0"
     assert parameters["request_spec"]["componentInputParameter"] == "request-spec"
-    assert parameters["warmup_spec"]["componentInputParameter"] == "warmup-spec"
-    assert json.loads(parameters["process_spec"]["runtimeValue"]["constant"]) == {"import_ops": ["my_ops"]}
-    assert json.loads(parameters["request_options"]["runtimeValue"]["constant"]) == {
+    assert parameters["warmup"]["componentInputParameter"] == "warmup-spec"
+    assert json.loads(parameters["server"]["runtimeValue"]["constant"]) == {
+        "import_ops": ["my_ops"],
+        "platform": "process",
+    }
+    assert json.loads(parameters["requests"]["runtimeValue"]["constant"]) == {
         "signatures": ["classify:classify"],
         "splits": ["eval"],
     }
     executor = compiled["deploymentSpec"]["executors"]["WarmupInfraValidator_executor"]["container"]
     assert "infraval.tfx.executor.Executor" in executor["args"]
+
+
+PARAMETER = tfx.dsl.experimental.RuntimeParameter(name="p", ptype=str, default="{}")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ({"warmup": {"batch_sizes": [0]}}, r"^warmup\.batch_sizes must be greater than or equal to 1, not 0\.$"),
+        ({"warmup": '{"seed": -1}'}, r"^warmup\.seed must be"),
+        ({"warmup": infraval.RequestOptions()}, "warmup takes infraval's WarmupOptions, .* was given RequestOptions"),
+        ({"server": {"images": "i"}}, r"server\.images is an option of the docker platform only"),
+        ({"server": infraval.DockerServer(cpus=1)}, r"server\.images is missing"),
+        ({"limits": {"request_timeout_s": float("nan")}}, r"limits\.request_timeout_s must be a finite number"),
+        ({"server_messages": "none"}, "server_messages must be"),
+        ({"request_spec": {"num_examples": 3}, "warmup": {"existing": "keep"}}, r"request_spec\.make_warmup says"),
+        (
+            {"serving_spec": infraval.DockerServer(images="i")},
+            "ServingSpec, and was given .*DockerServer; .* as server",
+        ),
+        ({"requests": tfx.proto.RequestSpec()}, "requests takes infraval's RequestOptions, .* was given RequestSpec"),
+        ({"warmup": {"batch_sizes": [PARAMETER]}}, "a RuntimeParameter within warmup; make warmup as a whole"),
+        ({"serving_spec": {"model_name": PARAMETER}}, "a RuntimeParameter within serving_spec"),
+        ({"serving_spec": tfx.proto.ServingSpec(model_name=str(PARAMETER))}, "a RuntimeParameter within serving_spec"),
+    ],
+)
+def test_an_option_that_is_wrong_is_refused_when_the_pipeline_is_built(
+    arguments: dict[str, Any], says: str, importers: tuple[Any, Any]
+) -> None:
+    """Not after the model was trained."""
+    examples, model = (importer.outputs["result"] for importer in importers)
+    with pytest.raises(errors.OptionError, match=says):
+        infraval.WarmupInfraValidator(model=model, examples=examples, **arguments)
+
+
+@pytest.mark.parametrize("name", ["requests", "warmup", "server", "limits", "server_messages"])
+def test_every_extra_is_taken_in_every_form(name: str, importers: tuple[Any, Any]) -> None:
+    """As options, a dict, JSON or a RuntimeParameter; the execution gets the same JSON."""
+    example = {
+        "requests": infraval.RequestOptions(signatures="all", max_dead_letter_share=0),
+        "warmup": infraval.WarmupOptions(batch_sizes=[1, 8]),
+        "server": infraval.DockerServer(images="tensorflow/serving:2.16.1", pull="never"),
+        "limits": infraval.Limits(request_timeout_s=3),
+    }.get(name)
+    forms = ["codes"] if example is None else [example, json.loads(example.to_json()), example.to_json()]
+    examples, model = (importer.outputs["result"] for importer in importers)
+
+    made = [infraval.WarmupInfraValidator(model=model, examples=examples, **{name: form}) for form in forms]
+    later = infraval.WarmupInfraValidator(model=model, examples=examples, **{name: PARAMETER})
+
+    properties = [validator.exec_properties[name] for validator in made]
+    assert set(properties) == {example.to_json() if example else "codes"}
+    assert str(later.exec_properties[name]) == str(PARAMETER)
+
+
+def test_infra_validators_docker_spec_is_refined(importers: tuple[Any, Any]) -> None:
+    """Its images and its engine, with the limits that the proto has no fields for."""
+    serving = tfx.proto.ServingSpec(
+        tensorflow_serving=tfx.proto.TensorFlowServing(tags=["2.16.1"], digests=["sha256:1"]),
+        local_docker=tfx.proto.LocalDockerConfig(client_base_url="tcp://engine:1", host_ip_address="localhost"),
+        model_name="taxi",
+    )
+    validator = infraval.WarmupInfraValidator(
+        model=importers[1].outputs["result"],
+        serving_spec=serving,
+        server={"memory_bytes": 5, "base_url": "tcp://other:1"},
+        validation_spec=tfx.proto.ValidationSpec(max_loading_time_seconds=7, num_tries=2),
+        limits={"num_tries": 3},
+    )
+
+    job = from_protos.read(validator.exec_properties, examples=False).make_job(model="m")
+
+    assert job.server == infraval.DockerServer(
+        images=("tensorflow/serving:2.16.1", "tensorflow/serving@sha256:1"),
+        base_url="tcp://engine:1",
+        model_name="taxi",
+        memory_bytes=5,
+    )
+    assert job.limits == infraval.Limits(max_loading_time_s=7, num_tries=3)
+    assert job.requests.tag_set == ("serve",)
 
 
 def test_the_component_takes_its_own_beam_arguments(importers: tuple[Any, Any]) -> None:
@@ -102,19 +186,24 @@ def test_every_public_name_resolves() -> None:
     for name in infraval.__all__:
         assert getattr(infraval, name) is not None
     assert infraval.WarmupInfraValidator is component.WarmupInfraValidator
-    assert set(infraval.__all__) == {
-        "DockerSpec",
+    every_error = {name for name in vars(errors) if name.endswith("Error")}
+    assert set(infraval.__all__) == every_error | {
+        "DockerServer",
         "ExistingWarmup",
         "Job",
-        "ProcessSpec",
+        "KubernetesServer",
+        "Limits",
+        "ModelTransfer",
+        "ProcessServer",
+        "PullPolicy",
         "RequestOptions",
-        "RequestSpec",
-        "ServingSpec",
-        "ValidationSpec",
+        "Verdict",
         "WarmupInfraValidator",
-        "WarmupSpec",
+        "WarmupOptions",
         "validate",
     }
+    assert set(infraval.__all__) <= set(dir(infraval))
+    assert not {name for name in infraval.__all__ if hasattr(tfx.proto, name)}
     with pytest.raises(AttributeError):
         _ = infraval.no_such_name  # type: ignore[attr-defined]
 
@@ -127,7 +216,7 @@ def test_importing_infraval_or_its_core_needs_no_tfx() -> None:
         "    def find_spec(self, name, path=None, target=None):\n"
         "        if name.partition('.')[0] in ('tfx', 'ml_metadata'): raise ModuleNotFoundError(name)\n"
         "sys.meta_path.insert(0, NoTfx())\n"
-        "import infraval; assert 'tensorflow' not in sys.modules\n"
+        "import infraval; assert not {'tensorflow', 'pydantic', 'grpc', 'rich'} & {*sys.modules}\n"
         "import infraval.cli, infraval.validation, infraval.report.terminal\n"
         "import infraval.requests.beam_transform, infraval.requests.inspection\n"
         "import infraval_server.__main__\n"

@@ -13,22 +13,22 @@ import infraval
 from infraval import evidence, options, verdict
 from infraval.requests import inspection, prediction_logs
 
-EMBEDDED = options.ServingSpec(process=options.ProcessSpec(server="embedded"))
+EMBEDDED = options.ProcessServer(server="embedded")
 SIZES = (1, 4)
 
 Calls = set[tuple[str, str]]
 
 
 def _validate(
-    model: Path, examples: Path, output: Path, requests: options.RequestSpec, sizes: tuple[int, ...] = SIZES
+    model: Path, examples: Path, output: Path, requests: options.RequestOptions, sizes: tuple[int, ...] = SIZES
 ) -> verdict.Verdict:
     return infraval.validate(
         infraval.Job(
-            model,
-            (str(examples),),
-            requests,
-            warmup=options.WarmupSpec(batch_sizes=sizes),
-            serving=EMBEDDED,
+            model=model,
+            examples=examples,
+            requests=requests,
+            warmup=options.WarmupOptions(batch_sizes=sizes),
+            server=EMBEDDED,
             output=output,
         )
     )
@@ -46,8 +46,8 @@ def _each_once(calls: Calls) -> list[tuple[str, str, int, int]]:
 
 def test_taxi_by_every_method_in_one_run(taxi_model: Path, taxi_examples: Path, tmp_path: Path) -> None:
     """Declared and stated methods and a pair at two batch sizes: ten cells, and a second boot replays these ten."""
-    requests = options.RequestSpec(
-        ("predict", "classification", "regression", "serving_default:classify"),
+    requests = options.RequestOptions(
+        signatures=("predict", "classification", "regression", "serving_default:classify"),
         multi_inference=("classification,regression",),
     )
     judged = _validate(taxi_model, taxi_examples / "Split-eval" / "*", tmp_path / "out", requests)
@@ -63,7 +63,7 @@ def test_taxi_by_every_method_in_one_run(taxi_model: Path, taxi_examples: Path, 
     assert _cells(tmp_path / "out" / "stamped_model") == _each_once(calls)
     assert Counter(outcome.code for outcome in judged.servers[0].evidence.boot.outcomes) == {"OK": 10}
 
-    again = infraval.validate(infraval.Job(tmp_path / "out" / "stamped_model", serving=EMBEDDED))
+    again = infraval.validate(infraval.Job(model=tmp_path / "out" / "stamped_model", server=EMBEDDED))
     assert again.blessed, again.failures
     assert (again.warmup, again.servers[0].evidence.boot.records_replayed) == (
         evidence.Warmup(records=10, from_model=10),
@@ -75,8 +75,8 @@ def test_each_signature_of_the_sink_in_one_run(
     sink_model: Path, sink_examples: Path, sink_features: tuple[str, ...], tmp_path: Path
 ) -> None:
     """Nine by Predict, mapped by hand and by name, whole records, texts, images, integers; and what can be stated."""
-    requests = options.RequestSpec(
-        ("all", "classify:classify", "regress:regress"),
+    requests = options.RequestOptions(
+        signatures=("all", "classify:classify", "regress:regress"),
         multi_inference=("classify,regress",),
         features=sink_features,
     )
@@ -95,7 +95,9 @@ def test_examples_of_several_shapes_are_all_answered(
     sink_model: Path, sink_examples: Path, sink_features: tuple[str, ...], tmp_path: Path
 ) -> None:
     """An input of unknown size gets a request for each shape; what `all` leaves out is in the verdict."""
-    requests = options.RequestSpec(("all",), num_examples=50, features=("dynamic/x=series", *sink_features[1:]))
+    requests = options.RequestOptions(
+        signatures=("all",), num_examples=50, features=("dynamic/x=series", *sink_features[1:])
+    )
     judged = _validate(sink_model, sink_examples, tmp_path / "out", requests, (3,))
 
     assert judged.blessed, judged.failures
@@ -127,7 +129,7 @@ def two_graphs(sink_model: Path, tmp_path: Path) -> Path:
 
 def test_the_second_of_two_tag_sets(two_graphs: Path, sink_examples: Path, tmp_path: Path) -> None:
     """Requests are built for the named MetaGraphDef, and it is the one that the server loads."""
-    requests = options.RequestSpec(("alternative_strings",), tag_set=("alternative", "serve"))
+    requests = options.RequestOptions(signatures=("alternative_strings",), tag_set=("alternative", "serve"))
     judged = _validate(two_graphs, sink_examples, tmp_path / "out", requests)
 
     assert judged.blessed, judged.failures

@@ -13,6 +13,7 @@ import pytest
 from google.protobuf import json_format, message
 from tfx.components.pusher import executor as pusher_executor
 from tfx.dsl.components.base import base_beam_executor
+from tfx.orchestration import data_types
 from tfx.proto import infra_validator_pb2, pusher_pb2
 from tfx.types import standard_artifacts
 
@@ -21,7 +22,7 @@ from infraval.tfx.executor import Executor
 
 Run = Callable[..., standard_artifacts.InfraBlessing]
 
-PROCESS = options.ProcessSpec(server="embedded").to_json()
+PROCESS = options.ProcessServer(server="embedded").to_json()
 
 
 @pytest.fixture(scope="module")
@@ -48,13 +49,13 @@ def run(tmp_path: Path) -> Run:
     def do(
         model: standard_artifacts.Model,
         examples: list[standard_artifacts.Examples],
-        **exec_properties: str | message.Message,
+        **exec_properties: Any,
     ) -> standard_artifacts.InfraBlessing:
         blessing = standard_artifacts.InfraBlessing()
         blessing.uri = str(tmp_path / "blessing")
         context = base_beam_executor.BaseBeamExecutor.Context(tmp_dir=str(tmp_path / "tmp"), unique_id="1")
-        properties = {"process_spec": PROCESS} | {
-            name: value if isinstance(value, str) else json_format.MessageToJson(value)
+        properties = {"server": PROCESS} | {
+            name: json_format.MessageToJson(value) if isinstance(value, message.Message) else value
             for name, value in exec_properties.items()
         }
         Executor(context).Do({"model": [model], "examples": examples}, {"blessing": [blessing]}, properties)
@@ -142,54 +143,60 @@ def test_a_failing_model_is_not_blessed_and_the_artifact_says_why(
 
 
 @pytest.mark.parametrize(
-    ("properties", "error", "match"),
+    ("properties", "code", "match"),
     [
         (
             {
                 "serving_spec": infra_validator_pb2.ServingSpec(local_docker=infra_validator_pb2.LocalDockerConfig()),
-                "process_spec": "",
+                "server": "",
             },
-            errors.OptionError,
-            "needs an image of a model server; name one, such as",
+            "option/invalid",
+            "server.images is missing: .* needs an image of a model server",
         ),
         (
             {"serving_spec": infra_validator_pb2.ServingSpec(local_docker=infra_validator_pb2.LocalDockerConfig())},
-            errors.OptionError,
-            "the platform is docker; drop the one or the other",
+            "option/invalid",
+            "serving_spec names the docker platform, and server.platform is process",
         ),
+        ({"server": '{"pull": "never"}'}, "option/invalid", "server.pull is an option of the docker platform only"),
         (
-            {"docker_spec": '{"pull": "never"}'},
-            errors.OptionError,
-            "the platform is process; drop the one or the other",
+            {"server": '{"platform": "docker", "images": ["i"], "pull": "sometimes"}'},
+            "option/invalid",
+            "server.pull must be 'never', 'if-missing' or 'always', not 'sometimes'",
         ),
-        ({"docker_spec": '{"pull": "sometimes"}'}, errors.OptionError, "pull has to be one of never, if-missing"),
         (
             {
                 "serving_spec": infra_validator_pb2.ServingSpec(kubernetes=infra_validator_pb2.KubernetesConfig()),
-                "process_spec": "",
+                "server": "",
             },
-            errors.PlatformNotBuiltError,
+            "platform/not-built",
             "kubernetes is not built yet",
         ),
-        ({"request_spec": infra_validator_pb2.RequestSpec(split_name="test")}, errors.ExamplesError, "no split test"),
         (
-            {"request_options": options.RequestOptions(splits=("train", "test")).to_json()},
-            errors.ExamplesError,
+            {"request_spec": infra_validator_pb2.RequestSpec(split_name="test")},
+            "examples/no-split",
+            "no split test",
+        ),
+        (
+            {"requests": options.RequestOptions(splits=("train", "test")).to_json()},
+            "examples/no-split",
             r"no split test; they have train, eval\. Name one of these",
         ),
-        ({"request_options": '{"signatures": "all"}'}, errors.OptionError, "signatures has to be a list"),
-        ({"request_options": '{"signatures": ["predict:session_run"]}'}, errors.OptionError, "names no method"),
+        ({"requests": '{"signatures": 1}'}, "option/invalid", "requests.signatures must be a list, not 1"),
+        ({"requests": '{"signatures": ["predict:session_run"]}'}, "option/invalid", "names no method"),
         (
             {
                 "request_spec": infra_validator_pb2.RequestSpec(num_examples=1),
-                "warmup_spec": options.WarmupSpec(existing=options.ExistingWarmup.REPLACE).to_json(),
+                "warmup": options.WarmupOptions(existing=options.ExistingWarmup.REPLACE).to_json(),
             },
-            errors.OptionError,
-            "request_spec without make_warmup wants none written; set make_warmup",
+            "option/invalid",
+            "warmup.existing is about the warmup file, and request_spec.make_warmup says to write none",
         ),
-        ({"request_spec": "{"}, errors.OptionError, "RequestSpec"),
-        ({"warmup_spec": '{"batch_size": 3}'}, errors.OptionError, "no field batch_size"),
-        ({"process_spec": "[]"}, errors.OptionError, "JSON object"),
+        ({"request_spec": "{"}, "option/invalid", "RequestSpec"),
+        ({"warmup": '{"batch_size": 3}'}, "option/invalid", "warmup.batch_size is not an option"),
+        ({"server": "[]"}, "option/invalid", "server must be a JSON object"),
+        ({"limits": '{"request_timeout_s": Infinity}'}, "option/invalid", "limits.request_timeout_s must be a finite"),
+        ({"server_messages": "none"}, "option/invalid", "server_messages must be 'full', 'redacted' or 'codes'"),
     ],
 )
 def test_what_cannot_be_judged_raises_and_leaves_nothing(
@@ -197,14 +204,15 @@ def test_what_cannot_be_judged_raises_and_leaves_nothing(
     model: standard_artifacts.Model,
     examples: standard_artifacts.Examples,
     properties: dict[str, Any],
-    error: type[errors.InfravalError],
+    code: str,
     match: str,
     tmp_path: Path,
 ) -> None:
-    """A bad spec fails the component; it is no verdict about the model."""
-    with pytest.raises(error, match=match):
+    """A bad option fails the component; it is no verdict about the model."""
+    with pytest.raises(errors.InfravalError, match=match) as caught:
         run(model, [examples], **properties)
 
+    assert caught.value.code == code
     assert not (tmp_path / "blessing").exists()
 
 
@@ -229,8 +237,27 @@ def test_an_empty_split_raises(
 
 def test_options_about_requests_without_examples_raise(run: Run, model: standard_artifacts.Model) -> None:
     """Unlike InfraValidator's own request_spec, which is of no use then and does no harm."""
-    with pytest.raises(errors.OptionError, match="request_options is about the requests, and there are no examples"):
-        run(model, [], request_options=options.RequestOptions(signatures=("predict",)).to_json())
+    with pytest.raises(
+        errors.OptionError, match=r"requests\.signatures is about the requests, and there are no examples"
+    ):
+        run(model, [], requests=options.RequestOptions(signatures=("predict",)).to_json())
+    with pytest.raises(errors.OptionError, match=r"requests\.splits is about the examples"):
+        run(model, [], requests=options.RequestOptions(splits="eval").to_json())
+    blessing = run(
+        model, [], request_spec=infra_validator_pb2.RequestSpec(num_examples=3, split_name="eval", make_warmup=True)
+    )
+    assert blessing.get_int_custom_property("blessed") == 1
+
+
+def test_a_runtime_parameter_without_a_value_counts_as_its_default(
+    run: Run, model: standard_artifacts.Model, tmp_path: Path
+) -> None:
+    """InteractiveContext hands over the parameter itself, or its JSON."""
+    batch = data_types.RuntimeParameter(name="warmup", ptype=str, default='{"batch_size": 1}')
+    for given in (batch, str(batch)):
+        with pytest.raises(errors.OptionError, match=r"warmup\.batch_size is not an option"):
+            run(model, [], warmup=given)
+    assert not (tmp_path / "blessing").exists()
 
 
 def test_several_splits_of_several_spans_with_options(
@@ -257,7 +284,7 @@ def test_several_splits_of_several_spans_with_options(
     blessing = run(
         model,
         [examples, span],
-        request_options=given.to_json(),
+        requests=given.to_json(),
         request_spec=infra_validator_pb2.RequestSpec(make_warmup=True, split_name="eval"),
     )
 
@@ -270,14 +297,14 @@ def test_several_splits_of_several_spans_with_options(
     ]
 
 
-def test_specs_reach_the_server_and_the_sample(
+def test_options_reach_the_server_and_the_sample(
     run: Run, model: standard_artifacts.Model, examples: standard_artifacts.Examples
 ) -> None:
     """Batch sizes, model name and limits arrive where they act."""
     blessing = run(
         model,
         [examples],
-        warmup_spec=options.WarmupSpec(batch_sizes=(1, 3), seed=7).to_json(),
+        warmup=options.WarmupOptions(batch_sizes=(1, 3), seed=7).to_json(),
         serving_spec=infra_validator_pb2.ServingSpec(model_name="taxi"),
         validation_spec=infra_validator_pb2.ValidationSpec(max_loading_time_seconds=60, num_tries=1),
     )

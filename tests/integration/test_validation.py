@@ -16,7 +16,7 @@ from infraval import errors, evidence, options, verdict
 from infraval.report import data
 
 SaveModel = Callable[..., Path]
-EMBEDDED = options.ServingSpec(process=options.ProcessSpec(server="embedded"))
+EMBEDDED = options.ProcessServer(server="embedded")
 
 
 def _records(model: Path) -> list[prediction_log_pb2.PredictionLog]:
@@ -29,7 +29,7 @@ def _records(model: Path) -> list[prediction_log_pb2.PredictionLog]:
 def _validate(model: Path, examples: Path | None, output: Path | None = None, **given: object) -> verdict.Verdict:
     patterns = (str(examples),) if examples else ()
     return infraval.validate(
-        infraval.Job(model, patterns, **{"serving": EMBEDDED, "output": output, **given})  # type: ignore[arg-type]
+        infraval.Job(**{"model": model, "examples": patterns, "server": EMBEDDED, "output": output, **given})
     )
 
 
@@ -44,7 +44,7 @@ def test_every_allowed_batch_size_is_covered_and_the_server_boots_with_the_file(
     )
 
     judged = _validate(
-        upper_model, secret_examples, warmup=options.WarmupSpec(batching_parameters_file=str(parameters))
+        upper_model, secret_examples, warmup=options.WarmupOptions(batching_parameters_file=str(parameters))
     )
 
     assert judged.blessed, judged.failures
@@ -61,11 +61,11 @@ def test_a_warmup_file_that_came_with_the_model_is_merged_kept_or_replaced(
     warm = first / "stamped_model"
     pairs = (2,)
 
-    merged = _validate(warm, secret_examples, second, warmup=options.WarmupSpec(pairs))
+    merged = _validate(warm, secret_examples, second, warmup=options.WarmupOptions(pairs))
     again = _validate(warm, secret_examples)
-    kept = _validate(warm, secret_examples, warmup=options.WarmupSpec(pairs, existing=options.ExistingWarmup.KEEP))
+    kept = _validate(warm, secret_examples, warmup=options.WarmupOptions(pairs, existing=options.ExistingWarmup.KEEP))
     replaced = _validate(
-        warm, secret_examples, warmup=options.WarmupSpec(pairs, existing=options.ExistingWarmup.REPLACE)
+        warm, secret_examples, warmup=options.WarmupOptions(pairs, existing=options.ExistingWarmup.REPLACE)
     )
 
     assert (merged.warmup, merged.servers[0].evidence.boot.records_replayed) == (
@@ -138,28 +138,28 @@ def test_a_model_that_writes_to_its_own_files_is_not_blessed(
 
 
 @pytest.fixture
-def misbehaving_server(tmp_path: Path) -> Callable[[str], options.ServingSpec]:
+def misbehaving_server(tmp_path: Path) -> Callable[[str], options.ProcessServer]:
     """A `tensorflow_model_server` of tests/fakes.py that misbehaves as named."""
 
-    def serving(behaviour: str) -> options.ServingSpec:
+    def server(behaviour: str) -> options.ProcessServer:
         binary = tmp_path / "tensorflow_model_server"
         fakes = Path(__file__).parents[1] / "fakes.py"
         binary.write_text(f'#!/bin/sh\nexec {sys.executable} {fakes} {behaviour} {tmp_path}/boots "$@"\n')
         binary.chmod(0o755)
-        return options.ServingSpec(process=options.ProcessSpec(server=str(binary)))
+        return options.ProcessServer(server=str(binary))
 
-    return serving
+    return server
 
 
-ServerFor = Callable[[str], options.ServingSpec]
-TWICE = options.ValidationSpec(max_loading_time_s=20, num_tries=2, request_timeout_s=1)
+ServerFor = Callable[[str], options.ProcessServer]
+TWICE = options.Limits(max_loading_time_s=20, num_tries=2, request_timeout_s=1)
 
 
 def test_a_server_that_dies_while_loading_is_tried_again_and_then_a_verdict(
     misbehaving_server: ServerFor, upper_model: Path, secret_examples: Path
 ) -> None:
     """A crash may pass; one on every try is the model's."""
-    judged = _validate(upper_model, secret_examples, serving=misbehaving_server("abort-at-load"), validation=TWICE)
+    judged = _validate(upper_model, secret_examples, server=misbehaving_server("abort-at-load"), limits=TWICE)
 
     assert judged.servers[0].evidence.tries == 2
     assert judged.failures[0].gate == "load"
@@ -171,7 +171,7 @@ def test_a_server_that_dies_once_is_forgiven(
     misbehaving_server: ServerFor, upper_model: Path, secret_examples: Path
 ) -> None:
     """An aborted boot is tried again, and the next one counts."""
-    judged = _validate(upper_model, secret_examples, serving=misbehaving_server("abort-once"), validation=TWICE)
+    judged = _validate(upper_model, secret_examples, server=misbehaving_server("abort-once"), limits=TWICE)
 
     assert judged.servers[0].evidence.tries == 2
     assert judged.blessed, judged.failures
@@ -184,7 +184,7 @@ def test_a_server_that_is_killed_is_no_verdict(
     output = tmp_path / "results"
 
     with pytest.raises(errors.ServerLostError, match=r"SIGKILL(?s:.*)last words:\nAdding/updating models\."):
-        _validate(upper_model, secret_examples, output, serving=misbehaving_server("kill-at-load"), validation=TWICE)
+        _validate(upper_model, secret_examples, output, server=misbehaving_server("kill-at-load"), limits=TWICE)
 
     assert not output.exists()
 
@@ -193,9 +193,9 @@ def test_a_server_that_never_gets_ready_is_a_verdict(
     misbehaving_server: ServerFor, upper_model: Path, secret_examples: Path
 ) -> None:
     """The time to load is a gate."""
-    limits = options.ValidationSpec(max_loading_time_s=1, num_tries=1)
+    limits = options.Limits(max_loading_time_s=1, num_tries=1)
 
-    judged = _validate(upper_model, secret_examples, serving=misbehaving_server("hang-at-load"), validation=limits)
+    judged = _validate(upper_model, secret_examples, server=misbehaving_server("hang-at-load"), limits=limits)
 
     assert judged.failures[0].gate == "load"
     assert "not AVAILABLE within 1 s" in judged.failures[0].reasons[0]
@@ -206,7 +206,7 @@ def test_a_server_that_dies_of_a_request_is_a_verdict(
     misbehaving_server: ServerFor, upper_model: Path, secret_examples: Path, secret: str
 ) -> None:
     """A request that takes the server down on every try is the model's; of its last words, the request is no part."""
-    judged = _validate(upper_model, secret_examples, serving=misbehaving_server("abort-in-request"), validation=TWICE)
+    judged = _validate(upper_model, secret_examples, server=misbehaving_server("abort-in-request"), limits=TWICE)
 
     assert judged.servers[0].evidence.tries == 2
     assert [finding.reasons for finding in judged.failures] == [
@@ -221,7 +221,7 @@ def test_a_request_that_hangs_is_a_verdict_at_its_deadline(
     misbehaving_server: ServerFor, upper_model: Path, secret_examples: Path
 ) -> None:
     """No request is waited for longer than it may take."""
-    judged = _validate(upper_model, secret_examples, serving=misbehaving_server("hang-in-request"), validation=TWICE)
+    judged = _validate(upper_model, secret_examples, server=misbehaving_server("hang-in-request"), limits=TWICE)
 
     assert [outcome.code for outcome in judged.servers[0].evidence.boot.outcomes] == ["DEADLINE_EXCEEDED"]
     assert judged.failures[0].gate == "responses"
@@ -231,7 +231,7 @@ def test_a_warmup_that_was_not_replayed_is_no_blessing(
     misbehaving_server: ServerFor, upper_model: Path, secret_examples: Path
 ) -> None:
     """A server that serves without having read the warmup file has proven nothing about it."""
-    judged = _validate(upper_model, secret_examples, serving=misbehaving_server("cold"), validation=TWICE)
+    judged = _validate(upper_model, secret_examples, server=misbehaving_server("cold"), limits=TWICE)
 
     assert [finding.gate for finding in judged.failures] == ["warmup"]
 
@@ -241,7 +241,7 @@ def test_a_server_that_refuses_only_the_file_of_ours_raises(
 ) -> None:
     """If all requests are answered and only our file is refused, the fault is infraval's, not the model's."""
     with pytest.raises(errors.WarmupFileError, match="bug of infraval"):
-        _validate(upper_model, secret_examples, serving=misbehaving_server("refuse-warmup"), validation=TWICE)
+        _validate(upper_model, secret_examples, server=misbehaving_server("refuse-warmup"), limits=TWICE)
 
 
 def test_a_server_that_fails_for_a_reason_of_its_own_is_no_verdict(
@@ -249,7 +249,7 @@ def test_a_server_that_fails_for_a_reason_of_its_own_is_no_verdict(
 ) -> None:
     """Not tried again: a flag that the server does not take stays so."""
     with pytest.raises(errors.ServerStartError, match="exit code 255"):
-        _validate(upper_model, secret_examples, serving=misbehaving_server("bad-flag"), validation=TWICE)
+        _validate(upper_model, secret_examples, server=misbehaving_server("bad-flag"), limits=TWICE)
 
 
 def test_a_bug_of_the_embedded_server_is_no_verdict(
@@ -263,17 +263,17 @@ def test_a_bug_of_the_embedded_server_is_no_verdict(
         "requests.predict = fail\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
-    serving = options.ServingSpec(process=options.ProcessSpec(server="embedded", import_ops=("broken_ops",)))
+    server = options.ProcessServer(server="embedded", import_ops="broken_ops")
 
     with pytest.raises(errors.SandboxError, match=r"bug of infraval(?s:.*)broken_ops.py.*in fail") as caught:
-        _validate(upper_model, secret_examples, serving=serving, make_warmup=False)
+        _validate(upper_model, secret_examples, server=server, make_warmup=False)
 
     assert secret not in str(caught.value)
 
 
 def test_the_report_on_disk_is_the_verdict(upper_model: Path, secret_examples: Path, tmp_path: Path) -> None:
     """`report.json` says which server judged, and holds an entry for every request."""
-    judged = _validate(upper_model, secret_examples, tmp_path, requests=options.RequestSpec(num_examples=3))
+    judged = _validate(upper_model, secret_examples, tmp_path, requests=options.RequestOptions(num_examples=3))
 
     report = json.loads((tmp_path / "report.json").read_text())
     assert report["servers"][0]["server"]["name"] == "infraval embedded server"
@@ -286,9 +286,14 @@ def test_the_report_on_disk_is_the_verdict(upper_model: Path, secret_examples: P
 def test_cold_is_compared_with_warm_only_if_asked_for(upper_model: Path, secret_examples: Path, tmp_path: Path) -> None:
     """Every cell has its first request of a boot without the file, one of a boot with it, and a steady median."""
     compared = _validate(
-        upper_model, secret_examples, tmp_path / "compared", warmup=options.WarmupSpec((1, 2), compare_cold=True)
+        upper_model,
+        secret_examples,
+        tmp_path / "compared",
+        warmup=options.WarmupOptions(batch_sizes=(1, 2), compare_cold=True),
     )
-    plain = _validate(upper_model, secret_examples, tmp_path / "plain", warmup=options.WarmupSpec((1, 2)))
+    plain = _validate(
+        upper_model, secret_examples, tmp_path / "plain", warmup=options.WarmupOptions(batch_sizes=(1, 2))
+    )
 
     assert plain.servers[0].evidence.cold is None
     warm, cold = compared.servers[0].evidence.boot, compared.servers[0].evidence.cold
@@ -310,7 +315,7 @@ def test_cold_is_compared_with_warm_only_if_asked_for(upper_model: Path, secret_
 
 def test_a_model_that_does_not_serve_has_nothing_to_compare(penguin_model: Path, secret_examples: Path) -> None:
     """The verdict does not depend on whether a comparison was asked for."""
-    judged = _validate(penguin_model, secret_examples, warmup=options.WarmupSpec(compare_cold=True))
+    judged = _validate(penguin_model, secret_examples, warmup=options.WarmupOptions(compare_cold=True))
 
     (cell,) = data.report(judged).servers[0].cells
     assert (cell.cold_first_ms, cell.warm_first_ms, cell.steady_ms) == (None, None, None)

@@ -82,8 +82,8 @@ def test_kfp_loads_it(python: Path | str, lock: str, compiled: Path, digits_comp
     assert (loaded["name"], loaded["schema"]) == ("digits", "2.1.0")
     assert set(loaded["tasks"]) == set(digits_components)
     assert loaded["required"] == []
-    assert infraval.WarmupSpec.from_json(loaded["optional"]["warmup_spec"]).batch_sizes == (1, 8)
-    assert "classify:classify" in infraval.RequestOptions.from_json(loaded["optional"]["request_options"]).signatures
+    assert infraval.WarmupOptions.from_json(loaded["optional"]["warmup"]).batch_sizes == (1, 8)
+    assert "classify:classify" in infraval.RequestOptions.from_json(loaded["optional"]["requests"]).signatures
     # Not `{}`, which would be a RequestSpec without make_warmup.
     assert {loaded["optional"][name] for name in ("serving_spec", "validation_spec", "request_spec")} == {""}
 

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tfx import v1 as tfx
 from tfx.orchestration.kubeflow.v2 import kubeflow_v2_dag_runner
 from tfx.types import standard_artifacts
 
 import infraval
 from infraval import options
 from infraval.tfx import kubeflow_entry_point
-from tfx import v1 as tfx
 
 Artifact = dict[str, Any]
 RunTask = Callable[..., subprocess.CompletedProcess[str]]
@@ -32,13 +32,13 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     examples = tfx.dsl.Importer(source_uri="/examples", artifact_type=standard_artifacts.Examples).with_id("Examples")
     specs = {
         name: tfx.dsl.experimental.RuntimeParameter(name=name, ptype=str, default="")
-        for name in ("serving_spec", "validation_spec", "request_options", "warmup_spec")
+        for name in ("serving_spec", "validation_spec", "requests", "warmup")
     }
     validator = infraval.WarmupInfraValidator(
         model=model.outputs["result"],
         examples=examples.outputs["result"],
         request_spec=tfx.proto.RequestSpec(make_warmup=True, num_examples=2),
-        process_spec=infraval.ProcessSpec(server="embedded"),
+        server=infraval.ProcessServer(server="embedded"),
         **specs,
     )
     pusher = tfx.components.Pusher(
@@ -132,8 +132,8 @@ def test_a_blessing_survives_and_is_pushed(
     validated = run_task(
         "WarmupInfraValidator",
         {"model": model, "examples": examples},
-        warmup_spec=options.WarmupSpec(batch_sizes=(1, 2)).to_json(),
-        request_options="",
+        warmup=options.WarmupOptions(batch_sizes=(1, 2)).to_json(),
+        requests="",
         serving_spec="",
         validation_spec=None,
     )

@@ -94,14 +94,14 @@ def test_a_parameter_without_a_value_is_refused(script: str, tmp_path: Path) -> 
         "run_kfp_local.py": [str(tmp_path / "p.yaml"), f"--pipeline-root={tmp_path}"],
     }
     finished = subprocess.run(
-        [sys.executable, "-W", "ignore", PIPELINE / script, *fixed[script], "--parameter", "warmup_spec"],
+        [sys.executable, "-W", "ignore", PIPELINE / script, *fixed[script], "--parameter", "warmup"],
         capture_output=True,
         text=True,
         check=False,
     )
 
     assert finished.returncode == 2
-    assert finished.stderr.splitlines()[-1].endswith("--parameter: warmup_spec is no NAME=VALUE")
+    assert finished.stderr.splitlines()[-1].endswith("--parameter: warmup is no NAME=VALUE")
 
 
 def test_a_host_that_cannot_be_reached_ends_the_command_at_once(

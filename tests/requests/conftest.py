@@ -61,7 +61,7 @@ def make_plan(taxi_model: Path) -> Callable[..., beam_transform.Plan]:
         seed: int = 0,
         share: float = 0.1,
     ) -> beam_transform.Plan:
-        requests = options.RequestSpec(keys or ("predict",), multi_inference=pairs, features=features)
+        requests = options.RequestOptions(signatures=keys or ("predict",), multi_inference=pairs, features=features)
         called, _ = targets.resolve(requests, signatures.read(model), records, batch_sizes)
         return beam_transform.Plan(tuple(called), batch_sizes, num_examples, seed, "model", share)
 

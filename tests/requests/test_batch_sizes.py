@@ -27,7 +27,7 @@ def sizes(tmp_path: Path) -> Callable[..., tuple[int, ...]]:
     def read(text: str, *asked: int) -> tuple[int, ...]:
         path = tmp_path / "batching.txt"
         path.write_text(text, encoding="utf-8")
-        return batching.batch_sizes(options.WarmupSpec(batch_sizes=asked, batching_parameters_file=str(path)))
+        return batching.batch_sizes(options.WarmupOptions(batch_sizes=asked, batching_parameters_file=str(path)))
 
     return read
 
@@ -63,8 +63,8 @@ def test_without_allowed_sizes_one_example_is_enough(sizes: Callable[..., tuple[
 
 def test_without_a_file_it_is_what_was_asked_for_or_one() -> None:
     """No file, no limit."""
-    assert batching.batch_sizes(options.WarmupSpec()) == (1,)
-    assert batching.batch_sizes(options.WarmupSpec(batch_sizes=(5000, 2))) == (5000, 2)
+    assert batching.batch_sizes(options.WarmupOptions()) == (1,)
+    assert batching.batch_sizes(options.WarmupOptions(batch_sizes=(5000, 2))) == (5000, 2)
 
 
 def test_a_size_over_the_maximum_is_refused(sizes: Callable[..., tuple[int, ...]]) -> None:
@@ -109,7 +109,7 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     """Missing, or a directory: the message has the path."""
     for path in (tmp_path / "missing.txt", tmp_path):
         with pytest.raises(errors.OptionError, match="cannot be read") as caught:
-            batching.batch_sizes(options.WarmupSpec(batching_parameters_file=str(path)))
+            batching.batch_sizes(options.WarmupOptions(batching_parameters_file=str(path)))
         assert str(path) in str(caught.value)
 
 
@@ -121,7 +121,7 @@ def test_no_content_raises_anything_but_an_option_error(
     path = tmp_path_factory.mktemp("batching") / "batching.txt"
     path.write_bytes(content)
     try:
-        sizes = batching.batch_sizes(options.WarmupSpec(batching_parameters_file=str(path)))
+        sizes = batching.batch_sizes(options.WarmupOptions(batching_parameters_file=str(path)))
     except errors.OptionError:
         return
     assert all(size >= 1 for size in sizes)

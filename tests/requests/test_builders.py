@@ -50,7 +50,7 @@ def resolve(sink_model: Path, taxi_model: Path) -> Callable[..., targets.Target]
     models = {"sink": signatures.read(sink_model), "taxi": signatures.read(taxi_model)}
 
     def of(model: str, records: list[bytes], *names: str, **given: Any) -> targets.Target:
-        requests = options.RequestSpec(names, **given)
+        requests = options.RequestOptions(signatures=names, **given)
         (target,), _ = targets.resolve(requests, models[model], records, [len(records)])
         return target
 

@@ -64,7 +64,7 @@ def resolve(
     batch_sizes: tuple[int, ...] = (1,),
 ) -> list[targets.Target]:
     """The targets of what is asked for, where nothing is left out."""
-    requests = options.RequestSpec(names, features=features, multi_inference=pairs)
+    requests = options.RequestOptions(signatures=names, features=features, multi_inference=pairs)
     resolved, left_out = targets.resolve(requests, available, records, batch_sizes)
     assert left_out == {}
     return resolved
@@ -153,7 +153,9 @@ def test_the_same_target_twice(taxi: Signatures, sink: Signatures) -> None:
 
 def test_all_takes_every_signature_that_can_be_fed(sink: Signatures, record: Callable[..., bytes]) -> None:
     """By the names of features, and whole records where a signature takes these; the others with a reason each."""
-    resolved, left_out = targets.resolve(options.RequestSpec(("all",)), sink, [record("x"), record("a")], (1, 4))
+    resolved, left_out = targets.resolve(
+        options.RequestOptions(signatures=("all",)), sink, [record("x"), record("a")], (1, 4)
+    )
     assert [",".join(target.signatures) for target in resolved] == [
         "classify",
         "dynamic",
@@ -171,11 +173,11 @@ def test_all_takes_every_signature_that_can_be_fed(sink: Signatures, record: Cal
 
 def test_all_without_examples_of_any_use(sink: Signatures, declare: Callable[..., Signatures]) -> None:
     """Records that are no tf.Examples feed what takes them whole; if nothing does, the reasons are told."""
-    resolved, left_out = targets.resolve(options.RequestSpec(("all",)), sink, [b"\xff garbage"], (1,))
+    resolved, left_out = targets.resolve(options.RequestOptions(signatures=("all",)), sink, [b"\xff garbage"], (1,))
     assert [target.signatures[0] for target in resolved] == ["classify", "images", "regress", "strings"]
     assert len(left_out) == 5
     with pytest.raises(errors.ModelError, match=r"can feed no signature of the model\. Input 'x' .* has no feature"):
-        targets.resolve(options.RequestSpec(("all",)), declare(x=("float", (None,))), [], (1,))
+        targets.resolve(options.RequestOptions(signatures=("all",)), declare(x=("float", (None,))), [], (1,))
 
 
 @pytest.mark.parametrize(
@@ -205,7 +207,7 @@ def test_what_cannot_be_fed(
         resolve(available, "s", records=(record("x"),), batch_sizes=(1, 4))
     other = signatures.Signature("t", PREDICT, {"x": signatures.TensorSpec("string", (None,))}, {})
     resolved, left_out = targets.resolve(
-        options.RequestSpec(("all",)), {**available, "t": other}, [record("x")], (1, 4)
+        options.RequestOptions(signatures=("all",)), {**available, "t": other}, [record("x")], (1, 4)
     )
     assert [target.signatures for target in resolved] == [("t",)]
     assert left_out == {"s": str(caught.value)}
@@ -305,7 +307,7 @@ def test_a_mapping_that_makes_no_sense(
 
 def test_a_mapping_of_what_all_leaves_out_is_no_mistake(sink: Signatures, record: Callable[..., bytes]) -> None:
     """The other input has no feature; that is the reason to be told."""
-    requests = options.RequestSpec(("all",), features=("two_inputs/b=x",))
+    requests = options.RequestOptions(signatures=("all",), features=("two_inputs/b=x",))
     _, left_out = targets.resolve(requests, sink, [record("x")], (1,))
     assert list(left_out) == ["two_inputs"]
     assert "Input 'a'" in left_out["two_inputs"]
@@ -360,7 +362,10 @@ def test_no_text_raises_anything_but_an_input_error(
     """Whatever is asked for: targets that can be called, or an error of the options or the model."""
     try:
         resolved, _ = targets.resolve(
-            options.RequestSpec(names, multi_inference=pairs, features=features), sink, [b"", b"\xff"], (1,)
+            options.RequestOptions(signatures=names, multi_inference=pairs, features=features),
+            sink,
+            [b"", b"\xff"],
+            (1,),
         )
     except errors.InputError:
         return

@@ -58,7 +58,7 @@ def make_sandbox(private_directory: Path, stand_in: Path) -> Callable[..., proce
 
     def make(behaviour: str, server: str = str(stand_in), name: str = "r") -> process.ProcessSandbox:
         launch = base.Launch(model_name=behaviour, model_base_path=private_directory)
-        return process.ProcessSandbox(launch, options.ProcessSpec(server=server), private_directory / name)
+        return process.ProcessSandbox(launch, options.ProcessServer(server=server), private_directory / name)
 
     return make
 

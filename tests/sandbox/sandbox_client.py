@@ -23,7 +23,7 @@ def main() -> None:
     with workspace.workspace() as directory:
         launch = base.Launch(model_name=sys.argv[1], model_base_path=directory)
         run_directory = directory / "r"
-        with process.ProcessSandbox(launch, options.ProcessSpec(), run_directory):
+        with process.ProcessSandbox(launch, options.ProcessServer(), run_directory):
             forked = os.fork() if sys.argv[2:] == ["fork"] else None
             if forked != 0:
                 sys.stdout.write(f"{run_directory} {forked or ''}\n")

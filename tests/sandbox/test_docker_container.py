@@ -54,7 +54,7 @@ def test_no_gpus_are_asked_for_by_default() -> None:
 def test_the_environment_is_the_contract_and_what_was_asked_for() -> None:
     """NAME takes the value that it has here, and is left out if it has none; the contract's names cannot be changed."""
     launch = base.Launch("m", Path("/models"))
-    asked = options.DockerSpec(environment=("A=1=2", "B", "ABSENT", "EMPTY=", "MODEL_NAME=other"))
+    asked = options.DockerServer(environment=("A=1=2", "B", "ABSENT", "EMPTY=", "MODEL_NAME=other"))
     assert docker_container.environment(launch, asked, {"B": "b", "SECRET": "s"}) == {
         "A": "1=2",
         "B": "b",
@@ -67,18 +67,18 @@ def test_the_environment_is_the_contract_and_what_was_asked_for() -> None:
 def test_root_is_nobody_in_the_container_and_others_are_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
     """A server never runs as root unless that is asked for."""
     monkeypatch.setattr(os, "geteuid", lambda: 0)
-    assert docker_container.user(options.DockerSpec(), engine()) == "65534:65534"
+    assert docker_container.user(options.DockerServer(), engine()) == "65534:65534"
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     monkeypatch.setattr(os, "getegid", lambda: 100)
-    assert docker_container.user(options.DockerSpec(), engine()) == "1000:100"
-    assert docker_container.user(options.DockerSpec(user="7"), engine()) == "7"
+    assert docker_container.user(options.DockerServer(), engine()) == "1000:100"
+    assert docker_container.user(options.DockerServer(user="7"), engine()) == "7"
 
 
 def test_root_in_a_rootless_engine_is_this_user(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its container's root is the engine's own user outside; who its other users are is not known."""
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     monkeypatch.setattr(os, "getegid", lambda: 100)
-    assert docker_container.user(options.DockerSpec(), ROOTLESS) == "0:0"
+    assert docker_container.user(options.DockerServer(), ROOTLESS) == "0:0"
     assert docker_container.user_here("0:0", ROOTLESS) == "1000:100"
     assert docker_container.user_here("7", ROOTLESS) is None
 
@@ -92,23 +92,23 @@ def test_users_that_an_engine_maps_are_not_known_here() -> None:
 def test_an_engine_that_cannot_limit_the_cpu_is_not_asked_to() -> None:
     """It would refuse; what was asked for in so many words it has to refuse."""
     cannot = engine(CpuCfsQuota=False)
-    assert docker_container.limits(options.DockerSpec(), cannot)["nano_cpus"] is None
-    assert docker_container.limits(options.DockerSpec(cpus=0.5), cannot)["nano_cpus"] == 500_000_000
-    assert docker_container.limits(options.DockerSpec(), engine())["nano_cpus"] == 8_000_000_000
+    assert docker_container.limits(options.DockerServer(), cannot)["nano_cpus"] is None
+    assert docker_container.limits(options.DockerServer(cpus=0.5), cannot)["nano_cpus"] == 500_000_000
+    assert docker_container.limits(options.DockerServer(), engine())["nano_cpus"] == 8_000_000_000
 
 
 def test_memory_is_most_of_the_machines_unless_asked_for() -> None:
     """Swap comes on top of nothing."""
-    limits = docker_container.limits(options.DockerSpec(), engine())
+    limits = docker_container.limits(options.DockerServer(), engine())
     assert limits["mem_limit"] == limits["memswap_limit"] == 8_000_000_000
-    assert docker_container.limits(options.DockerSpec(memory_bytes=5), engine())["mem_limit"] == 5
+    assert docker_container.limits(options.DockerServer(memory_bytes=5), engine())["mem_limit"] == 5
 
 
 def test_a_port_is_published_on_the_loopback_address_or_the_one_that_was_asked_for() -> None:
     """Never on every address."""
     for given, address in (
-        (options.DockerSpec(), "127.0.0.1"),
-        (options.DockerSpec(host_ip_address="192.0.2.7"), "192.0.2.7"),
+        (options.DockerServer(), "127.0.0.1"),
+        (options.DockerServer(host_ip_address="192.0.2.7"), "192.0.2.7"),
     ):
         host = docker_container.host_config(engine(), given, on_socket=False)
         assert host["port_bindings"] == {8500: (address, None)}
@@ -126,7 +126,7 @@ def test_a_kernel_is_shared_with_an_engine_that_tells_the_same_of_it() -> None:
 def test_an_engine_that_goes_while_it_tells_the_version_leaves_it_unknown(breaking_engine: Any) -> None:
     """The thread that asks ends without a word; what became of the server is for others to say."""
     breaking_engine.answers["/containers/c/exec"] = {"Id": "e"}
-    with docker_engine.connect(options.DockerSpec(base_url=breaking_engine.url, api_version="1.41")) as connected:
+    with docker_engine.connect(options.DockerServer(base_url=breaking_engine.url, api_version="1.41")) as connected:
         query = docker_version.VersionQuery(connected, "c", "sha256:0")
         query.start()
         assert query.answer() is None

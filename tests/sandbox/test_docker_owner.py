@@ -78,7 +78,7 @@ def test_what_cannot_be_removed_is_left_to_the_next_start(breaking_engine: Any) 
     ]
     breaking_engine.answers["/volumes"] = {"Volumes": [{"Name": "third", "Labels": dead}]}
 
-    with docker_engine.connect(options.DockerSpec(base_url=breaking_engine.url, api_version="1.41")) as engine:
+    with docker_engine.connect(options.DockerServer(base_url=breaking_engine.url, api_version="1.41")) as engine:
         assert docker_owner.reap(engine) == 0
 
     assert breaking_engine.broken == ["DELETE /containers/first", "DELETE /containers/second", "DELETE /volumes/third"]

@@ -10,7 +10,7 @@ import pytest
 
 from infraval import options
 from infraval.sandbox import base, serving_log
-from infraval.sandbox import registry as factory
+from infraval.sandbox.process import sandbox as process
 
 SINK = Path(__file__).parent.parent / "golden" / "models" / "sink"
 
@@ -26,7 +26,7 @@ def test_the_embedded_server_serves_without_tcp_and_leaves_nothing(
     """Without a `tensorflow_model_server` on PATH the embedded one loads a model and answers gRPC on the socket."""
     run_directory = private_directory / "r"
     launch = base.Launch(model_name="sink", model_base_path=SINK)
-    with factory.create(options.ServingSpec(), launch, run_directory) as sandbox:
+    with process.create(options.ProcessServer(), launch, run_directory) as sandbox:
         assert sandbox.identity.embedded
         assert "TensorFlow 2." in sandbox.identity.version
         with grpc.insecure_channel(sandbox.endpoint.target) as channel:

@@ -67,7 +67,7 @@ def test_flags_are_those_of_tensorflow_model_server(private_directory: Path, eve
         batching_parameters_file=Path("/batching.txt"),
         grpc_max_threads=7,
     )
-    server = options.ProcessSpec(import_ops=("only_for_the_embedded_server",))
+    server = options.ProcessServer(import_ops=("only_for_the_embedded_server",))
     with process.ProcessSandbox(launch, server, private_directory / "r") as sandbox:
         assert eventually(sandbox.log)
     assert facts(sandbox)["flags"] == [
@@ -290,7 +290,7 @@ def test_a_server_that_cannot_be_one_is_an_error(
 def test_a_socket_path_that_grpc_reads_otherwise_is_an_error(name: str, private_directory: Path) -> None:
     """The server would be waited for where it does not listen, and the model be called late."""
     launch = base.Launch(model_name="serve", model_base_path=private_directory)
-    misread = process.ProcessSandbox(launch, options.ProcessSpec(), private_directory / name)
+    misread = process.ProcessSandbox(launch, options.ProcessServer(), private_directory / name)
     with pytest.raises(errors.ServerStartError, match=r"may not hold .; set TMPDIR"), misread:
         pass
     assert list(private_directory.iterdir()) == []
@@ -302,7 +302,7 @@ def test_a_socket_path_of_other_characters_serves(
 ) -> None:
     """Spaces, letters of any language and brackets are what gRPC takes them for."""
     launch = base.Launch(model_name="serve", model_base_path=private_directory)
-    with process.ProcessSandbox(launch, options.ProcessSpec(), private_directory / "\u00fcb er:[1]&=+@") as sandbox:
+    with process.ProcessSandbox(launch, options.ProcessServer(), private_directory / "\u00fcb er:[1]&=+@") as sandbox:
         assert eventually(lambda: answers(sandbox.endpoint))
 
 
@@ -313,9 +313,9 @@ def test_a_socket_path_that_is_too_long_is_an_error(
     """A path of 107 bytes serves; one more is refused before anything is started, with the way out."""
     launch = base.Launch(model_name="serve", model_base_path=private_directory)
     longest = private_directory / ("r" * (107 - len(f"{private_directory}//s")))
-    with process.ProcessSandbox(launch, options.ProcessSpec(), longest) as sandbox:
+    with process.ProcessSandbox(launch, options.ProcessServer(), longest) as sandbox:
         assert eventually(lambda: answers(sandbox.endpoint))
-    too_long = process.ProcessSandbox(launch, options.ProcessSpec(), longest.with_name(f"{longest.name}r"))
+    too_long = process.ProcessSandbox(launch, options.ProcessServer(), longest.with_name(f"{longest.name}r"))
     with pytest.raises(errors.ServerStartError, match="has 108 bytes and may have 107; set TMPDIR"), too_long:
         pass
     assert list(private_directory.iterdir()) == []

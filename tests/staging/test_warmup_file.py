@@ -17,9 +17,9 @@ from infraval.staging import warmup_file
 
 MakeLog = Callable[..., prediction_log_pb2.PredictionLog]
 
-KEEP = options.WarmupSpec(existing=options.ExistingWarmup.KEEP)
-MERGE = options.WarmupSpec(existing=options.ExistingWarmup.MERGE)
-REPLACE = options.WarmupSpec(existing=options.ExistingWarmup.REPLACE)
+KEEP = options.WarmupOptions(existing=options.ExistingWarmup.KEEP)
+MERGE = options.WarmupOptions(existing=options.ExistingWarmup.MERGE)
+REPLACE = options.WarmupOptions(existing=options.ExistingWarmup.REPLACE)
 
 KEYS = st.sampled_from(["a", "b", "c", "d"])
 VALUES = st.binary(max_size=1)
@@ -40,7 +40,9 @@ def test_the_place_is_tf_servings(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("policy", [KEEP, MERGE, REPLACE])
-def test_a_model_without_one_gets_the_new_requests(policy: options.WarmupSpec, path: Path, make_log: MakeLog) -> None:
+def test_a_model_without_one_gets_the_new_requests(
+    policy: options.WarmupOptions, path: Path, make_log: MakeLog
+) -> None:
     """In their order, under every policy."""
     requests = [make_log(b"1"), make_log(b"2")]
     assert warmup_file.write(path, requests, policy) == evidence.Warmup(records=2)
@@ -68,7 +70,7 @@ def test_keep_changes_no_byte(path: Path, make_log: MakeLog) -> None:
     prediction_logs.write(path, [make_log(b"theirs")] * 2)
     before = path.read_bytes()
     requests = [make_log(b"new", size=size) for size in range(1, 5)]
-    limited = options.WarmupSpec(existing=options.ExistingWarmup.KEEP, max_records=1)
+    limited = options.WarmupOptions(existing=options.ExistingWarmup.KEEP, max_records=1)
     assert warmup_file.write(path, requests, limited) == evidence.Warmup(records=2, from_model=2)
     assert path.read_bytes() == before
 
@@ -109,7 +111,7 @@ def test_records_that_warm_nothing_count_all_the_same(path: Path) -> None:
 def test_more_requests_than_the_file_may_hold_are_cut(path: Path, make_log: MakeLog) -> None:
     """TF Serving refuses a model with more than 1000 records, so no spec can ask for them."""
     requests = [make_log(b"%d" % number) for number in range(1100)]
-    assert warmup_file.write(path, requests, options.WarmupSpec()).records == 1000
+    assert warmup_file.write(path, requests, options.WarmupOptions()).records == 1000
     assert list(prediction_logs.read(path)) == requests[:1000]
 
 
@@ -118,7 +120,7 @@ def test_more_cells_than_the_file_may_hold_are_an_error(path: Path, make_log: Ma
     prediction_logs.write(path, [make_log(b"theirs")])
     before = path.read_bytes()
     requests = [make_log(b"new", size=size) for size in range(1, 5)]
-    limited = options.WarmupSpec(max_records=3)
+    limited = options.WarmupOptions(max_records=3)
     with pytest.raises(errors.OptionError, match=r"3 cells .* beside the 1 records .* may hold 3.*replace"):
         warmup_file.write(path, requests, limited)
     assert path.read_bytes() == before
@@ -149,7 +151,7 @@ def test_laws_of_merging(
     existing = [make_log(*log) for log in theirs]
     requests = [make_log(value, key) for value in rounds for key in cells]
     prediction_logs.write(path, existing)
-    limited = options.WarmupSpec(max_records=max_records)
+    limited = options.WarmupOptions(max_records=max_records)
     new_cells = set(cells) - {key for _, key in theirs}
     if len(existing) + len(new_cells) > max_records:
         with pytest.raises(errors.OptionError):

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 from ml_metadata.proto import metadata_store_pb2
-
 from tfx import v1 as tfx
 
 SWITCH = {

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from tfx import v1 as tfx
 
 import infraval
-from tfx import v1 as tfx
 
 WARNING = "Pusher is given `model`, so it will push that one, which starts cold."
 

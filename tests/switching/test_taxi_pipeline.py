@@ -10,10 +10,10 @@ import pytest
 import tensorflow as tf
 import tensorflow_transform as tft
 from ml_metadata.proto import metadata_store_pb2
+from tfx import v1 as tfx
 
 from infraval import WarmupInfraValidator as InfraValidator  # the switch; all below is written for TFX's own
 from infraval import options
-from tfx import v1 as tfx
 
 RunTail = Callable[..., None]
 

@@ -57,7 +57,7 @@ def run(blessing: standard_artifacts.InfraBlessing, temporary: Path) -> Run:
         Executor(context).Do(
             {"model": [model], "examples": list(examples)},
             {"blessing": [blessing]},
-            {"process_spec": options.ProcessSpec(server="embedded").to_json(), **properties},
+            {"server": options.ProcessServer(server="embedded").to_json(), **properties},
         )
 
     return do
@@ -94,9 +94,9 @@ def test_a_remote_model_is_blessed_and_pushed_warm(
     store.objects[f"{BUCKET}/batching.txt"] = (
         b"max_batch_size { value: 2 } allowed_batch_sizes: 1 allowed_batch_sizes: 2"
     )
-    warmup = options.WarmupSpec(batching_parameters_file=f"{BUCKET}/batching.txt")
+    warmup = options.WarmupOptions(batching_parameters_file=f"{BUCKET}/batching.txt")
 
-    run(remote_model, remote_examples, warmup_spec=warmup.to_json())
+    run(remote_model, remote_examples, warmup=warmup.to_json())
 
     assert blessing.get_int_custom_property("blessed") == 1
     assert blessing.get_int_custom_property("has_model") == 1
@@ -173,10 +173,10 @@ def test_what_cannot_be_fetched_is_no_verdict(
     """A store that fails says nothing about the model; the message says what could not be read."""
     store.objects[f"{BUCKET}/batching.txt"] = b"max_batch_size { value: 2 }"
     store.refuses = lambda operation, key: operation == "read" and key.endswith(refused)
-    warmup = options.WarmupSpec(batching_parameters_file=f"{BUCKET}/batching.txt")
+    warmup = options.WarmupOptions(batching_parameters_file=f"{BUCKET}/batching.txt")
 
     with pytest.raises(error, match=f"the store refuses to read .*{refused}"):
-        run(remote_model, remote_examples, warmup_spec=warmup.to_json())
+        run(remote_model, remote_examples, warmup=warmup.to_json())
 
     assert not blessing.mlmd_artifact.custom_properties
     assert store.below(blessing.uri) == {}

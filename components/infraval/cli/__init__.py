@@ -1,22 +1,53 @@
 """The same core from a shell: `infraval validate | inspect | serve`.
 
-Exit codes of `validate`: 0 blessed, 1 not blessed, 2 could not judge, 128 + N ended by signal N. Nothing heavy is
-imported before a command needs it.
+Exit codes of `validate`: 0 blessed, 1 not blessed, 2 could not judge, 128 + N ended by signal N. A verb is a module of
+its own with a `command`, and nothing heavy is imported before a verb needs it.
 """
 
 from __future__ import annotations
 
-import json
-import os
+import importlib
 import signal
 import sys
-from pathlib import Path
 
 import click
 
-import infraval
-from infraval import streams
-from infraval.cli import guard, validate
+from infraval import streams, version
+
+VERBS = {
+    "validate": "Judge a model by really serving it with its warmup file.",
+    "inspect": "List the signatures of a SavedModel and what its warmup file covers.",
+    "serve": "Serve a model with the embedded server; takes tensorflow_model_server's flags.",
+}
+
+
+class Verbs(click.Group):
+    """Imports a verb when it is used; the list of verbs needs none of them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The verbs."""
+        del ctx
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The verb of that name."""
+        del ctx
+        if cmd_name not in VERBS:
+            return None
+        command: click.Command = importlib.import_module(f"infraval.cli.{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Writes the summaries in full."""
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl(list(VERBS.items()))
+
+
+@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(version.VERSION)
+def commands() -> None:
+    """Proves that a SavedModel loads, answers and is warm in a real TensorFlow model server."""
 
 
 def main() -> None:
@@ -34,40 +65,3 @@ def main() -> None:
         with streams.optional(sys.stderr):
             pass
     sys.exit(code)
-
-
-@click.group()
-@click.version_option(infraval.__version__)
-def commands() -> None:
-    """Proves that a SavedModel loads, answers and is warm in a real TensorFlow model server."""
-
-
-commands.add_command(validate.validate)
-
-
-@commands.command(cls=guard.Command)
-@click.argument("directory", type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
-def inspect(*, directory: Path, as_json: bool) -> None:
-    """List the signatures of a SavedModel and what its warmup file covers."""
-
-    def run() -> int:
-        from infraval.report import terminal  # noqa: PLC0415 - takes seconds
-        from infraval.requests import inspection  # noqa: PLC0415 - takes seconds
-
-        found = inspection.inspect(directory)
-        with guard.writing():
-            if as_json:
-                click.echo(json.dumps(found))
-            else:
-                terminal.show_inspection(found)
-        return 0
-
-    sys.exit(guard.guarded(run, as_json=as_json))
-
-
-@commands.command(context_settings={"ignore_unknown_options": True}, add_help_option=False)
-@click.argument("flags", nargs=-1, type=click.UNPROCESSED)
-def serve(*, flags: tuple[str, ...]) -> None:
-    """Serve a model with the embedded server; takes tensorflow_model_server's flags."""
-    os.execv(sys.executable, [sys.executable, "-m", "infraval_server", *flags])  # noqa: S606 - no shell is wanted

@@ -70,7 +70,8 @@ def guarded(run: Callable[[], int], *, as_json: bool) -> int:
 def _complain(error: errors.InfravalError, *, as_json: bool) -> None:
     if as_json:
         with writing():
-            click.echo(json.dumps({"verdict": None, "error": {"kind": type(error).__name__, "message": str(error)}}))
+            said = {"code": error.code, "kind": type(error).__name__, "message": str(error)}
+            click.echo(json.dumps({"verdict": None, "error": said}))
     else:
         with streams.optional(sys.stderr):
             click.echo(f"infraval: {error}", err=True)

@@ -1,45 +1,40 @@
-"""What a validation is asked to do: frozen dataclasses without tfx, TensorFlow or a server in sight.
+"""What a validation is asked to do: pydantic models, without tfx, TensorFlow or a server in sight.
 
-The executor builds them from TFX's protos and the command line from its options. Those that travel as exec
-properties (`RequestOptions`, `WarmupSpec`, `ProcessSpec`, `DockerSpec`) also have a JSON form, so that a
-RuntimeParameter can carry them.
+Each option is described once, by its field; see `base`. A new platform is a subclass of `ServerOptions`.
 """
 
-from infraval.options.docker import MIN_PIDS, DockerSpec, ModelTransfer, PullPolicy
-from infraval.options.job import Job
-from infraval.options.json_spec import JsonSpec
-from infraval.options.requests import (
-    DEFAULT_SIGNATURE,
-    MAX_WARMUP_RECORDS,
-    WARMUP_FILE,
-    Cell,
-    ExistingWarmup,
-    Method,
-    RequestOptions,
-    RequestSpec,
-    WarmupSpec,
-)
-from infraval.options.serving import DEFAULT_MODEL_NAME, Platform, ProcessSpec, ServingSpec, ValidationSpec
+from infraval.options.base import Flag, Mistake, Options
+from infraval.options.docker import MIN_PIDS, DockerServer, ModelTransfer, PullPolicy
+from infraval.options.job import Job, ServerMessages
+from infraval.options.kubernetes import KubernetesServer
+from infraval.options.limits import Limits
+from infraval.options.process import ProcessServer
+from infraval.options.requests import DEFAULT_SIGNATURE, Cell, Method, RequestOptions
+from infraval.options.server import DEFAULT_MODEL_NAME, DEFAULT_PLATFORM, ServerOptions
+from infraval.options.warmup import MAX_WARMUP_RECORDS, WARMUP_FILE, ExistingWarmup, WarmupOptions
 
 __all__ = [
     "DEFAULT_MODEL_NAME",
+    "DEFAULT_PLATFORM",
     "DEFAULT_SIGNATURE",
     "MAX_WARMUP_RECORDS",
     "MIN_PIDS",
     "WARMUP_FILE",
     "Cell",
-    "DockerSpec",
+    "DockerServer",
     "ExistingWarmup",
+    "Flag",
     "Job",
-    "JsonSpec",
+    "KubernetesServer",
+    "Limits",
     "Method",
+    "Mistake",
     "ModelTransfer",
-    "Platform",
-    "ProcessSpec",
+    "Options",
+    "ProcessServer",
     "PullPolicy",
     "RequestOptions",
-    "RequestSpec",
-    "ServingSpec",
-    "ValidationSpec",
-    "WarmupSpec",
+    "ServerMessages",
+    "ServerOptions",
+    "WarmupOptions",
 ]

@@ -1,24 +1,26 @@
-"""The Docker sandbox: which engine, how the image gets there, and what the container may use."""
+"""A model server in a container: which images, on which engine, and what the container may use."""
 
 from __future__ import annotations
 
-import dataclasses
 import enum
 import ipaddress
 import re
-from typing import Any
+from typing import Annotated, Literal
 
-from infraval import errors
-from infraval.options import json_spec
+from pydantic import AfterValidator, Field, model_validator
+
+from infraval.options import base, server
 
 MIN_PIDS = 512
 """Fewer processes and threads than this, and TensorFlow Serving aborts while it loads."""
 
-_ENVIRONMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*(=.*)?", re.DOTALL)
+_DIRECTORY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*(=.*)?", re.DOTALL)
 _GPUS = re.compile(r"all|[1-9][0-9]*|device=[^,\s]+(,[^,\s]+)*")
 _USER = re.compile(r"[0-9]{1,10}(:[0-9]{1,10})?")
 _MAX_ID = 2**31 - 1
 """Of a user or group; engines refuse more (moby/sys user: `maxID`)."""
+_BYTES = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
 
 class PullPolicy(str, enum.Enum):
@@ -40,114 +42,164 @@ class ModelTransfer(str, enum.Enum):
     """Copied into a volume through the engine's API; for an engine on another machine."""
 
 
-@dataclasses.dataclass(frozen=True)
-class DockerSpec(json_spec.JsonSpec):
-    """The Docker sandbox. Credentials of registries are Docker's own: `config.json` in DOCKER_CONFIG or ~/.docker.
+def read_bytes(text: str) -> int:
+    """A number of bytes as `docker run --memory` takes it, such as 4g.
 
-    Attributes:
-      base_url: of the engine's API, such as unix:///var/run/docker.sock or tcp://HOST:PORT (LocalDockerConfig's
-        client_base_url). Empty for `context`, else DOCKER_HOST, else the current context.
-      context: a Docker context to take the engine from; empty for none in particular.
-      api_version: of the engine's API, such as 1.41; empty for the newest that both sides know.
-      client_timeout_s: seconds that the engine may take to answer one call.
-      host_ip_address: where the engine's machine is reached, for a server that no socket can be shared with: its port
-        is published on this IP address only. Empty for 127.0.0.1.
-      pull: when to pull the image.
-      pull_timeout_s: seconds that one pull may take.
-      model_transfer: how the model gets into the container.
-      user: numeric UID or UID:GID of the server; empty for this process' own, or an unprivileged one for root.
-      memory_bytes: memory limit, swap included; a server that outgrows a limit given here is the model's fault. 0 for
-        most of what the engine's machine has.
-      cpus: CPU limit; 0 for all that the engine's machine has.
-      pids: limit of processes and threads.
-      gpus: what `docker run --gpus` takes: all, a count, or device=ID,ID; empty for none.
-      environment: NAME=VALUE for the server, or NAME for the value that this process has.
-      server_arguments: further flags of tensorflow_model_server; the last one of a name counts.
-      parallel_images: how many images judge at the same time.
+    Raises:
+      ValueError: it is something else.
     """
+    found = re.fullmatch(r"([1-9][0-9]*)([bkmg]?)", text.lower())
+    if found is None:
+        raise ValueError(f"{text!r} is not a number of bytes such as 4g or 512m.")
+    return int(found[1]) * _BYTES[found[2]]
 
-    base_url: str = ""
-    context: str = ""
-    api_version: str = ""
-    client_timeout_s: float = 60.0
-    host_ip_address: str = ""
-    pull: PullPolicy = PullPolicy.IF_MISSING
-    pull_timeout_s: float = 1800.0
-    model_transfer: ModelTransfer = ModelTransfer.AUTO
-    user: str = ""
-    memory_bytes: int = 0
-    cpus: float = 0.0
-    pids: int = 4096
-    gpus: str = ""
-    environment: tuple[str, ...] = ()
-    server_arguments: tuple[str, ...] = ()
-    parallel_images: int = 2
 
-    def __post_init__(self) -> None:
-        for name in ("base_url", "context", "api_version", "host_ip_address", "user", "gpus"):
-            value = getattr(self, name)
-            json_spec.require(isinstance(value, str), f"{name} has to be a text, not {value!r}.")
-        json_spec.require(
-            not (self.base_url and self.context), "base_url and context both name an engine; drop the one or the other."
-        )
-        for name in ("client_timeout_s", "pull_timeout_s"):
-            _require_number(name, getattr(self, name), over=0)
-        _require_address("host_ip_address", self.host_ip_address)
-        _require_number("cpus", self.cpus)
-        json_spec.require(
-            json_spec.whole(self.memory_bytes, 0),
-            f"memory_bytes has to be a whole number of 0 or more, not {self.memory_bytes!r}.",
-        )
-        json_spec.require(
-            json_spec.whole(self.pids, MIN_PIDS),
-            f"pids has to be {MIN_PIDS} or more, not {self.pids!r}: TensorFlow Serving aborts with fewer threads.",
-        )
-        json_spec.require(
-            json_spec.whole(self.parallel_images, 1),
-            f"parallel_images has to be 1 or more, not {self.parallel_images!r}.",
-        )
-        json_spec.require(
-            not self.gpus or bool(_GPUS.fullmatch(self.gpus)),
-            f"gpus has to be all, a count or device=ID,ID, not {self.gpus!r}.",
-        )
-        json_spec.require(
-            not self.user or (bool(_USER.fullmatch(self.user)) and max(map(int, self.user.split(":"))) <= _MAX_ID),
-            f"user has to be UID or UID:GID, numbers up to {_MAX_ID}, not {self.user!r}.",
-        )
-        for name in ("environment", "server_arguments"):
-            values = getattr(self, name)
-            json_spec.require(
-                isinstance(values, tuple) and all(isinstance(value, str) and value for value in values),
-                f"{name} has to be a list of texts, none empty.",
+def _check_images(images: tuple[str, ...]) -> tuple[str, ...]:
+    for image in images:
+        if not image or image.strip() != image:
+            raise base.Mistake(
+                "{} takes references of images such as tensorflow/serving:2.16.1, not {value}.", value=repr(image)
             )
-        for variable in self.environment:
-            # The value may be a secret, so only the name is told.
-            json_spec.require(
-                bool(_ENVIRONMENT.fullmatch(variable)),
-                f"environment takes NAME=VALUE or NAME, and {variable.partition('=')[0]!r} is no name.",
-            )
-        for argument in self.server_arguments:
-            json_spec.require(
-                argument.startswith("-"), f"server_arguments are flags such as --name=value, and {argument!r} is none."
-            )
-        object.__setattr__(self, "pull", json_spec.choice("pull", self.pull, PullPolicy))
-        object.__setattr__(
-            self, "model_transfer", json_spec.choice("model_transfer", self.model_transfer, ModelTransfer)
-        )
+    return images
 
 
-def _require_number(name: str, value: Any, *, over: float | None = None) -> None:
-    number = isinstance(value, (int, float)) and not isinstance(value, bool) and value < float("inf")
-    bound = "0 or more" if over is None else f"over {over}"
-    json_spec.require(number and (value >= 0 if over is None else value > over), f"{name} has to be {bound}.")
-
-
-def _require_address(name: str, value: str) -> None:
+def _check_address(value: str) -> str:
     if value:
         try:
             address = ipaddress.ip_address(value)
         except ValueError:
-            raise errors.OptionError(f"{name} has to be an IP address, not {value!r}.") from None
-        json_spec.require(
-            not address.is_unspecified, f"{name} may not be {value}: the server would be open to every network."
+            raise base.Mistake("{} must be an IP address, not {value}.", value=repr(value)) from None
+        if address.is_unspecified:
+            raise base.Mistake("{} must not be {value}: the server would be open to every network.", value=value)
+    return value
+
+
+def _check_gpus(value: str) -> str:
+    if value and not _GPUS.fullmatch(value):
+        raise base.Mistake("{} must be all, a count or device=ID,ID, not {value}.", value=repr(value))
+    return value
+
+
+def _check_user(value: str) -> str:
+    if value and not (_USER.fullmatch(value) and max(map(int, value.split(":"))) <= _MAX_ID):
+        raise base.Mistake(
+            "{} must be UID or UID:GID, numbers up to {most}, not {value}.", most=_MAX_ID, value=repr(value)
         )
+    return value
+
+
+def _check_environment(variables: tuple[str, ...]) -> tuple[str, ...]:
+    for variable in variables:
+        if not _VARIABLE.fullmatch(variable):
+            # The value may be a secret, so only the name is told.
+            name = variable.partition("=")[0]
+            raise base.Mistake("{} takes NAME=VALUE or NAME, and {value} is not a name.", value=repr(name))
+    return variables
+
+
+def _check_arguments(arguments: tuple[str, ...]) -> tuple[str, ...]:
+    for argument in arguments:
+        if not argument.startswith("-"):
+            raise base.Mistake("{} takes flags such as --name=value, not {value}.", value=repr(argument))
+    return arguments
+
+
+class DockerServer(server.ServerOptions):
+    """A model server in a container.
+
+    Credentials of registries are Docker's own: `config.json` in DOCKER_CONFIG or ~/.docker.
+    """
+
+    platform: Literal["docker"] = "docker"
+    images: Annotated[
+        base.Strings, AfterValidator(_check_images), base.Once, base.Flag("--image", metavar="REFERENCE")
+    ] = Field(
+        default=(),
+        description="Images of a model server, such as tensorflow/serving:2.16.1 or NAME@sha256:DIGEST; with several, "
+        "all must bless the model.",
+    )
+    base_url: Annotated[
+        str, base.Flag("--docker-host", metavar="URL", default="DOCKER_HOST, else the current context")
+    ] = Field(
+        default="", description="URL of the engine's API, such as unix:///var/run/docker.sock or tcp://HOST:PORT."
+    )
+    context: Annotated[str, base.Flag("--docker-context", metavar="NAME")] = Field(
+        default="", description="Docker context to take the engine from."
+    )
+    api_version: str = Field(
+        default="", description="Version of the engine's API, such as 1.41; by default the newest that both sides know."
+    )
+    client_timeout_s: float = Field(
+        default=60.0, gt=0, description="Seconds that the engine may take to answer one call."
+    )
+    host_ip_address: Annotated[str, AfterValidator(_check_address)] = Field(
+        default="",
+        description="Where the engine's machine is reached, for a server that no socket can be shared with: its port "
+        "is published on this IP address only. By default 127.0.0.1.",
+    )
+    pull: Annotated[PullPolicy, base.Lax, base.Flag("--pull")] = Field(
+        default=PullPolicy.IF_MISSING, description="When to pull an image."
+    )
+    pull_timeout_s: Annotated[float, base.Flag("--pull-timeout")] = Field(
+        default=1800.0, gt=0, description="Seconds that one pull may take."
+    )
+    model_transfer: Annotated[ModelTransfer, base.Lax, base.Flag("--model-transfer")] = Field(
+        default=ModelTransfer.AUTO,
+        description="How the model gets into the container; auto mounts it where the engine sees this machine's "
+        "files and the container's user may read them, else copies it.",
+    )
+    user: Annotated[str, AfterValidator(_check_user)] = Field(
+        default="",
+        description="Numeric UID or UID:GID of the server; by default this process' own, or an unprivileged one for "
+        "root.",
+    )
+    memory_bytes: Annotated[
+        int,
+        base.Flag("--memory", metavar="BYTES", default="most of what the engine's machine has", parse=read_bytes),
+    ] = Field(
+        default=0,
+        ge=0,
+        description="Memory limit of a container, swap included, such as 4g on the command line; a server that "
+        "outgrows it is the model's fault.",
+    )
+    cpus: Annotated[float, base.Flag("--cpus", default="all that the engine's machine has")] = Field(
+        default=0.0, ge=0, description="CPU limit of a container."
+    )
+    pids: int = Field(
+        default=4096,
+        ge=MIN_PIDS,
+        description=f"Limit of processes and threads; TensorFlow Serving aborts with fewer than {MIN_PIDS}.",
+    )
+    gpus: Annotated[str, AfterValidator(_check_gpus), base.Flag("--gpus", metavar="all|N|device=ID")] = Field(
+        default="", description="GPUs that the server may use, as `docker run --gpus` names them."
+    )
+    environment: Annotated[
+        base.Strings, AfterValidator(_check_environment), base.Flag("--env", metavar="NAME[=VALUE]")
+    ] = Field(default=(), repr=False, description="Variables of the server; NAME alone passes this process' value.")
+    server_arguments: Annotated[
+        base.Strings, AfterValidator(_check_arguments), base.Flag("--server-argument", metavar="FLAG")
+    ] = Field(default=(), description="Further flags of tensorflow_model_server; the last one of a name counts.")
+    parallel_images: Annotated[int, base.Flag("--parallel-images")] = Field(
+        default=2, ge=1, description="Images that judge at the same time."
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> DockerServer:
+        if self.base_url and self.context:
+            raise base.Mistake("{base_url} and {context} both name an engine; drop one or the other.")
+        if not _DIRECTORY_NAME.fullmatch(self.model_name):
+            raise base.Mistake(
+                "{model_name} names a directory in the container that the model is served from, so it must be letters "
+                "and digits, with . _ - within, not {value}.",
+                value=repr(self.model_name),
+            )
+        return self
+
+    def complete(self) -> DockerServer:
+        """Itself, once it names an image."""
+        if not self.images:
+            raise base.Mistake(
+                "{images} is missing: the Docker sandbox needs an image of a model server, such as "
+                "tensorflow/serving:2.16.1."
+            )
+        return self

@@ -1,34 +1,76 @@
-"""One validation."""
+"""Everything that one validation is asked for."""
 
 from __future__ import annotations
 
-import dataclasses
-from pathlib import Path
+import pathlib
+from typing import Annotated, Literal
 
-from infraval.options.requests import RequestSpec, WarmupSpec
-from infraval.options.serving import ServingSpec, ValidationSpec
+from pydantic import Field, model_validator
+
+from infraval.options import base
+from infraval.options.limits import Limits
+from infraval.options.process import ProcessServer
+from infraval.options.requests import RequestOptions
+from infraval.options.server import AnyServer
+from infraval.options.warmup import WarmupOptions
+
+ServerMessages = Literal["full", "redacted", "codes"]
+
+_WITHOUT_REQUESTS = {"requests.splits", "requests.tag_set", "warmup.batching_parameters_file", "warmup.compare_cold"}
+"""Options of those groups that matter to a model that is only loaded."""
+
+_ON_WARMUP_FILE = {"warmup.existing", "warmup.max_records"}
 
 
-@dataclasses.dataclass(frozen=True)
-class Job:
-    """What to validate.
+class Job(base.Options):
+    """What to validate, and how."""
 
-    Attributes:
-      model: the SavedModel directory.
-      examples: globs of TFRecord shards to build requests of; none means to load the model only.
-      requests: which requests to build.
-      make_warmup: whether the requests become the model's warmup file.
-      warmup: what the warmup file covers.
-      serving: the server under test.
-      validation: limits.
-      output: directory for the results; None for no results on disk.
-    """
+    model: Annotated[pathlib.Path, base.Lax, base.Flag("--model", metavar="PATH")] = Field(
+        description="SavedModel directory."
+    )
+    examples: Annotated[base.Strings, base.Flag("--examples", metavar="GLOB")] = Field(
+        default=(),
+        description="TFRecord files (.gz: gzip) of serialized examples to build requests of; with none, the model is "
+        "only loaded.",
+    )
+    requests: Annotated[RequestOptions, base.Lax] = RequestOptions()
+    make_warmup: Annotated[bool, base.Flag("--no-warmup")] = Field(
+        default=True, description="False (--no-warmup) only validates: the model gets no new warmup records."
+    )
+    warmup: Annotated[WarmupOptions, base.Lax] = WarmupOptions()
+    server: AnyServer = ProcessServer()
+    limits: Annotated[Limits, base.Lax] = Limits()
+    output: Annotated[pathlib.Path | None, base.Lax, base.Flag("--output", metavar="PATH")] = Field(
+        default=None, description="New or empty directory for the results."
+    )
+    server_messages: Annotated[ServerMessages, base.Flag("--server-messages")] = Field(
+        default="redacted",
+        description="How much of a server's messages is shown: all, all but what occurs in the requests, or no more "
+        "than status codes.",
+    )
 
-    model: Path
-    examples: tuple[str, ...] = ()
-    requests: RequestSpec = RequestSpec()  # noqa: RUF009 - frozen
-    make_warmup: bool = True
-    warmup: WarmupSpec = WarmupSpec()  # noqa: RUF009 - frozen
-    serving: ServingSpec = ServingSpec()  # noqa: RUF009 - frozen
-    validation: ValidationSpec = ValidationSpec()  # noqa: RUF009 - frozen
-    output: Path | None = None
+    @model_validator(mode="after")
+    def _check_effect(self) -> Job:
+        """Refuses options that others leave without effect, even where the default is spelled out."""
+        given = {
+            f"{group}.{name}" for group in ("requests", "warmup") for name in getattr(self, group).model_fields_set
+        }
+        mistakes = []
+        if self.requests.splits:
+            mistakes.append(
+                "{requests.splits} is for the component, whose Examples have splits; name files with {examples}."
+            )
+        if not self.examples:
+            mistakes += [
+                f"{{{name}}} is about the requests, and there are no {{examples}} to build them of; drop one or give "
+                "the other."
+                for name in sorted(given - _WITHOUT_REQUESTS)
+            ]
+        if not self.make_warmup:
+            mistakes += [
+                f"{{{name}}} is about the warmup file, and {{make_warmup}} says to write none; drop one or the other."
+                for name in sorted(given & _ON_WARMUP_FILE)
+            ]
+        if mistakes:
+            raise base.Mistake("\n".join(mistakes))
+        return self

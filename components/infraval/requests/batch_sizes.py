@@ -17,7 +17,7 @@ _DEFAULT_MAX_BATCH_SIZE = 1000
 """TF Serving's own, if the file sets none (BasicBatchScheduler's QueueOptions)."""
 
 
-def batch_sizes(warmup: options.WarmupSpec) -> tuple[int, ...]:
+def batch_sizes(warmup: options.WarmupOptions) -> tuple[int, ...]:
     """The batch sizes to cover: those asked for, else every allowed one, else 1.
 
     TF Serving pads a batch up to the next allowed size only, so each of them runs cold until a record meets it.

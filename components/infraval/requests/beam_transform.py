@@ -40,7 +40,7 @@ class Plan:
     num_examples: int
     seed: int
     model_name: str
-    max_dead_letter_share: float = options.RequestSpec.max_dead_letter_share
+    max_dead_letter_share: float = options.RequestOptions().max_dead_letter_share
 
     @property
     def sample_size(self) -> int:
@@ -210,7 +210,7 @@ def prepare(plan: Plan, paths: Sequence[str], path: Path, make_pipeline: Callabl
         raise errors.ExamplesError(
             f"{left_out} of {records_read} records cannot feed what is to be called: {causes}. A share of "
             f"{plan.max_dead_letter_share:g} may be left out, and never all. Mend the examples or the mapping, or "
-            "raise --max-dead-letter-share (RequestOptions.max_dead_letter_share)."
+            "raise --max-dead-letter-share (requests.max_dead_letter_share)."
         )
     return Requests(path, summary["count"], records_read, dead_letters)
 

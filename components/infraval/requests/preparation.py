@@ -93,7 +93,7 @@ def build(
         batch_sizes=selection.batch_sizes,
         num_examples=job.requests.num_examples,
         seed=job.warmup.seed,
-        model_name=job.serving.model_name,
+        model_name=job.server.model_name,
         max_dead_letter_share=job.requests.max_dead_letter_share,
     )
     prepared = beam_transform.prepare(plan, selection.paths, path, make_pipeline or beam_transform.in_memory_pipeline)

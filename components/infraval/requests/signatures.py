@@ -107,7 +107,7 @@ def _meta_graph(
             return saved_model.meta_graphs[0]
         raise errors.ModelError(
             f"{model} has several MetaGraphDefs, with the tags {found}. Name one by its tags with --tag-set "
-            "(RequestSpec.tag_set)."
+            "(requests.tag_set)."
             if found
             else f"{model} has no MetaGraphDef. Export it anew."
         )

@@ -52,7 +52,7 @@ class _UnfeedableError(errors.ModelError):
 
 
 def resolve(
-    requests: options.RequestSpec,
+    requests: options.RequestOptions,
     available: Mapping[str, signatures.Signature],
     records: Sequence[bytes],
     batch_sizes: Sequence[int],
@@ -75,7 +75,7 @@ def resolve(
     features = _Features(requests.features, available, records)
     targets: list[Target] = []
     left_out: dict[str, str] = {}
-    for name in requests.signatures:
+    for name in requests.called:
         if name == ALL and ALL not in available:
             for key in available:
                 try:
@@ -157,7 +157,9 @@ def _split(name: str, available: Mapping[str, signatures.Signature]) -> tuple[st
 def _signature(key: str, available: Mapping[str, signatures.Signature]) -> signatures.Signature:
     if key not in available:
         known = ", ".join(available) or "none at all"
-        raise errors.ModelError(f"The model has no signature {key!r}. It has {known}; name one of them.")
+        raise errors.ModelError(
+            f"The model has no signature {key!r}. It has {known}; name one of them.", code="model/no-signature"
+        )
     return available[key]
 
 
@@ -212,7 +214,7 @@ def _check_batch_sizes(signature: signatures.Signature, batch_sizes: Sequence[in
         if wrong:
             raise _UnfeedableError(
                 f"Input {alias!r} ({tensor}) of signature {signature.key!r} takes batches of {fixed} only, not of "
-                f"{', '.join(map(str, wrong))}. Ask for --batch-size {fixed} (WarmupSpec.batch_sizes)."
+                f"{', '.join(map(str, wrong))}. Ask for --batch-size {fixed} (warmup.batch_sizes)."
             )
 
 

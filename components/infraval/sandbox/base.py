@@ -67,13 +67,16 @@ class ServerExit:
       code: exit code; None if a signal ended it.
       signal: number of that signal; None if it exited by itself.
       out_of_memory: whether it outgrew the memory limit that its sandbox sets.
-      memory_limit_bytes: that limit, if it was asked for.
+      limit: the limit that it outgrew, if one was asked for: production has no more either, so it is the model's doing.
+      outside: what happened to it from outside, as the rest of a sentence about it and what to do; empty if nothing is
+        known to have.
     """
 
     code: int | None
     signal: int | None
     out_of_memory: bool = False
-    memory_limit_bytes: int = 0
+    limit: str = ""
+    outside: str = ""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,58 +1,91 @@
-"""From what was asked for to the sandbox that does it."""
+"""Which sandbox stands for which platform.
+
+A new platform is a folder here with a module that has `Platform`'s functions, a line in `_PLATFORMS`, and its variant
+of `options.ServerOptions`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import importlib
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import ModuleType
+from typing import Any, Protocol
 
 from infraval import errors, options
 from infraval.sandbox import base
 
 
-def check(serving: options.ServingSpec, progress: Callable[[str], None]) -> None:
-    """Sees that a sandbox can be made, before any work is put into what it is to serve.
+class Platform(Protocol):
+    """What a platform can do; `server` is always its own variant of `ServerOptions`."""
+
+    def check(self, server: Any, progress: Callable[[str], None]) -> None:
+        """Sees that a sandbox can be made, before any work is put into what it is to serve.
+
+        Args:
+          server: what is to serve.
+          progress: is told what takes time, such as the pull of an image.
+
+        Raises:
+          SandboxError: the platform lacks what is needed: a Docker engine, an image.
+        """
+
+    def each(self, server: Any) -> Sequence[options.ServerOptions]:
+        """The options of each server that these options ask for, such as one per image."""
+
+    def label(self, server: Any) -> str:
+        """What tells one of several servers from the others."""
+
+    def side_by_side(self, server: Any) -> int:
+        """How many of several servers may run at the same time."""
+
+    def create(self, server: Any, launch: base.Launch, run_directory: Path) -> base.Sandbox:
+        """The sandbox of one server, not entered yet.
+
+        Args:
+          server: what is to serve.
+          launch: what to boot.
+          run_directory: the sandbox's own directory, absolute and short; the sandbox makes it and removes it.
+        """
+
+
+_PLATFORMS: dict[str, str | Platform] = {
+    "process": "infraval.sandbox.process.sandbox",
+    "docker": "infraval.sandbox.docker.sandbox",
+}
+
+
+def register(name: str, platform: str | Platform) -> None:
+    """Adds a platform.
 
     Args:
-      serving: which platform, and its options.
-      progress: is told what takes time, such as the pull of an image.
+      name: `platform` of its variant of `ServerOptions`.
+      platform: the platform, or the name of a module that is imported when it is first used.
+    """
+    _PLATFORMS[name] = platform
+
+
+def platform(server: options.ServerOptions) -> Platform:
+    """The platform that runs a server.
 
     Raises:
       PlatformNotBuiltError: infraval does not run that platform yet.
-      SandboxError: the platform lacks what is needed: a Docker engine, an image.
+      SandboxError: a Python package that it needs is missing.
     """
-    if serving.platform is options.Platform.DOCKER:
-        _docker().check(serving, progress)
-    elif serving.platform is not options.Platform.PROCESS:
+    found = _PLATFORMS.get(server.platform)
+    if found is None:
         raise errors.PlatformNotBuiltError(
-            f"The serving platform {serving.platform.value} is not built yet; leave the platform unset to serve in a "
-            "process of this machine."
+            f"The serving platform {server.platform} is not built yet; leave the platform unset to serve in a process "
+            "of this machine."
         )
-
-
-def create(serving: options.ServingSpec, launch: base.Launch, run_directory: Path) -> base.Sandbox:
-    """The sandbox of a serving platform, not entered yet.
-
-    Args:
-      serving: which platform, and its options; of several images, the first.
-      launch: what to boot.
-      run_directory: the sandbox's own directory, absolute and short; the sandbox makes it and removes it.
-    """
-    if serving.platform is options.Platform.DOCKER:
-        sandbox: base.Sandbox = _docker().DockerSandbox(launch, serving.docker, serving.images[0], run_directory)
-        return sandbox
-    from infraval.sandbox.process import sandbox as process  # noqa: PLC0415 - a backend loads only when it is used
-
-    return process.ProcessSandbox(launch, serving.process, run_directory)
-
-
-def _docker() -> ModuleType:
+    if not isinstance(found, str):
+        return found
     try:
-        from infraval.sandbox.docker import sandbox as docker  # noqa: PLC0415 - see above
+        return importlib.import_module(found)
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] != "docker":
+        missing = (error.name or "").partition(".")[0]
+        if missing == "infraval":
             raise
         raise errors.SandboxError(
-            "The Docker sandbox needs the Python package docker: pip install 'tfx-infraval[docker]'."
+            f"The {server.platform} platform needs the Python package {missing}: "
+            f"pip install 'tfx-infraval[{server.platform}]'."
         ) from error
-    return docker

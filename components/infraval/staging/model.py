@@ -44,7 +44,7 @@ class StagedModel:
 
 
 def stage(
-    model: Path, logs: Sequence[prediction_log_pb2.PredictionLog], warmup: options.WarmupSpec | None, base_path: Path
+    model: Path, logs: Sequence[prediction_log_pb2.PredictionLog], warmup: options.WarmupOptions | None, base_path: Path
 ) -> StagedModel:
     """Copies a model and gives it its warmup file.
 

@@ -16,7 +16,7 @@ _log = logging.getLogger(__name__)
 
 
 def write(
-    path: Path, requests: Sequence[prediction_log_pb2.PredictionLog], warmup: options.WarmupSpec
+    path: Path, requests: Sequence[prediction_log_pb2.PredictionLog], warmup: options.WarmupOptions
 ) -> evidence.Warmup:
     """Writes the warmup file by the policy for one that is there already.
 

@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
+import json
 import logging
-from typing import Any
+import re
+from collections.abc import Mapping
+from typing import Any, TypeAlias
 
+from google.protobuf import json_format, message
+from tfx import types
 from tfx.components.pusher.component import Pusher
 from tfx.dsl.components.base import base_beam_component, executor_spec
+from tfx.dsl.placeholder import placeholder
 from tfx.orchestration import data_types
 from tfx.proto import infra_validator_pb2
 from tfx.types import component_spec, standard_artifacts
 
-from infraval import options
-from infraval.tfx import executor
-from tfx import types
+from infraval import errors, options
+from infraval.tfx import executor, from_protos
 
 _log = logging.getLogger(__name__)
 
+_LATER = (data_types.RuntimeParameter, placeholder.Placeholder)
+"""What has its value when the component runs."""
+
+Carried: TypeAlias = Mapping[str, Any] | str | data_types.RuntimeParameter | None
+"""How else an argument is given: as a dict, as JSON, or by a RuntimeParameter that carries its JSON."""
+
 
 class WarmupInfraValidatorSpec(component_spec.ComponentSpec):
-    """InfraValidator's channels and parameters, and infraval's own behind them.
+    """InfraValidator's channels and parameters, and infraval's own after them.
 
     Not a subclass of TFX's InfraValidatorSpec: the Kubeflow Pipelines v2 compiler rejects that family.
     """
@@ -28,10 +39,11 @@ class WarmupInfraValidatorSpec(component_spec.ComponentSpec):
         "serving_spec": component_spec.ExecutionParameter(type=infra_validator_pb2.ServingSpec, optional=True),
         "validation_spec": component_spec.ExecutionParameter(type=infra_validator_pb2.ValidationSpec, optional=True),
         "request_spec": component_spec.ExecutionParameter(type=infra_validator_pb2.RequestSpec, optional=True),
-        "request_options": component_spec.ExecutionParameter(type=str, optional=True),
-        "warmup_spec": component_spec.ExecutionParameter(type=str, optional=True),
-        "process_spec": component_spec.ExecutionParameter(type=str, optional=True),
-        "docker_spec": component_spec.ExecutionParameter(type=str, optional=True),
+        "requests": component_spec.ExecutionParameter(type=str, optional=True),
+        "warmup": component_spec.ExecutionParameter(type=str, optional=True),
+        "server": component_spec.ExecutionParameter(type=str, optional=True),
+        "limits": component_spec.ExecutionParameter(type=str, optional=True),
+        "server_messages": component_spec.ExecutionParameter(type=str, optional=True),
     }
     INPUTS = {  # noqa: RUF012 - likewise
         "model": component_spec.ChannelParameter(type=standard_artifacts.Model),
@@ -58,17 +70,18 @@ class WarmupInfraValidator(base_beam_component.BaseBeamComponent):
     def __init__(
         self,
         model: types.BaseChannel,
-        serving_spec: infra_validator_pb2.ServingSpec | data_types.RuntimeParameter | None = None,
+        serving_spec: infra_validator_pb2.ServingSpec | Carried = None,
         examples: types.BaseChannel | None = None,
-        request_spec: infra_validator_pb2.RequestSpec | data_types.RuntimeParameter | None = None,
-        validation_spec: infra_validator_pb2.ValidationSpec | data_types.RuntimeParameter | None = None,
+        request_spec: infra_validator_pb2.RequestSpec | Carried = None,
+        validation_spec: infra_validator_pb2.ValidationSpec | Carried = None,
         *,
-        request_options: options.RequestOptions | data_types.RuntimeParameter | None = None,
-        warmup_spec: options.WarmupSpec | data_types.RuntimeParameter | None = None,
-        process_spec: options.ProcessSpec | data_types.RuntimeParameter | None = None,
-        docker_spec: options.DockerSpec | data_types.RuntimeParameter | None = None,
+        requests: options.RequestOptions | Carried = None,
+        warmup: options.WarmupOptions | Carried = None,
+        server: options.ServerOptions | Carried = None,
+        limits: options.Limits | Carried = None,
+        server_messages: options.ServerMessages | data_types.RuntimeParameter | None = None,
     ) -> None:
-        """Makes the component; a RuntimeParameter carries a proto or a spec as its JSON.
+        """Makes the component.
 
         Args:
           model: channel of the `Model` to validate.
@@ -77,26 +90,37 @@ class WarmupInfraValidator(base_beam_component.BaseBeamComponent):
           request_spec: which requests to build, taken literally: unless it sets `make_warmup`, the model gets no
             warmup file. Without it, examples give one request to serving_default and its warmup file.
           validation_spec: time to load, and number of tries.
-          request_options: what request_spec has no fields for: methods, MultiInference, mapped features, splits.
-          warmup_spec: batch sizes to cover, batching parameters, seed, and what to do with a warmup file that came
-            with the model.
-          process_spec: options of the process sandbox.
-          docker_spec: options of the Docker sandbox that serving_spec has no fields for.
+          requests: refines request_spec: methods, MultiInference, mapped features, splits.
+          warmup: batch sizes to cover, batching parameters, seed, and what to do with a warmup file that came with
+            the model.
+          server: refines serving_spec: the options of one platform.
+          limits: refines validation_spec.
+          server_messages: how much of a server's messages is shown.
+
+        Raises:
+          OptionError: an argument makes no sense, as far as that is known before a run gives RuntimeParameters values.
         """
-        super().__init__(
-            WarmupInfraValidatorSpec(
-                model=model,
-                examples=examples,
-                serving_spec=serving_spec,
-                validation_spec=validation_spec,
-                request_spec=request_spec,
-                request_options=_as_json(request_options),
-                warmup_spec=_as_json(warmup_spec),
-                process_spec=_as_json(process_spec),
-                docker_spec=_as_json(docker_spec),
-                blessing=types.Channel(type=standard_artifacts.InfraBlessing),
-            )
+        given = {
+            "serving_spec": serving_spec,
+            "validation_spec": validation_spec,
+            "request_spec": request_spec,
+            "requests": requests,
+            "warmup": warmup,
+            "server": server,
+            "limits": limits,
+            "server_messages": server_messages,
+        }
+        spec = WarmupInfraValidatorSpec(
+            model=model,
+            examples=examples,
+            blessing=types.Channel(type=standard_artifacts.InfraBlessing),
+            **{name: _checked(name, value) for name, value in given.items()},
         )
+        if not any(isinstance(value, _LATER) for value in given.values()):
+            from_protos.read(spec.exec_properties, examples=examples is not None).make_job(
+                model="", examples="*" if examples is not None else ()
+            )
+        super().__init__(spec)
         # Whether a RuntimeParameter asks for one is not known before the run; it is taken to.
         self._makes_warmup = examples is not None and getattr(request_spec, "make_warmup", True)
 
@@ -119,5 +143,51 @@ class WarmupInfraValidator(base_beam_component.BaseBeamComponent):
             )
 
 
-def _as_json(given: options.JsonSpec | data_types.RuntimeParameter | None) -> Any:
-    return given.to_json() if isinstance(given, options.JsonSpec) else given
+def _checked(name: str, given: Any) -> Any:
+    """An argument as TFX takes it; options become JSON.
+
+    Raises:
+      OptionError: it is of the wrong kind, or wrong by itself.
+    """
+    if given is None or isinstance(given, _LATER):
+        return given
+    if _holds_runtime_parameter(given):
+        raise errors.OptionError(
+            f"There is a RuntimeParameter within {name}; make {name} as a whole a RuntimeParameter, which is given its "
+            "JSON."
+        )
+    if name in from_protos.PROTOS:
+        if isinstance(given, options.Options):
+            raise errors.OptionError(
+                f"{name} takes TFX's proto {from_protos.PROTOS[name].DESCRIPTOR.name}, and was given infraval's "
+                f"{type(given).__name__}; give that as {given.group}."
+            )
+        return given
+    if name == "server_messages":
+        return given
+    kind = from_protos.EXTRAS[name]
+    if isinstance(given, str):
+        given = options.base.read_object(name, given or "{}")
+    if isinstance(given, kind):
+        return given.to_json()
+    if not isinstance(given, Mapping):
+        raise errors.OptionError(
+            f"{name} takes infraval's {kind.__name__}, a dict or its JSON, and was given {type(given).__name__}; "
+            "TFX's protos are given as serving_spec, validation_spec and request_spec."
+        )
+    if name == "server":
+        # Its platform may be in serving_spec; all of them are looked at together.
+        return json.dumps(given, sort_keys=True, default=str)
+    return kind(**given).to_json()
+
+
+def _holds_runtime_parameter(given: Any) -> bool:
+    if isinstance(given, data_types.RuntimeParameter):
+        return True
+    if isinstance(given, Mapping):
+        return any(map(_holds_runtime_parameter, given.values()))
+    if isinstance(given, (list, tuple)):
+        return any(map(_holds_runtime_parameter, given))
+    # Within a string, or a proto's field, there can be one as its JSON only.
+    text = json_format.MessageToJson(given) if isinstance(given, message.Message) else given
+    return isinstance(text, str) and re.search(data_types.PARAMETER_NAME_LITERAL, text) is not None

@@ -33,7 +33,7 @@ def failed_load(
     refusal = serving_log.refusal(log)
     if refusal is not None:
         return evidence.Refused(refusal.code, redactor.message(refusal.message))
-    if ended.signal is not None or ended.out_of_memory:
+    if ended.signal is not None or ended.limit or ended.outside:
         return evidence.Crashed(_cause(ended, server, _last_words(redactor.log(log))))
     raise errors.ServerStartError(
         f"{server.name} ended with exit code {ended.code} before it loaded the model, for a reason of its own. "
@@ -79,14 +79,10 @@ def _end_of(sandbox: base.Sandbox, outcomes: Sequence[evidence.Outcome]) -> base
 
 def _cause(ended: base.ServerExit, server: base.ServerIdentity, last_words: str) -> str:
     """What the server died of; raises if that is not the model's doing."""
-    if ended.out_of_memory and ended.memory_limit_bytes:
-        # Asked for, so production has no more either.
-        return f"its memory limit of {ended.memory_limit_bytes} bytes (memory_bytes)"
-    if ended.out_of_memory:
-        raise errors.ServerLostError(
-            f"{server.name} was killed for using up the memory of the engine's machine. Free some, or validate on "
-            f"a larger one; --memory (server.memory_bytes) makes a limit part of what is judged. {last_words}"
-        )
+    if ended.outside:
+        raise errors.ServerLostError(f"{server.name} {ended.outside} {last_words}")
+    if ended.limit:
+        return ended.limit
     if ended.signal is None:
         return f"exit code {ended.code}"
     if ended.signal == signal.SIGKILL:

@@ -19,7 +19,7 @@ class Booter:
     """Boots one model on one server, again and again if need be.
 
     Args:
-      serving: the server under test; with one image at most.
+      server: what is to serve; one server.
       limits: how long and how often to try.
       launch: what to boot.
       directory: where the sandboxes have their own directories; private and short.
@@ -29,14 +29,15 @@ class Booter:
 
     def __init__(
         self,
-        serving: options.ServingSpec,
-        limits: options.ValidationSpec,
+        server: options.ServerOptions,
+        limits: options.Limits,
         launch: base.Launch,
         directory: Path,
         redactor: redaction.Redactor,
         progress: Callable[[str], None],
     ) -> None:
-        self._serving = serving
+        self._platform = registry.platform(server)
+        self._server = server
         self._limits = limits
         self._launch = launch
         self._directory = directory
@@ -95,11 +96,11 @@ class Booter:
         self._boots += 1
         started = time.monotonic()
         with (
-            registry.create(self._serving, launch, self._directory / f"boot{self._boots}") as sandbox,
-            client.Client(sandbox.endpoint.target, self._serving.model_name) as connection,
+            self._platform.create(self._server, launch, self._directory / f"boot{self._boots}") as sandbox,
+            client.Client(sandbox.endpoint.target, self._server.model_name) as connection,
         ):
             self._connection = connection
-            server = _server(sandbox.identity, self._serving.platform)
+            server = _server(sandbox.identity, self._server.platform)
             self._progress(f"Booting {server.name} ({server.version})")
             limit_s = self._limits.max_loading_time_s
             try:
@@ -141,5 +142,5 @@ class Booter:
             raise errors.AbortedError("Another server could not judge the model, so this one was stopped.")
 
 
-def _server(identity: base.ServerIdentity, platform: options.Platform) -> evidence.Server:
-    return evidence.Server(**dataclasses.asdict(identity), platform=platform.value)
+def _server(identity: base.ServerIdentity, platform: str) -> evidence.Server:
+    return evidence.Server(**dataclasses.asdict(identity), platform=platform)

@@ -17,7 +17,7 @@ def replay(
     logs: Iterable[prediction_log_pb2.PredictionLog],
     connection: client.Client,
     redactor: redaction.Redactor,
-    limits: options.ValidationSpec,
+    limits: options.Limits,
     stopped: Callable[[], bool],
     clock: Callable[[], float] = time.perf_counter,
 ) -> tuple[evidence.Outcome, ...]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from tensorflow_serving.apis import prediction_log_pb2
 
 from infraval import errors, evidence, options, redaction
-from infraval.sandbox import base
+from infraval.sandbox import base, registry
 from infraval.staging import model as staging
 from infraval.trial import boot
 
@@ -41,20 +41,21 @@ def run(
       UnregisteredOpError: the embedded server cannot judge this model.
       WarmupFileError: a server refuses infraval's own warmup file and nothing else.
     """
-    servings = job.serving.each()
+    platform = registry.platform(job.server)
+    servers = platform.each(job.server)
     redactor = _redactor(
-        job, staged, signatures, [_server_directory(directory, index) for index in range(len(servings))]
+        job, staged, signatures, [_server_directory(directory, index) for index in range(len(servers))]
     )
     trials = []
-    for index, serving in enumerate(servings):
+    for index, server in enumerate(servers):
         own = _server_directory(directory, index)
         own.mkdir(mode=0o700)
-        tell = progress if len(servings) == 1 else functools.partial(_tell, progress, serving.images[0])
-        booter = boot.Booter(serving, job.validation, _launch(job, staged.base_path), own, redactor, tell)
+        tell = progress if len(servers) == 1 else functools.partial(_tell, progress, platform.label(server))
+        booter = boot.Booter(server, job.limits, _launch(job, staged.base_path), own, redactor, tell)
         trials.append(Trial(staged, logs, booter, own, compare_cold=job.warmup.compare_cold))
     if len(trials) == 1:
         return (trials[0].run(),)
-    pool = futures.ThreadPoolExecutor(job.serving.docker.parallel_images, thread_name_prefix="server")
+    pool = futures.ThreadPoolExecutor(platform.side_by_side(job.server), thread_name_prefix="server")
     try:
         pending = [pool.submit(trial.run) for trial in trials]
         for finished in futures.as_completed(pending):
@@ -143,11 +144,11 @@ def _redactor(
     job: options.Job, staged: staging.StagedModel, signatures: Iterable[str], directories: Sequence[Path]
 ) -> redaction.Redactor:
     saved_model = staged.directory / "saved_model.pb"
-    in_container = f"{base.CONTAINER_BASE_PATH}/{job.serving.model_name}"
+    in_container = f"{base.CONTAINER_BASE_PATH}/{job.server.model_name}"
     base_paths = (staged.base_path, in_container, *map(_cold_base_path, directories))
     return redaction.Redactor(
         saved_model.read_bytes() if saved_model.exists() else b"",
-        (job.serving.model_name, *signatures, *map(str, base_paths)),
+        (job.server.model_name, *signatures, *map(str, base_paths)),
     )
 
 
@@ -158,10 +159,10 @@ def _tell(progress: Callable[[str], None], name: str, what: str) -> None:
 def _launch(job: options.Job, base_path: Path) -> base.Launch:
     parameters = job.warmup.batching_parameters_file
     return base.Launch(
-        model_name=job.serving.model_name,
+        model_name=job.server.model_name,
         model_base_path=base_path,
         batching_parameters_file=Path(parameters).absolute() if parameters else None,
         # A thread for every request under way, and some for the status calls.
-        grpc_max_threads=job.validation.concurrency + 4,
+        grpc_max_threads=job.limits.concurrency + 4,
         saved_model_tags=job.requests.tag_set,
     )

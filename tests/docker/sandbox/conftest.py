@@ -162,7 +162,7 @@ def models(private_directory: Path) -> Path:
 
 @pytest.fixture
 def make_sandbox(base_url: str, faulty_image: str, models: Path, private_directory: Path) -> MakeSandbox:
-    """Makes a sandbox whose server behaves as the name says; further arguments are DockerSpec's."""
+    """Makes a sandbox whose server behaves as the name says; further arguments are DockerServer's."""
 
     def make(
         behaviour: str = "serve",
@@ -173,7 +173,7 @@ def make_sandbox(base_url: str, faulty_image: str, models: Path, private_directo
         environment: tuple[str, ...] = (),
         **docker_options: object,
     ) -> docker_sandbox.DockerSandbox:
-        docker_spec = options.DockerSpec(
+        server = options.DockerServer(
             **{
                 "base_url": base_url,
                 "environment": (f"BEHAVIOUR={behaviour}", *environment),
@@ -181,7 +181,7 @@ def make_sandbox(base_url: str, faulty_image: str, models: Path, private_directo
             }
         )
         launch = launch or base.Launch(model_name="m", model_base_path=models)
-        return docker_sandbox.DockerSandbox(launch, docker_spec, image, private_directory / name)
+        return docker_sandbox.DockerSandbox(launch, server, image, private_directory / name)
 
     return make
 
@@ -225,7 +225,7 @@ def take_ports_after() -> Iterator[Callable[[int], None]]:
 def start_client(
     base_url: str, faulty_image: str, models: Path, private_directory: Path
 ) -> Callable[..., contextlib.AbstractContextManager[subprocess.Popen[str]]]:
-    """Starts sandbox_client.py up to a phase, with a server that behaves as named; others are DockerSpec's."""
+    """Starts sandbox_client.py up to a phase, with a server that behaves as named; others are DockerServer's."""
 
     @contextlib.contextmanager
     def start(
@@ -237,10 +237,10 @@ def start_client(
         temporary: Path = private_directory,
         **given: object,
     ) -> Iterator[subprocess.Popen[str]]:
-        docker_spec = options.DockerSpec(**{"base_url": base_url, "environment": (f"BEHAVIOUR={behaviour}",), **given})
+        server = options.DockerServer(**{"base_url": base_url, "environment": (f"BEHAVIOUR={behaviour}",), **given})
         script = [sys.executable, str(HERE / "sandbox_client.py")]
         with subprocess.Popen(
-            [*within, *script, str(models), image, docker_spec.to_json(), phase],
+            [*within, *script, str(models), image, server.to_json(), phase],
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,

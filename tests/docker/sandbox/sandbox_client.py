@@ -14,7 +14,7 @@ from tensorflow_serving.apis import prediction_log_pb2
 
 from infraval import errors, options, signals, workspace
 from infraval.sandbox import base
-from infraval.sandbox import registry as factory
+from infraval.sandbox.docker import sandbox as docker
 from infraval.trial import client
 
 
@@ -24,17 +24,16 @@ def tell(line: str) -> None:
     sys.stdout.flush()
 
 
-def main(models: str, image: str, docker: str, phase: str) -> None:
+def main(models: str, image: str, server: str, phase: str) -> None:
     """Lives until the phase, and stays there."""
-    serving = options.ServingSpec(
-        platform=options.Platform.DOCKER, model_name="m", images=(image,), docker=options.DockerSpec.from_json(docker)
-    )
+    given = options.DockerServer.from_json(server).given()
+    asked = options.DockerServer(**{**given, "model_name": "m", "images": image})
     tell("check")
-    factory.check(serving, tell)
+    docker.check(asked, tell)
     if phase == "checked":
         return
     launch = base.Launch(model_name="m", model_base_path=Path(models))
-    with workspace.workspace() as directory, factory.create(serving, launch, directory / "r") as sandbox:
+    with workspace.workspace() as directory, docker.create(asked, launch, directory / "r") as sandbox:
         tell("load")
         with client.Client(sandbox.endpoint.target, "m") as connection:
             ended = base.wait_until(connection.available, sandbox, time.monotonic() + 120)

@@ -1,6 +1,6 @@
 """Makes one sandbox after the other until a signal ends it; says when it begins.
 
-python sandbox_loop.py MODELS IMAGE DOCKER_SPEC_JSON
+python sandbox_loop.py MODELS IMAGE SERVER_JSON
 """
 
 import sys
@@ -11,10 +11,10 @@ from infraval.sandbox import base
 from infraval.sandbox.docker import sandbox as docker
 
 
-def main(models: str, image: str, docker_spec: str) -> None:
+def main(models: str, image: str, server: str) -> None:
     """Goes on for ever."""
     launch = base.Launch(model_name="m", model_base_path=Path(models))
-    asked = options.DockerSpec.from_json(docker_spec)
+    asked = options.DockerServer.from_json(server)
     while True:
         with workspace.workspace() as directory, docker.DockerSandbox(launch, asked, image, directory / "r"):
             pass

@@ -43,7 +43,7 @@ def make_context() -> Callable[[str, str], None]:
 
 def url(**given: str) -> str:
     """Where the engine is that these options lead to; it has answered."""
-    with docker_engine.connect(options.DockerSpec(**given)) as engine:
+    with docker_engine.connect(options.DockerServer(**given)) as engine:
         assert engine.info["OSType"] == "linux"
         return engine.url
 
@@ -118,7 +118,7 @@ def test_a_configuration_that_is_none_is_named(content: str, base_url: str, tmp_
 def test_an_engine_over_tcp_is_used_and_shares_the_socket_all_the_same(tcp_engine: TcpEngine) -> None:
     """What is shared is found out, not guessed from the address."""
     address, _ = tcp_engine
-    with docker_engine.connect(options.DockerSpec(base_url=address)) as engine:
+    with docker_engine.connect(options.DockerServer(base_url=address)) as engine:
         assert engine.url == address
         assert engine.shares_kernel()
 
@@ -155,7 +155,7 @@ def test_an_address_that_is_none_is_an_error(address: str) -> None:
 
 def test_a_version_of_the_api_can_be_asked_for(base_url: str) -> None:
     """One that the engine does not have is an error in its own words."""
-    with docker_engine.connect(options.DockerSpec(base_url=base_url, api_version="1.40")) as engine:
+    with docker_engine.connect(options.DockerServer(base_url=base_url, api_version="1.40")) as engine:
         assert engine.api.api_version == "1.40"
     with pytest.raises(errors.SandboxError, match=r"client version 9.99 is too new"):
         url(base_url=base_url, api_version="9.99")

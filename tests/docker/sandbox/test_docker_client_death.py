@@ -62,11 +62,11 @@ def test_a_signal_at_any_moment_leaves_nothing(
     transfer: str, base_url: str, faulty_image: str, models: Path, private_directory: Path, leftovers: Leftovers
 ) -> None:
     """While containers are made, filled, started and removed: what was begun is finished, and then removed."""
-    docker_spec = options.DockerSpec(
+    server = options.DockerServer(
         base_url=base_url, model_transfer=options.ModelTransfer(transfer), environment=("BEHAVIOUR=hang-at-load",)
     )
     command = [sys.executable, str(Path(__file__).with_name("sandbox_loop.py"))]
-    command += [str(models), faulty_image, docker_spec.to_json()]
+    command += [str(models), faulty_image, server.to_json()]
     environment = {**os.environ, "TMPDIR": str(private_directory)}
     (models / "1" / "saved_model.pb").chmod(0o644)  # a mount that the container's user cannot read is refused
     before = list(private_directory.iterdir())
@@ -112,7 +112,5 @@ def test_the_reaper_leaves_the_living_alone(
 def check(base_url: str, image: str) -> list[str]:
     """What a validation is told at its start."""
     said: list[str] = []
-    docker_spec = options.DockerSpec(base_url=base_url)
-    serving = options.ServingSpec(platform=options.Platform.DOCKER, images=(image,), docker=docker_spec)
-    docker_sandbox.check(serving, said.append)
+    docker_sandbox.check(options.DockerServer(images=image, base_url=base_url), said.append)
     return said

@@ -62,11 +62,9 @@ def test_an_image_that_does_not_fit_is_an_error(
     for event in engine.api.push(name, stream=True, decode=True):
         assert "error" not in event, event
     engine.images.remove(name)
-    serving = options.ServingSpec(
-        platform=options.Platform.DOCKER, images=(name,), docker=options.DockerSpec(base_url=url)
-    )
+    server = options.DockerServer(images=name, base_url=url)
     with pytest.raises(errors.SandboxError, match=r"cannot be pulled: .*no space left on device.*`docker system df`"):
-        docker_sandbox.check(serving, print)
+        docker_sandbox.check(server, print)
 
 
 def test_a_model_that_does_not_fit_is_an_error(

@@ -26,7 +26,7 @@ MakeSandbox = Callable[..., docker_sandbox.DockerSandbox]
 
 TcpEngine = tuple[str, "subprocess.Popen[str]"]
 
-TWICE = options.ValidationSpec(max_loading_time_s=60, num_tries=2, request_timeout_s=2)
+TWICE = options.Limits(max_loading_time_s=60, num_tries=2, request_timeout_s=2)
 
 ABORT_SERVER = """
 import os, pathlib, signal
@@ -38,24 +38,26 @@ for folder in pathlib.Path("/proc").glob("[0-9]*"):
 
 @pytest.fixture
 def validate(base_url: str, faulty_image: str, taxi_model: Path, taxi_examples: Path) -> Callable[..., verdict.Verdict]:
-    """Validates the taxi model with a server that behaves as named; further arguments are DockerSpec's."""
+    """Validates the taxi model with a server that behaves as named; further arguments are DockerServer's."""
 
     def run(
         behaviour: str,
-        validation: options.ValidationSpec = TWICE,
+        limits: options.Limits = TWICE,
         progress: Callable[[str], None] = print,
         image: str = faulty_image,
         output: Path | None = None,
         **given: object,
     ) -> verdict.Verdict:
-        docker_spec = options.DockerSpec(**{"base_url": base_url, "environment": (f"BEHAVIOUR={behaviour}",), **given})
+        server = options.DockerServer(
+            **{"images": image, "base_url": base_url, "environment": (f"BEHAVIOUR={behaviour}",), **given}
+        )
         job = infraval.Job(
-            taxi_model,
-            (str(taxi_examples / "Split-eval" / "*"),),
-            requests=options.RequestSpec(signatures=("predict",), num_examples=3),
+            model=taxi_model,
+            examples=taxi_examples / "Split-eval" / "*",
+            requests=options.RequestOptions(signatures=("predict",), num_examples=3),
             make_warmup=False,
-            serving=options.ServingSpec(platform=options.Platform.DOCKER, images=(image,), docker=docker_spec),
-            validation=validation,
+            server=server,
+            limits=limits,
             output=output,
         )
         return infraval.validate(job, progress=progress)
@@ -113,7 +115,7 @@ def test_a_server_that_is_killed_from_outside_is_no_verdict(validate: Validate) 
 
 def test_a_server_that_hangs_at_load_is_a_verdict(validate: Validate) -> None:
     """The time to load is a gate."""
-    judged = validate("hang-at-load", options.ValidationSpec(max_loading_time_s=2, num_tries=1))
+    judged = validate("hang-at-load", options.Limits(max_loading_time_s=2, num_tries=1))
 
     assert [finding.gate for finding in judged.failures] == ["load"]
     assert "not AVAILABLE within 2 s" in judged.failures[0].reasons[0]
@@ -130,7 +132,7 @@ def test_a_server_that_hangs_in_a_request_is_a_verdict(validate: Validate) -> No
 
 def test_a_server_that_dies_after_a_request_is_a_verdict(validate: Validate) -> None:
     """One that answers and then dies, on every try, speaks against the model."""
-    validation = options.ValidationSpec(max_loading_time_s=60, num_tries=2, request_timeout_s=30, concurrency=1)
+    validation = options.Limits(max_loading_time_s=60, num_tries=2, request_timeout_s=30, concurrency=1)
     judged = validate("abort-after-one", validation)
 
     assert [finding.reasons for finding in judged.failures] == [
@@ -182,7 +184,7 @@ def test_an_engine_that_is_restarted_during_replay_is_no_verdict(
         if text.startswith("Sending requests"):
             restart_second_engine()
 
-    once = options.ValidationSpec(max_loading_time_s=60, num_tries=1, request_timeout_s=60)
+    once = options.Limits(max_loading_time_s=60, num_tries=1, request_timeout_s=60)
     with pytest.raises(errors.ServerLostError):
         validate("hang-in-request", once, restart, build_faulty_image(second_engine), base_url=second_engine_url)
     assert leftovers(second_engine) == []

@@ -29,13 +29,12 @@ Check = Callable[..., list[str]]
 
 @pytest.fixture
 def check(base_url: str) -> Check:
-    """What a validation with an image is told at its start; further arguments are DockerSpec's."""
+    """What a validation with an image is told at its start; further arguments are DockerServer's."""
 
     def run(image: str, **given: object) -> list[str]:
         said: list[str] = []
-        docker_spec = options.DockerSpec(**{"base_url": base_url, **given})
-        serving = options.ServingSpec(platform=options.Platform.DOCKER, images=(image,), docker=docker_spec)
-        docker_sandbox.check(serving, said.append)
+        server = options.DockerServer(**{"images": image, "base_url": base_url, **given})
+        docker_sandbox.check(server, said.append)
         return said
 
     return run
@@ -89,7 +88,7 @@ def test_a_missing_image_is_pulled_and_its_digest_is_known(
     assert said[0] == f"Pulling {name}"
     assert said[-1].startswith(f"Pulled {name} in ")
     assert check(name) == []
-    with docker_engine.connect(options.DockerSpec(base_url=base_url)) as engine:
+    with docker_engine.connect(options.DockerServer(base_url=base_url)) as engine:
         found = docker_images.find(engine, name)
     assert found is not None
     repository, _, digest = found.digest.partition("@")
@@ -132,7 +131,7 @@ def test_the_digest_on_record_is_of_the_repository_that_was_asked_for(
         for event in engine.api.push(other, stream=True, decode=True):
             assert "error" not in event, event
         assert len(engine.images.get(name).attrs["RepoDigests"]) == 2
-        with docker_engine.connect(options.DockerSpec(base_url=base_url)) as connected:
+        with docker_engine.connect(options.DockerServer(base_url=base_url)) as connected:
             for reference in (name, digest, f"{name}@{digest.partition('@')[2]}"):
                 found = docker_images.find(connected, reference)
                 assert found is not None
@@ -213,7 +212,7 @@ def test_an_image_without_an_entrypoint_is_an_error(check: Check, image: str) ->
 
 def test_the_embedded_server_is_known_by_its_label(base_url: str, image: str, faulty_image: str) -> None:
     """The report has to say when it was the stand-in that judged."""
-    with docker_engine.connect(options.DockerSpec(base_url=base_url)) as engine:
+    with docker_engine.connect(options.DockerServer(base_url=base_url)) as engine:
         embedded, other = docker_images.find(engine, image), docker_images.find(engine, faulty_image)
     assert embedded is not None
     assert other is not None

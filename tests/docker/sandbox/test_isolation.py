@@ -154,7 +154,7 @@ def test_the_server_gets_the_flags_and_the_batching_file(
 
 
 def test_another_user_can_be_asked_for(make_sandbox: MakeSandbox, container_of: ContainerOf, inside: Inspect) -> None:
-    """DockerSpec.user is who the server runs as, and the socket's directory is that user's."""
+    """server.user is who the server runs as, and the socket's directory is that user's."""
     with make_sandbox("hang-at-load", user="1234:2345"):
         seen = inside(container_of())
     assert (seen["uid"][0], seen["gid"][0]) == ("1234", "2345")
@@ -169,4 +169,4 @@ def test_a_user_who_may_not_own_the_socket_is_an_error(
         said, _ = client.communicate(timeout=60)
     assert client.returncode == 2
     assert "ServerStartError: The socket's directory cannot be given to the container's user 65534:65534" in said
-    assert "DockerSpec.user" in said
+    assert "server.user" in said

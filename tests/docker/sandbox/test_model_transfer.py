@@ -196,7 +196,7 @@ def test_a_user_without_rights_shares_the_socket(
 def test_a_user_without_rights_cannot_share_a_socket_with_another(
     start_client: StartClient, as_another_user: tuple[list[str], Path], engine: docker.DockerClient
 ) -> None:
-    """With another DockerSpec.user the port is published, and the model that this one may read is mounted."""
+    """With another server.user the port is published, and the model that this one may read is mounted."""
     within, folder = as_another_user
     with start_client("replay", "hang-in-request", within=within, temporary=folder, user="7:7") as client:
         assert client.stdout is not None
@@ -216,9 +216,9 @@ def test_an_engine_with_selinux_gets_mounts_that_it_may_relabel(
 ) -> None:
     """Only what is bound in the older way is relabelled; a path that the engine does not see is still noticed."""
     name = "infraval-test-selinux"
-    with docker_engine.connect(options.DockerSpec(base_url=base_url)) as connected:
+    with docker_engine.connect(options.DockerServer(base_url=base_url)) as connected:
         selinux = dataclasses.replace(connected, info={**connected.info, "SecurityOptions": ["name=selinux"]})
-        host = docker_container.host_config(selinux, options.DockerSpec(), on_socket=True)
+        host = docker_container.host_config(selinux, options.DockerServer(), on_socket=True)
         arguments = {"image": faulty_image, "name": name}
         absent = docker_container.Bind(private_directory / "absent", "/absent")
         with pytest.raises(docker_container.UnseenPathError):

@@ -52,7 +52,7 @@ class Bind:
     read_only: bool = True
 
 
-def user(docker_options: options.DockerSpec, engine: docker_engine.Engine) -> str:
+def user(docker_options: options.DockerServer, engine: docker_engine.Engine) -> str:
     """UID or UID:GID that the server runs as, in terms of the container."""
     if docker_options.user:
         return docker_options.user
@@ -69,12 +69,12 @@ def user_here(user: str, engine: docker_engine.Engine) -> str | None:
     return None if engine.has_security_option("userns") else user
 
 
-def host_ip_address(docker_options: options.DockerSpec) -> str:
+def host_ip_address(docker_options: options.DockerServer) -> str:
     """The address of the engine's machine on which the server's port is published."""
     return docker_options.host_ip_address or "127.0.0.1"
 
 
-def command(launch: base.Launch, docker: options.DockerSpec, *, on_socket: bool) -> list[str]:
+def command(launch: base.Launch, docker: options.DockerServer, *, on_socket: bool) -> list[str]:
     """Flags for the image's entrypoint, which comes with those for the model and the ports."""
     batching = None
     if launch.batching_parameters_file is not None:
@@ -83,7 +83,7 @@ def command(launch: base.Launch, docker: options.DockerSpec, *, on_socket: bool)
     return [*socket, *model_server.flags(launch, batching), *docker.server_arguments]
 
 
-def environment(launch: base.Launch, docker: options.DockerSpec, here: Mapping[str, str]) -> dict[str, str]:
+def environment(launch: base.Launch, docker: options.DockerServer, here: Mapping[str, str]) -> dict[str, str]:
     """Variables of the container: the image's contract, and those that were asked for.
 
     Args:
@@ -111,7 +111,7 @@ def device_requests(gpus: str) -> list[docker.types.DeviceRequest]:
     return [docker.types.DeviceRequest(capabilities=[["gpu"]], **which)]
 
 
-def limits(docker_options: options.DockerSpec, engine: docker_engine.Engine) -> dict[str, Any]:
+def limits(docker_options: options.DockerServer, engine: docker_engine.Engine) -> dict[str, Any]:
     """Limits of memory, CPU, processes and core dumps, as arguments of `create_host_config`."""
     memory = docker_options.memory_bytes or int(engine.info["MemTotal"] * _MEMORY_SHARE)
     cpus = docker_options.cpus
@@ -129,7 +129,7 @@ def limits(docker_options: options.DockerSpec, engine: docker_engine.Engine) -> 
 
 
 def host_config(
-    engine: docker_engine.Engine, docker_options: options.DockerSpec, *, on_socket: bool, scratch: Sequence[str] = ()
+    engine: docker_engine.Engine, docker_options: options.DockerServer, *, on_socket: bool, scratch: Sequence[str] = ()
 ) -> dict[str, Any]:
     """The container's isolation, as arguments of `create_host_config`.
 

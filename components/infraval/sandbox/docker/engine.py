@@ -97,7 +97,7 @@ class Engine:
 
 
 @contextlib.contextmanager
-def connect(docker_options: options.DockerSpec) -> Iterator[Engine]:
+def connect(docker_options: options.DockerServer) -> Iterator[Engine]:
     """Connects to the engine that the options, the environment or Docker's own configuration name.
 
     Raises:
@@ -203,12 +203,13 @@ def _sentence(text: str) -> str:
 def _no_engine(url: str, error: Exception) -> errors.SandboxError:
     text = said(error)
     what = advice(text) or (
-        "Start it, or name another one: base_url or context in DockerSpec, DOCKER_HOST, or `docker context use`."
+        "Start it, or name another one: --docker-host or --docker-context (server.base_url, server.context), "
+        "DOCKER_HOST, or `docker context use`."
     )
     return errors.SandboxError(f"No Docker engine answers at {url}: {text} {what}")
 
 
-def _address(docker_options: options.DockerSpec) -> dict[str, Any]:
+def _address(docker_options: options.DockerServer) -> dict[str, Any]:
     """Arguments of `docker.APIClient` that say where the engine is, in the order that the docker command has.
 
     Raises:

@@ -76,7 +76,7 @@ def find(engine: docker_engine.Engine, reference: str) -> Image | None:
 
 
 def provide(
-    engine: docker_engine.Engine, reference: str, docker_options: options.DockerSpec, progress: Callable[[str], None]
+    engine: docker_engine.Engine, reference: str, docker_options: options.DockerServer, progress: Callable[[str], None]
 ) -> Image:
     """Finds the image or pulls it, as the pull policy says.
 

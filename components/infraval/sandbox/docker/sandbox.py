@@ -8,6 +8,7 @@ on the loopback address, and the model copied into a volume.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import os
 import shutil
@@ -36,17 +37,17 @@ _SOCKET_DIRECTORY = "grpc"
 _BATCHING_PARAMETERS = "batching_parameters"
 
 
-def check(serving: options.ServingSpec, progress: Callable[[str], None]) -> None:
+def check(server: options.DockerServer, progress: Callable[[str], None]) -> None:
     """Sees that there are an engine and the images, before any work is put into what they are to serve.
 
     Args:
-      serving: which images, on which engine.
+      server: which images, on which engine.
       progress: is told what is pulled and what is removed.
 
     Raises:
       SandboxError: no engine answers, or an image is missing and cannot be pulled.
     """
-    with docker_engine.connect(serving.docker) as engine:
+    with docker_engine.connect(server) as engine:
         if engine.info.get("OSType") != "linux":
             raise errors.SandboxError(
                 f"The Docker engine at {engine.url} runs {engine.info.get('OSType')} containers, and model servers are "
@@ -55,8 +56,28 @@ def check(serving: options.ServingSpec, progress: Callable[[str], None]) -> None
         removed = docker_owner.reap(engine)
         if removed:
             progress(f"Removed containers and volumes that killed runs had left: {removed}")
-        for image in serving.images:
-            docker_images.provide(engine, image, serving.docker, progress)
+        for image in server.images:
+            docker_images.provide(engine, image, server, progress)
+
+
+def each(server: options.DockerServer) -> tuple[options.DockerServer, ...]:
+    """The options once for every image, with that image only."""
+    return tuple(server.model_copy(update={"images": (image,)}) for image in server.images)
+
+
+def label(server: options.DockerServer) -> str:
+    """What tells this server apart from others of the same job: its image."""
+    return server.images[0]
+
+
+def side_by_side(server: options.DockerServer) -> int:
+    """How many servers may run at the same time."""
+    return server.parallel_images
+
+
+def create(server: options.DockerServer, launch: base.Launch, run_directory: Path) -> DockerSandbox:
+    """The sandbox of this server, of its first image if there are several; not entered yet."""
+    return DockerSandbox(launch, server, server.images[0], run_directory)
 
 
 class DockerSandbox:
@@ -70,7 +91,7 @@ class DockerSandbox:
         and removed on leaving.
     """
 
-    def __init__(self, launch: base.Launch, docker: options.DockerSpec, image: str, run_directory: Path) -> None:
+    def __init__(self, launch: base.Launch, docker: options.DockerServer, image: str, run_directory: Path) -> None:
         self._launch = launch
         self._docker = docker
         self._reference = image
@@ -151,6 +172,8 @@ class DockerSandbox:
         ended = self._watch.poll()
         if ended is None:
             self._listening.check()
+        elif ended.out_of_memory:
+            return self._explain(ended)
         return ended
 
     def log(self) -> str:
@@ -160,6 +183,18 @@ class DockerSandbox:
           ServerLostError: the engine does not tell.
         """
         return self._watch.log()
+
+    def _explain(self, ended: base.ServerExit) -> base.ServerExit:
+        """Whose memory ran out."""
+        if self._docker.memory_bytes:
+            return dataclasses.replace(
+                ended, limit=f"its memory limit of {self._docker.memory_bytes} bytes (server.memory_bytes)"
+            )
+        return dataclasses.replace(
+            ended,
+            outside="was killed for using up the memory of the engine's machine. Free some, or validate on a larger "
+            "one; --memory (server.memory_bytes) makes a limit part of what is judged.",
+        )
 
     def _leave(self) -> None:
         docker_engine.finish(self._on_leaving.close)
@@ -203,8 +238,8 @@ class DockerSandbox:
         mounted = transfer is options.ModelTransfer.MOUNT or (transfer is options.ModelTransfer.AUTO and readable)
         if mounted and here is not None and not readable:
             raise errors.OptionError(
-                f"model_transfer is mount, and the container's user {user} may not read every file of the model. Use "
-                "auto or copy, or let that user read them."
+                f"server.model_transfer is mount, and the container's user {user} may not read every file of the "
+                "model. Use auto or copy, or let that user read them."
             )
         if on_socket and os.geteuid() == 0 and here is not None:
             uid, _, gid = here.partition(":")
@@ -213,15 +248,15 @@ class DockerSandbox:
             except OSError as error:
                 raise errors.ServerStartError(
                     f"The socket's directory cannot be given to the container's user {here}: {error.strerror}. Name "
-                    "another one in DockerSpec.user, or run infraval as a user who is not root."
+                    "another one in server.user, or run infraval as a user who is not root."
                 ) from error
         try:
             self._make_container(user, mounted=mounted, on_socket=on_socket)
         except docker_container.UnseenPathError as error:
             if transfer is options.ModelTransfer.MOUNT:
                 raise errors.OptionError(
-                    f"model_transfer is mount, and the engine at {self._engine.url} does not see this machine's files "
-                    f"({error}) Use auto or copy."
+                    f"server.model_transfer is mount, and the engine at {self._engine.url} does not see this machine's "
+                    f"files ({error}) Use auto or copy."
                 ) from error
             self._make_container(user, mounted=False, on_socket=False)
             return False

@@ -11,7 +11,7 @@ import importlib.metadata
 import os
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -38,6 +38,32 @@ _SECRET_WORDS = ("TOKEN", "SECRET", "PASSWORD", "CREDENTIAL", "KEY")
 _TENSORFLOW_DISTRIBUTIONS = ("tensorflow", "tensorflow-cpu", "tensorflow-rocm", "tensorflow-macos", "tf-nightly")
 
 
+def check(server: options.ServerOptions, progress: Callable[[str], None]) -> None:
+    """Nothing is needed beforehand; whether there is such a server shows when it is to start."""
+    del server, progress
+
+
+def each(server: options.ServerOptions) -> tuple[options.ServerOptions, ...]:
+    """One server."""
+    return (server,)
+
+
+def label(server: options.ServerOptions) -> str:
+    """What tells this server apart from others of the same job: there are none."""
+    return server.platform
+
+
+def side_by_side(server: options.ServerOptions) -> int:
+    """How many servers may run at the same time."""
+    del server
+    return 1
+
+
+def create(server: options.ProcessServer, launch: base.Launch, run_directory: Path) -> ProcessSandbox:
+    """The sandbox of this server, not entered yet."""
+    return ProcessSandbox(launch, server, run_directory)
+
+
 class ProcessSandbox:
     """The `Sandbox` of a server that runs as a process.
 
@@ -48,7 +74,7 @@ class ProcessSandbox:
         and removed on leaving.
     """
 
-    def __init__(self, launch: base.Launch, process: options.ProcessSpec, run_directory: Path) -> None:
+    def __init__(self, launch: base.Launch, process: options.ProcessServer, run_directory: Path) -> None:
         self._launch = launch
         self._process = process
         self._run_directory = run_directory

@@ -1,0 +1,124 @@
+"""A platform that infraval does not know: its options and its sandbox are all that it takes."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+import pytest
+from pydantic import Field
+
+import infraval
+from infraval import errors, options
+from infraval.sandbox import base, registry
+from infraval.sandbox.process import sandbox as process
+
+
+class ShelfServer(options.ServerOptions):
+    """Model servers of a shelf, each a process in truth."""
+
+    platform: Literal["shelf"] = "shelf"
+    programs: Annotated[tuple[str, ...], options.Flag("--program")] = Field(default=(), description="Programs to run.")
+    outgrown: bool = False
+
+
+del options.ServerOptions._variants["shelf"]  # noqa: SLF001 - no other test is to know it
+
+
+class Shelf:
+    """The platform, and what it was asked."""
+
+    def __init__(self) -> None:
+        self.checked: list[ShelfServer] = []
+        self.booted: list[str] = []
+
+    def check(self, server: ShelfServer, progress: Callable[[str], None]) -> None:
+        """Says that it looked."""
+        self.checked.append(server)
+        progress("Looked at the shelf")
+
+    def each(self, server: ShelfServer) -> Sequence[ShelfServer]:
+        """One per program."""
+        return [server.model_copy(update={"programs": (program,)}) for program in server.programs]
+
+    def label(self, server: ShelfServer) -> str:
+        """Its program."""
+        return server.programs[0]
+
+    def side_by_side(self, server: ShelfServer) -> int:
+        """All of them."""
+        return len(server.programs)
+
+    def create(self, server: ShelfServer, launch: base.Launch, run_directory: Path) -> base.Sandbox:
+        """A process, or one that says that it outgrew its limit."""
+        self.booted.append(server.programs[0])
+        made = process.ProcessSandbox(launch, options.ProcessServer(server=server.programs[0]), run_directory)
+        if server.outgrown:
+            made.poll = lambda: base.ServerExit(None, 9, out_of_memory=True, limit="the shelf's height")  # type: ignore[method-assign]
+        return made
+
+
+@pytest.fixture(autouse=True)
+def shelf(monkeypatch: pytest.MonkeyPatch) -> Shelf:
+    """The platform, known for one test."""
+    made = Shelf()
+    monkeypatch.setitem(options.ServerOptions._variants, "shelf", ShelfServer)  # noqa: SLF001 - see above
+    monkeypatch.setattr(registry, "_PLATFORMS", dict(registry._PLATFORMS))  # noqa: SLF001 - see above
+    registry.register("shelf", made)
+    return made
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Callable[[str, str], str]:
+    """A `tensorflow_model_server` of tests/fakes.py, by name and behaviour."""
+
+    def make(name: str, behaviour: str) -> str:
+        path = tmp_path / name
+        fakes = Path(__file__).parents[1] / "fakes.py"
+        path.write_text(f'#!/bin/sh\nexec {sys.executable} {fakes} {behaviour} {tmp_path}/{name}-boots "$@"\n')
+        path.chmod(0o755)
+        return str(path)
+
+    return make
+
+
+def test_a_registered_platform_judges_a_model(
+    shelf: Shelf, program: Callable[[str, str], str], upper_model: Path
+) -> None:
+    """Its options are a variant of `server`, and each of its servers has a verdict on record."""
+    programs = [program("first", "serve"), program("second", "serve")]
+    told: list[str] = []
+
+    judged = infraval.validate(
+        infraval.Job(model=upper_model, server={"platform": "shelf", "programs": tuple(programs)}), progress=told.append
+    )
+
+    assert judged.blessed
+    assert [each.server.platform for each in judged.each] == ["shelf", "shelf"]
+    assert [server.programs for server in shelf.checked] == [tuple(programs)]
+    assert sorted(shelf.booted) == sorted(programs)
+    assert "Looked at the shelf" in told
+    assert all(any(line.startswith(f"{name}: Booting") for line in told) for name in programs)
+
+
+def test_what_a_sandbox_says_of_a_death_is_the_reason(
+    shelf: Shelf, program: Callable[[str, str], str], upper_model: Path
+) -> None:
+    """A limit that was asked for is the model's to keep, whatever the platform calls it."""
+    server = ShelfServer(programs=(program("only", "hang-at-load"),), outgrown=True)
+
+    judged = infraval.validate(infraval.Job(model=upper_model, server=server, limits={"num_tries": 1}))
+
+    assert not judged.blessed
+    assert "the shelf's height" in judged.reasons[0].message
+    assert len(shelf.booted) == 1
+
+
+def test_its_options_are_refused_like_any_other() -> None:
+    """By the name of their platform, and for a platform that does not have them."""
+    with pytest.raises(errors.OptionError, match=r"^server\.outgrown must be a valid boolean, not 1\.$"):
+        infraval.Job(model="m", server={"platform": "shelf", "outgrown": 1})
+    with pytest.raises(errors.OptionError, match=r"^server\.programs is an option of the shelf platform only"):
+        infraval.Job(model="m", server={"programs": ("p",)})
