@@ -189,7 +189,9 @@ def test_every_public_name_resolves() -> None:
     every_error = {name for name in vars(errors) if name.endswith("Error")}
     assert set(infraval.__all__) == every_error | {
         "DockerServer",
+        "Evidence",
         "ExistingWarmup",
+        "Finding",
         "Job",
         "KubernetesServer",
         "Limits",

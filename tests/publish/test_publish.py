@@ -102,7 +102,7 @@ def test_an_end_under_way_leaves_nothing(
     """A signal or a bug: the error is passed on as it is."""
 
     def fail(_: object) -> None:
-        raise error
+        raise error("ended")
 
     monkeypatch.setattr(os, "fsync", fail)
     with pytest.raises(error):

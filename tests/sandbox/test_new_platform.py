@@ -96,7 +96,7 @@ def test_a_registered_platform_judges_a_model(
     )
 
     assert judged.blessed
-    assert [each.server.platform for each in judged.each] == ["shelf", "shelf"]
+    assert [each.evidence.server.platform for each in judged.servers] == ["shelf", "shelf"]
     assert [server.programs for server in shelf.checked] == [tuple(programs)]
     assert sorted(shelf.booted) == sorted(programs)
     assert "Looked at the shelf" in told
@@ -112,7 +112,7 @@ def test_what_a_sandbox_says_of_a_death_is_the_reason(
     judged = infraval.validate(infraval.Job(model=upper_model, server=server, limits={"num_tries": 1}))
 
     assert not judged.blessed
-    assert "the shelf's height" in judged.reasons[0].message
+    assert "the shelf's height" in judged.failures[0].reasons[0]
     assert len(shelf.booted) == 1
 
 

@@ -1,4 +1,4 @@
-"""The same core from a shell: `infraval validate | inspect | serve`.
+"""The same core from a shell: `infraval validate | inspect | report | serve`.
 
 Exit codes of `validate`: 0 blessed, 1 not blessed, 2 could not judge, 128 + N ended by signal N. A verb is a module of
 its own with a `command`, and nothing heavy is imported before a verb needs it.
@@ -17,6 +17,7 @@ from infraval import streams, version
 VERBS = {
     "validate": "Judge a model by really serving it with its warmup file.",
     "inspect": "List the signatures of a SavedModel and what its warmup file covers.",
+    "report": "Show a report.json, or print its JSON Schema.",
     "serve": "Serve a model with the embedded server; takes tensorflow_model_server's flags.",
 }
 
