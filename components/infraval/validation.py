@@ -104,7 +104,7 @@ def validate(
             job,
             judging.Staged(staged, staging.digest(staged), logs, written, examples),
             directory,
-            _redactor(job, models, available, directory),
+            _redactor(job, models, available, directory, logs),
             progress,
         )
         if job.output is not None:
@@ -207,7 +207,11 @@ def _server_directory(directory: Path, index: int) -> Path:
 
 
 def _redactor(
-    job: Job, models: Path, available: Mapping[str, signatures.Signature], directory: Path
+    job: Job,
+    models: Path,
+    available: Mapping[str, signatures.Signature],
+    directory: Path,
+    logs: Sequence[prediction_log_pb2.PredictionLog],
 ) -> redaction.Redactor:
     saved_model = models / _VERSION / "saved_model.pb"
     cold = (judging.cold_base_path(_server_directory(directory, index)) for index in range(len(job.serving.each())))
@@ -215,6 +219,7 @@ def _redactor(
     return redaction.Redactor(
         saved_model.read_bytes() if saved_model.exists() else b"",
         (job.serving.model_name, *available, *map(str, base_paths)),
+        logs,
     )
 
 

@@ -82,7 +82,7 @@ def replay(
             return None
         started = clock()
         code, message = connection.send(log, validation.request_timeout_s)
-        return verdict.Outcome(cell, code, redactor.message(message), clock() - started)
+        return verdict.Outcome(cell, code, redactor.message(message, log), clock() - started)
 
     pool = futures.ThreadPoolExecutor(validation.concurrency, thread_name_prefix="replay")
     try:
