@@ -1,12 +1,13 @@
-"""Text of a model server made safe to show: an allow-list of known messages.
+"""Text of a model server made safe to show: what occurs in the requests that were sent is removed, the rest is shown.
 
-Error texts and log lines of TensorFlow and TF Serving carry request values, in whatever shape the model under test
-gives them. So nothing passes because it looks harmless, only because it is known: the wording is the server's own
-(`serving_messages`, `tensorflow_messages`), and what varies in it is of a safe type (`slots`) or one of the model's own
-names (`vocabulary`).
+infraval built the requests, so it knows what a message may quote (`values`). It reads the message in every way in which
+a value may have been printed (`forms`), looks in the requests for what it read (`search`), and takes out what it finds.
+
+This guards against accidents, not against a model that sets out to leak: one that sorts the characters of its input, or
+encrypts them, gets them past any such search. See docs/adr/0021-redaction-knows-what-was-sent.md.
 """
 
-from infraval.redaction.redactor import MAX_MESSAGE_LENGTH, WITHHELD, Redactor
-from infraval.redaction.slots import REDACTED
+from infraval.redaction.escape import MAX_MESSAGE_LENGTH
+from infraval.redaction.redactor import REDACTED, Mode, Redactor
 
-__all__ = ["MAX_MESSAGE_LENGTH", "REDACTED", "WITHHELD", "Redactor"]
+__all__ = ["MAX_MESSAGE_LENGTH", "REDACTED", "Mode", "Redactor"]

@@ -1,225 +1,153 @@
-"""Matches server texts against the known messages and renders what of them may be shown."""
+"""Removes from texts of a model server what occurs in the requests that were sent to it."""
 
 from __future__ import annotations
 
-import builtins
+import enum
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
-from infraval import errors
-from infraval.redaction import serving_messages, tensorflow_messages
-from infraval.redaction.slots import PATTERNS, REDACTED, STATUS_CODES
+import numpy as np
+from tensorflow_serving.apis import prediction_log_pb2
+
+from infraval.redaction import escape, search, values
 from infraval.redaction.vocabulary import Vocabulary
 
-WITHHELD = "message withheld: it matches no known message of TensorFlow and may hold request data"
+REDACTED = "<redacted>"
+"""Takes the place of what was removed."""
 
-MAX_MESSAGE_LENGTH = 2000
-"""Characters of a redacted message; a longer one is withheld as a whole."""
+HIDDEN = "(hidden by --server-messages codes)"
+"""Takes the place of a whole text."""
 
-_MAX_LIST = 10  # names shown of a list, such as a wide model's inputs
-_MAX_NODES = 4  # nodes shown of a trail
-_MAX_NESTING = 6  # a start-up failure quotes a load failure, which quotes a warmup failure, which quotes a kernel's
+_MAX_READ = 4 * escape.MAX_MESSAGE_LENGTH  # more than is shown, so that what the cut goes through is found whole
+_MAX_GAP = 3
+_MAX_LETTERS = 2
 
-_SLOT = re.compile(r"\$([a-z]+)")
-_INDEX_LENGTH = 4
-_MULTI_LINE = frozenset({"message", "messages", "value"})
-
-_STATUS = re.compile(rf"(?:{'|'.join(spelling for code in STATUS_CODES for spelling in code)}): ")
-
-# What TensorFlow's Python session puts before a message, and its allocator after one.
-_FRAMING = re.compile(
-    r"\AGraph execution error:\n\n(?:Detected at node .*?\nNode: '[^'\n]*'\n)?"
-    r"|\A(?:\{\{function_node [^{}\n]*\}\} ?)+(?!\{)"
-    r"|\nHint: If you want to see a list of allocated tensors when OOM happens, add "
-    r"report_tensor_allocations_upon_oom to RunOptions for current allocation info\."
-    r"(?: This isn't available when running in Eager mode\.)?\n?",
-    re.DOTALL,
+_TOKEN = re.compile(r"[^\W_]+")
+_LEFT_OUT = re.compile(r"<(\d{1,12}) lines left out>", re.ASCII)
+_LOG_PREFIX = re.compile(
+    r"^(?:\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6}: )?[IWEF] (?:[\w./-]{1,255}:\d{1,6}\] )?", re.ASCII | re.MULTILINE
 )
-_NODE = re.compile(r"(?:\{\{function_node ([^{}]*)\}\})?\{\{node ([^{}]*)\}\}(?: = .*)?", re.DOTALL)
-
-_LOG_PREFIX = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6}: )?([IWEF] )(?:[\w./-]+:\d+\] )?", re.ASCII)
-_WITHHELD_LINES = re.compile(r"<(\d{1,12}) lines withheld>", re.ASCII)
-_FRAME = re.compile(r'  File "(?:.*/)?([\w.-]{1,64}\.py)", line (\d{1,6}), in (<?\w{1,64}>?)', re.ASCII)
-_WARNING = re.compile(r"(?:.*/)?([\w.-]{1,64}\.py):(\d{1,6}): (\w{1,64}Warning): .*", re.ASCII)
-_EXCEPTION = re.compile(r"(?:[\w.]{1,128}\.)?(\w{1,64})(?:: (.*))?", re.ASCII)
-_EXCEPTION_NAMES = frozenset(
-    name
-    for module in (builtins, errors)
-    for name, item in vars(module).items()
-    if isinstance(item, type) and issubclass(item, BaseException)
-) | {f"{code.title().replace(' ', '')}Error" for _, code in STATUS_CODES}  # tf.errors.InvalidArgumentError
 
 
-class _Template:
-    """A known message: literals, with a slot between each two."""
+class Mode(str, enum.Enum):
+    """How much of a server's texts is shown: `--server-messages`."""
 
-    def __init__(self, text: str) -> None:
-        pieces = _SLOT.split(text)
-        self.literals = pieces[::2]
-        self.slots = pieces[1::2]
-
-    def literal_length(self) -> int:
-        """How much of the message is literal text, in characters."""
-        return sum(map(len, self.literals))
-
-    def match(self, text: str) -> list[str] | None:
-        """What the slots hold, or None if the text is another message. Linear in the text: nothing is tried twice."""
-        if not self.slots:
-            return [] if text == self.literals[0] else None
-        head, *inner, tail = self.literals
-        if not text.startswith(head) or not text.endswith(tail):
-            return None
-        captures = []
-        start = len(head)
-        for literal in inner:
-            end = text.find(literal, start)
-            if end < 0:
-                return None
-            captures.append(text[start:end])
-            start = end + len(literal)
-        if start > len(text) - len(tail):
-            return None
-        captures.append(text[start : len(text) - len(tail)])
-        # Else a template that begins with a slot would take the lines before its own for a part of itself.
-        takes_lines_before = not head and "\n" in captures[0] and self.slots[0] not in _MULTI_LINE
-        return None if takes_lines_before else captures
-
-
-class _Table:
-    """Templates, found by how a text begins."""
-
-    def __init__(self, texts: Iterable[str]) -> None:
-        self._by_beginning: dict[str, list[_Template]] = {}
-        # Most literal text first, so that a specific message comes before the general one that also fits it.
-        for template in sorted(map(_Template, texts), key=_Template.literal_length, reverse=True):
-            head = template.literals[0]
-            key = head[:_INDEX_LENGTH] if len(head) >= _INDEX_LENGTH else ""
-            self._by_beginning.setdefault(key, []).append(template)
-
-    def find(self, text: str) -> tuple[_Template, list[str]] | None:
-        for key in (text[:_INDEX_LENGTH], ""):
-            for template in self._by_beginning.get(key, ()):
-                captures = template.match(text)
-                if captures is not None:
-                    return template, captures
-        return None
-
-
-_MESSAGES = _Table((*serving_messages.MESSAGES, *tensorflow_messages.MESSAGES, WITHHELD))
-_LOG_LINES = _Table(serving_messages.LOG_LINES)
+    FULL = "full"
+    REDACTED = "redacted"
+    CODES = "codes"
 
 
 class Redactor:
-    """Makes texts of a model server safe to show; text that passed once passes again unchanged.
+    """Makes texts of a model server safe to show.
 
     Args:
-      saved_model: the bytes of the model's saved_model.pb; names found in it may be shown.
-      names: further names that may be shown: model name, requested signatures; a name that starts with `/` is a model
-        base path, below which SavedModel files may be shown as `<base>/…`.
+      saved_model: the bytes of the model's saved_model.pb; names found in it are shown.
+      names: further names that are shown: model name, signatures; a name that starts with `/` is a model base path and
+        shown as `<base>`.
+      requests: what was sent.
+      mode: how much is shown.
     """
 
-    def __init__(self, saved_model: bytes = b"", names: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        saved_model: bytes = b"",
+        names: Iterable[str] = (),
+        requests: Iterable[prediction_log_pb2.PredictionLog] = (),
+        mode: Mode = Mode.REDACTED,
+    ) -> None:
         self._vocabulary = Vocabulary(saved_model, names)
+        self._requests = tuple(requests)
+        self._mode = mode
 
-    def message(self, text: str) -> str:
-        """An error message without request data: ASCII, at most `MAX_MESSAGE_LENGTH` characters.
+    def message(self, text: str, request: prediction_log_pb2.PredictionLog | None = None) -> str:
+        """An error message without what it quotes: one printable line, at most `MAX_MESSAGE_LENGTH` characters.
 
-        Keeps the status code it begins with, the text if it is a known one, and the nodes it ends with.
+        Args:
+          text: the message.
+          request: the one that failed; what occurs in it is removed. None for what occurs in any of the requests.
         """
-        return self._message(text, 0)
+        if self._mode is Mode.CODES:
+            return HIDDEN if text else ""
+        (shown,) = self._lines([text], self._requests if request is None else (request,))
+        return shown
 
     def log(self, text: str, last_lines: int = 20) -> str:
-        """The last known lines of a server's log, after one line that counts the lines left out.
-
-        Keeps a line's time and severity, a traceback's frames (by file name) and exception types.
+        """The last lines of a server's log without what they quote, after one that counts the lines left out.
 
         Args:
           text: a whole log.
-          last_lines: how many lines to keep at most.
+          last_lines: how many lines to keep at most; blank ones do not count.
         """
+        lines = [line for line in text.split("\n") if line.strip()]
+        if self._mode is Mode.CODES:
+            return HIDDEN if lines else ""
+        earlier = _LEFT_OUT.fullmatch(lines[0]) if lines else None
+        lines = lines[1:] if earlier else lines
+        kept = lines[-last_lines:] if last_lines > 0 else []
+        left_out = len(lines) - len(kept) + (int(earlier[1]) if earlier else 0)
+        shown = self._lines(kept, self._requests)
+        return "\n".join([f"<{left_out} lines left out>", *shown] if left_out else shown)
+
+    def _lines(self, lines: list[str], requests: tuple[prediction_log_pb2.PredictionLog, ...]) -> list[str]:
+        lines = list(map(self._vocabulary.below_base, lines))
+        read = [line[:_MAX_READ] for line in lines]
+        # In one piece, for a value may go over several lines.
+        text = "\n".join(read)
+        hidden = np.zeros(len(text), np.bool_)
+        if self._mode is Mode.REDACTED and requests and text:
+            hidden = self._hidden(text, requests)
         shown = []
-        total = 0
-        for line in filter(str.strip, text.splitlines()):
-            withheld = _WITHHELD_LINES.fullmatch(line)
-            total += int(withheld[1]) if withheld else 1
-            redacted = None if withheld else self._line(line)
-            if redacted is not None and len(redacted) <= MAX_MESSAGE_LENGTH:
-                shown.append(redacted)
-        tail = shown[-last_lines:] if last_lines > 0 else []
-        left_out = total - len(tail)
-        return "\n".join([f"<{left_out} lines withheld>", *tail] if left_out else tail)
+        start = 0
+        for whole, line in zip(lines, read, strict=True):
+            kept = _without(line, hidden[start : start + len(line)])
+            shown.append(escape.cut(escape.one_line(kept), len(whole) - len(line)))
+            start += len(line) + 1
+        return shown
 
-    def _message(self, text: str, nesting: int) -> str:
-        body, nodes = self._split_nodes(_FRAMING.sub("", text))
-        status = _STATUS.match(body)
-        code = status[0] if status else ""
-        known = self._render(_MESSAGES, body[len(code) :], nesting)
-        if known is None:
-            known = WITHHELD if body else ""
-        shown = code + known + nodes
-        return shown if len(shown) <= MAX_MESSAGE_LENGTH else code + WITHHELD
+    def _hidden(self, text: str, requests: tuple[prediction_log_pb2.PredictionLog, ...]) -> search.Mask:
+        """Which characters of a text not to show: what is found in the requests but for what the server says itself."""
+        known = np.zeros(len(text), np.bool_)
+        word = np.zeros(len(text), np.bool_)
+        for token in _TOKEN.finditer(text):
+            word[token.start() : token.end()] = True
+            known[token.start() : token.end()] = self._vocabulary.is_word(token[0].casefold())
+        for start, end in (*self._vocabulary.names(text), *(prefix.span() for prefix in _LOG_PREFIX.finditer(text))):
+            known[start:end] = True
+        looking = search.Search(text, lambda start, end: bool(known[start:end].all()))
+        looking.look_at(map(values.values, requests))
+        hidden = looking.found()
+        for start, end in _runs(hidden):
+            inner = slice(*_without_ends_of_words(word, start, end))
+            says_itself = known[inner][word[inner]].all() if word[inner].any() else not text[start:end].strip()
+            if says_itself:
+                hidden[start:end] = False
+        return hidden
 
-    def _split_nodes(self, text: str) -> tuple[str, str]:
-        """A message, and the trail `[[{{node a/b}}]]` that it ends with, one or more parts, as far as it is known."""
-        end = len(text)
-        parts: list[str] = []
-        while text.endswith("]]", 0, end):
-            start = text.rfind("[[", 0, end)
-            content = text[start + 2 : end - 2]
-            on_its_own_line = text.endswith("\n\t ", 0, max(start, 0))
-            if start < 0 or not (on_its_own_line or content.startswith("{{")):
-                break
-            node = _NODE.fullmatch(content)
-            if node and self._vocabulary.name(node[2]):
-                function = node[1] and self._vocabulary.name(node[1])
-                parts.append((f"{{{{function_node {function}}}}}" if function else "") + f"{{{{node {node[2]}}}}}")
-            end = start - 3 if on_its_own_line else start - text.endswith(" ", 0, start)
-        return text[:end], "".join(f" [[{part}]]" for part in parts[::-1][-_MAX_NODES:])
 
-    def _render(self, table: _Table, text: str, nesting: int) -> str | None:
-        found = table.find(text) if nesting <= _MAX_NESTING else None
-        if found is None:
-            return None
-        template, captures = found
-        shown = [self._fill(slot, capture, nesting) for slot, capture in zip(template.slots, captures, strict=True)]
-        return template.literals[0] + "".join(map("".join, zip(shown, template.literals[1:], strict=True)))
+def _without_ends_of_words(word: search.Mask, start: int, end: int) -> tuple[int, int]:
+    """A run without one or two letters of a longer word at either end: without "sa" in "could not sa", of "satisfy"."""
+    for at in range(start, min(start + _MAX_LETTERS + 1, end)):
+        if not word[at]:
+            start = at if word[start - 1 : start].any() else start
+            break
+    for at in range(end, max(end - _MAX_LETTERS - 1, start), -1):
+        if not word[at - 1]:
+            end = at if word[end : end + 1].any() else end
+            break
+    return start, end
 
-    def _fill(self, slot: str, text: str, nesting: int) -> str:
-        if not text:
-            return ""
-        if slot == "message":
-            return self._message(text, nesting + 1)
-        if slot == "messages":
-            lines = (self._message(line.lstrip(), nesting + 1) for line in text.splitlines())
-            return "\n".join(line for line in lines if line and not line.startswith(WITHHELD))
-        if slot == "names":
-            names = text.split(",", _MAX_LIST)
-            shown = [self._fill("name", name, nesting) for name in names[:_MAX_LIST]]
-            return ",".join([*shown, "..."] if len(names) > _MAX_LIST else shown)
-        safe = None
-        if slot == "name":
-            safe = self._vocabulary.name(text)
-        elif slot == "path":
-            safe = self._vocabulary.path(text)
-        elif slot in PATTERNS and PATTERNS[slot].fullmatch(text):
-            safe = text
-        return safe or REDACTED
 
-    def _line(self, line: str) -> str | None:
-        """A line of a log as it may be shown, or None if it is not a known one."""
-        if frame := _FRAME.fullmatch(line):
-            return f'  File "{frame[1]}", line {frame[2]}, in {frame[3]}'
-        if (warning := _WARNING.fullmatch(line)) and warning[3] in _EXCEPTION_NAMES:
-            return f"{warning[1]}:{warning[2]}: {warning[3]}: {REDACTED}"
-        prefix = _LOG_PREFIX.match(line)
-        start = (prefix[1] or "") + prefix[2] if prefix else ""
-        body, nodes = self._split_nodes((line[prefix.end() :] if prefix else line).lstrip())
-        known = self._render(_LOG_LINES, body, 0)
-        if known is None:
-            known = self._render(_MESSAGES, body, 0)
-        if known is not None or (not body and nodes):
-            return start + (known or "") + nodes
-        exception = _EXCEPTION.fullmatch(line)
-        if exception and exception[1] in _EXCEPTION_NAMES:
-            return exception[1] if exception[2] is None else f"{exception[1]}: {self._message(exception[2], 0)}"
-        return None
+def _runs(mask: search.Mask) -> Iterator[tuple[int, int]]:
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], mask, [False]]).astype(np.int8)))
+    return zip(map(int, edges[::2]), map(int, edges[1::2]), strict=True)
+
+
+def _without(text: str, hidden: search.Mask) -> str:
+    """The text with a mark in place of each part that is hidden; parts a few characters apart become one."""
+    pieces: list[str] = []
+    position = 0
+    for start, end in _runs(hidden):
+        if not pieces or start - position > _MAX_GAP:
+            pieces += [text[position:start], REDACTED]
+        position = end
+    return "".join([*pieces, text[position:]])

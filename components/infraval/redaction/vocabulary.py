@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+
+from infraval.redaction.words import WORDS
 
 BASE = "<base>"
-"""Stands for the model base path in every path shown."""
+"""Stands for the model base path."""
 
-_MAX_NAME_LENGTH = 255
+Span = tuple[int, int]
 
-_NAME = re.compile(rf"(?=.*[A-Za-z])[\w.][\w./:>\\ ()-]{{0,{_MAX_NAME_LENGTH - 1}}}", re.ASCII)
+_MIN_LENGTH = 3  # shorter strings are never removed, so need no name either
 
 # A string field as protobuf writes it: a tag (field 1 to 15, wire type 2), its length as a varint of one byte or, up to
 # 255, of two, the bytes. Only the tag is consumed, so that a byte that merely looks like one hides no field.
@@ -19,18 +21,11 @@ _STRING_FIELD = re.compile(
     rb"[\x0a\x12\x1a\x22\x2a\x32\x3a\x42\x4a\x52\x5a\x62\x6a\x72\x7a]"
     rb"(?=([\x01-\x7f]|[\x80-\xff]\x01)([A-Za-z0-9_.][A-Za-z0-9_./:>\\ ()-]{0,254}))"
 )
-
-_OUTPUT_INDEX = re.compile(r":\d{1,3}\Z", re.ASCII)  # "node:0", an output of a node
+_PATH = re.compile(r"[\w.][\w./>\\-]*", re.ASCII)  # one name, or several with slashes between
 _INSTANCE = re.compile(r"_\d{1,4}", re.ASCII)  # "body/_1/add": TensorFlow numbers what it inlines
-_SAVED_MODEL_FILE = re.compile(
-    r"assets|assets\.extra|tf_serving_warmup_requests|saved_model\.pb(?:txt)?|fingerprint\.pb|batching_params\.pbtxt"
-    r"|variables|variables\.index|variables\.data-\d{5}-of-\d{5}",
-    re.ASCII,
-)
-_VERSION = re.compile(r"\d{1,19}", re.ASCII)
 
 
-def _string_fields(saved_model: bytes) -> Iterable[str]:
+def _string_fields(saved_model: bytes) -> Iterator[str]:
     for field in _STRING_FIELD.finditer(saved_model):
         length_bytes, characters = field.groups()
         length = length_bytes[0] if len(length_bytes) == 1 else (length_bytes[0] & 0x7F) | 0x80
@@ -39,48 +34,57 @@ def _string_fields(saved_model: bytes) -> Iterable[str]:
 
 
 class Vocabulary:
-    """Tells the model's own names from request data.
+    """Tells what a message says by itself: the model's own names and the words that every server uses.
 
-    A name counts if it is a whole string field of the SavedModel, not merely a part of one. TensorFlow makes new node
-    names of old ones when it inlines functions, so a path counts too if each of its components is one of the model's.
+    A string of the SavedModel is a name only as a whole, and a name counts only where it stands as a whole word.
+    TensorFlow makes new node names of old ones when it inlines functions, so a path is a name if each component is.
 
     Args:
       saved_model: the bytes of saved_model.pb; read on first use, a graph at some 20 MB a second, weights faster.
-      names: further names; one that starts with `/` is a model base path, and paths below it may be shown.
+      names: further names; one that starts with `/` is a model base path.
     """
 
     def __init__(self, saved_model: bytes, names: Iterable[str]) -> None:
         self._saved_model = saved_model
         self._vouched = frozenset(names)
-        self._bases = tuple(sorted((name.rstrip("/") for name in self._vouched if name[:1] == "/"), key=len))[::-1]
+        bases = sorted({name.rstrip("/") for name in self._vouched if name[:1] == "/"} - {""}, key=len, reverse=True)
+        self._base = re.compile(rf"(?:{'|'.join(map(re.escape, bases))})(?![\w.-])") if bases else None
+
+    def below_base(self, text: str) -> str:
+        """The text with `<base>` in place of every model base path."""
+        return self._base.sub(BASE, text) if self._base else text
+
+    def is_word(self, token: str) -> bool:
+        """Whether a token, in lower case, is one of the words that every server uses."""
+        return token in WORDS
+
+    def names(self, text: str) -> Iterator[Span]:
+        """Where in the text the model's names stand."""
+        for path in _PATH.finditer(text):
+            name = path[0].rstrip(".")
+            if name in self._components or all(
+                component in self._components or _INSTANCE.fullmatch(component) for component in name.split("/")
+            ):
+                yield path.start(), path.start() + len(name)
+        for name in self._others:
+            start = text.find(name)
+            while start >= 0:
+                end = start + len(name)
+                if not text[max(start - 1, 0) : start].isalnum() and not text[end : end + 1].isalnum():
+                    yield start, end
+                start = text.find(name, end)
 
     @functools.cached_property
-    def _static(self) -> frozenset[str]:
-        return frozenset(_string_fields(self._saved_model))
+    def _all(self) -> frozenset[str]:
+        return frozenset(_string_fields(self._saved_model)) | self._vouched
 
     @functools.cached_property
     def _components(self) -> frozenset[str]:
-        return frozenset(component for name in self._static for component in name.split("/"))
+        """What stands between slashes in a name, and before the colon of `node:0`."""
+        return frozenset(part for name in self._all for part in (name, *re.split("[/:]", name)) if part)
 
-    def name(self, text: str) -> str | None:
-        """The text, if it is a name of the model or one vouched for; else None."""
-        if not _NAME.fullmatch(text):
-            return None
-        if text in self._vouched or text in self._static:
-            return text
-        components = _OUTPUT_INDEX.sub("", text).split("/")
-        known = all(component in self._components or _INSTANCE.fullmatch(component) for component in components)
-        return text if known else None
-
-    def path(self, text: str) -> str | None:
-        """The path below `<base>`, if it is one of a SavedModel's files below a model base path; else None."""
-        for base in self._bases:
-            if text == base or text.startswith(f"{base}/"):
-                text = BASE + text[len(base) :]
-                break
-        root, *components = text.split("/")
-        known = root == BASE and all(
-            _VERSION.fullmatch(component) or _SAVED_MODEL_FILE.fullmatch(component) or self.name(component)
-            for component in components
-        )
-        return text if known and len(text) <= _MAX_NAME_LENGTH else None
+    @functools.cached_property
+    def _others(self) -> tuple[str, ...]:
+        """Names that hold characters, such as spaces, at which a word of a message ends."""
+        names = (name for name in self._all if len(name) >= _MIN_LENGTH and name[0] != "/")
+        return tuple(name for name in names if not _PATH.fullmatch(name))

@@ -41,7 +41,7 @@ def replay(
             return None
         started = clock()
         code, message = connection.send(log, limits.request_timeout_s)
-        return evidence.Outcome(cell, code, redactor.message(message), clock() - started)
+        return evidence.Outcome(cell, code, redactor.message(message, log), clock() - started)
 
     pool = futures.ThreadPoolExecutor(limits.concurrency, thread_name_prefix="replay")
     try:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Callable, Iterable, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent import futures
 from pathlib import Path
 
 from tensorflow_serving.apis import prediction_log_pb2
 
 from infraval import errors, evidence, options, redaction
+from infraval.requests import prediction_logs
 from infraval.sandbox import base, registry
 from infraval.staging import model as staging
 from infraval.trial import boot
@@ -141,7 +144,11 @@ def _cold_base_path(directory: Path) -> Path:
 
 
 def _redactor(
-    job: options.Job, staged: staging.StagedModel, signatures: Iterable[str], directories: Sequence[Path]
+    job: options.Job,
+    staged: staging.StagedModel,
+    logs: Sequence[prediction_log_pb2.PredictionLog],
+    signatures: Iterable[str],
+    directories: Sequence[Path],
 ) -> redaction.Redactor:
     saved_model = staged.directory / "saved_model.pb"
     in_container = f"{base.CONTAINER_BASE_PATH}/{job.server.model_name}"
@@ -149,7 +156,17 @@ def _redactor(
     return redaction.Redactor(
         saved_model.read_bytes() if saved_model.exists() else b"",
         (job.server.model_name, *signatures, *map(str, base_paths)),
+        [*logs, *_records_of_the_model(staged)],
+        redaction.Mode(job.server_messages),
     )
+
+
+def _records_of_the_model(staged: staging.StagedModel) -> Iterator[prediction_log_pb2.PredictionLog]:
+    """The warmup records that came with the model: the server replays them, and may quote them."""
+    if staged.warmup.from_model:
+        # A file that cannot be read to its end is for the server to refuse.
+        with contextlib.suppress(errors.ModelError):
+            yield from itertools.islice(prediction_logs.read(staged.warmup_path), staged.warmup.from_model)
 
 
 def _tell(progress: Callable[[str], None], name: str, what: str) -> None:
