@@ -1,5 +1,6 @@
 """Packaging of infraval: `pip install .`, extras, and what Beam's `--setup_file` needs."""
 
+import re
 from pathlib import Path
 
 import setuptools
@@ -7,11 +8,15 @@ import setuptools
 TENSORFLOW = "tensorflow>=2.16,<2.22"
 TFX = "tfx>=1.16,<1.22"
 
+# Pictures and relative links need the repository: an index shows the README without those parts.
+README = Path(__file__).with_name("README.md").read_text(encoding="utf-8")
+LONG_DESCRIPTION = re.sub(r"<!-- repository -->.*?<!-- /repository -->\n+", "", README, flags=re.DOTALL)
+
 setuptools.setup(
     name="tfx-infraval",
     version="0.1.0",
     description="A TFX component that proves a SavedModel loads, answers and is warm in a real model server.",
-    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description=LONG_DESCRIPTION,
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.10,<3.14",

@@ -85,7 +85,7 @@ def _message(host: str, error: Exception) -> str:
             return f"{host} answered {error.status}: {json.loads(error.body)['message']}"
         return (
             f"{host} answered {error.status} {error.reason}, and not as KFP's API does. Is it the URL of KFP's UI or "
-            "API, and has kfp's client the credentials for it (kubeflow/README.md)?"
+            "API, and does kfp's client have credentials for it (docs/guide/kubeflow.md)?"
         )
     return str(error) if isinstance(error, ConnectionError) else f"{host} can no longer be reached: {error}"
 

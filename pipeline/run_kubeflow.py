@@ -1,4 +1,4 @@
-"""Compiles the digits pipeline for Kubeflow Pipelines v2 and, given a host, runs it there; see kubeflow/README.md."""
+"""Compiles the digits pipeline for Kubeflow Pipelines v2 and, given a host, runs it; see docs/guide/kubeflow.md."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def main() -> int:
     if scheme not in tf.io.gfile.get_registered_schemes():
         print(
             f"TensorFlow as it is installed here cannot read {scheme}:// URIs. Unless that of the image can, every "
-            "task will fail; see the pipeline roots in kubeflow/README.md.",
+            "task will fail; see the pipeline roots in docs/reference/kubeflow.md.",
             file=sys.stderr,
         )
     return _run(options, tasks) if options.host else 0
@@ -137,7 +137,7 @@ def _host(text: str) -> str:
     if "@" in urllib.parse.urlsplit(text).netloc:
         # Not quoted: it holds a secret, which every user of this machine can read in the list of processes.
         raise argparse.ArgumentTypeError(
-            "a URL here may not hold credentials; kubeflow/README.md says where they belong"
+            "a URL here may not hold credentials; docs/guide/kubeflow.md says where they belong"
         )
     return text
 

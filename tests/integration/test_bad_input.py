@@ -116,7 +116,7 @@ class Row:
     """One kind of bad input.
 
     Attributes:
-      name: as in the README's table.
+      name: as in the table of docs/guide/judging.md.
       spoil: makes the options that are wrong; `model`, `examples`, `output` and `server` replace the good ones, None
         leaves one out.
       says: what the message says is wrong, a pattern.

@@ -249,6 +249,6 @@ def test_a_root_that_tfx_cannot_read_is_warned_of(run_kubeflow: Any, tmp_path: P
 
 @pytest.mark.parametrize("scheme", ["minio", "s3"])
 def test_what_tfx_cannot_read(scheme: str) -> None:
-    """As kubeflow/README.md says: s3 is one of the schemes that TFX names, and of those that TensorFlow left out."""
+    """As docs/reference/kubeflow.md says: TFX names the scheme s3, and TensorFlow left it out."""
     with pytest.raises(tf.errors.UnimplementedError, match=f"'{scheme}' not implemented"):
         fileio.makedirs(f"{scheme}://mlpipeline/digits")

@@ -17,7 +17,7 @@ BootPushed = Callable[[Path], tuple[int, int | None]]
 
 @pytest.fixture(scope="session")
 def read_artifact() -> ReadArtifact:
-    """Reads the only artifact of a type back from ML Metadata in SQLite, as `docs/switching.md` shows it."""
+    """Reads the only artifact of a type back from ML Metadata in SQLite, as `docs/reference/report.md` shows it."""
 
     def read(metadata: Path, artifact_type: str) -> metadata_store_pb2.Artifact:
         config = metadata_store_pb2.ConnectionConfig()

@@ -47,7 +47,7 @@ def run(
     platform = registry.platform(job.server)
     servers = platform.each(job.server)
     redactor = _redactor(
-        job, staged, signatures, [_server_directory(directory, index) for index in range(len(servers))]
+        job, staged, logs, signatures, [_server_directory(directory, index) for index in range(len(servers))]
     )
     trials = []
     for index, server in enumerate(servers):
