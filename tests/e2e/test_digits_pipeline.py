@@ -246,7 +246,8 @@ def test_changes_run_what_depends_on_them_and_old_artifacts_go(run_demo: Any, tm
     assert "Evaluator: NOT_BLESSED" in refused.stdout
     assert "Pusher: nothing was pushed" in refused.stdout
     assert len(list((results / "serving_model" / "digits").iterdir())) == 1
-    assert all(len(list(outputs.iterdir())) == 1 for outputs in results.glob("artifacts/*/*"))
+    executions = {outputs: len(list(outputs.iterdir())) for outputs in results.glob("artifacts/*/*")}
+    assert set(executions.values()) == {1}, executions
 
     cleaned = run_demo(results, "--clean")
     assert cleaned.returncode == 0
