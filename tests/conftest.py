@@ -258,7 +258,6 @@ def run_demo() -> RunDemo:
             text=True,
             check=False,
             env=os.environ | {"PATH": "/usr/bin:/bin"},
-            timeout=300,
         )
 
     return run
@@ -280,7 +279,7 @@ def run(infraval_command: Path, tmp_path: Path) -> Callable[..., subprocess.Comp
     def start(*arguments: object, **variables: str) -> subprocess.CompletedProcess[str]:
         command = [infraval_command, *map(str, arguments)]
         return subprocess.run(
-            command, capture_output=True, text=True, check=False, cwd=folder, env=environment | variables, timeout=300
+            command, capture_output=True, text=True, check=False, cwd=folder, env=environment | variables
         )
 
     return start

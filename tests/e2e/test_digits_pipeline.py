@@ -87,7 +87,7 @@ def served(demo: subprocess.CompletedProcess[str]) -> Iterator[prediction_servic
             ) as channel,
         ):
             try:
-                grpc.channel_ready_future(channel).result(timeout=60)
+                grpc.channel_ready_future(channel).result(timeout=120)
                 yield prediction_service_pb2_grpc.PredictionServiceStub(channel)
             finally:
                 server.terminate()
@@ -101,7 +101,7 @@ def _predict(
     request.model_spec.signature_name = signature
     for name, tensor in inputs.items():
         request.inputs[name].CopyFrom(tensor)
-    response = stub.Predict(request, timeout=60)
+    response = stub.Predict(request, timeout=120)
     return {name: tf.make_ndarray(tensor) for name, tensor in response.outputs.items()}
 
 

@@ -26,7 +26,7 @@ GOLDEN = HERE.parent / "golden"
 SINK = GOLDEN / "models" / "sink" / "1"
 
 POLL_INTERVAL_S = 0.02
-START_TIMEOUT_S = 60.0
+START_TIMEOUT_S = 120.0
 END_TIMEOUT_S = 60.0
 
 

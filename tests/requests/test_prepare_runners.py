@@ -16,7 +16,7 @@ import pytest
 from infraval import errors
 from infraval.requests import beam_transform, shards
 
-START_TIMEOUT_S = 60.0
+START_TIMEOUT_S = 120.0
 POLL_INTERVAL_S = 0.05
 
 Prepare = Callable[..., beam_transform.Requests]
