@@ -1,7 +1,7 @@
 # The verbs of the project. Each sets up what it needs; `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-kfp demo check format docs test test-slow test-docker image kfp-image kfp-local bench bench-docker \
-	lock clean
+.PHONY: help setup setup-kfp demo check format docs test test-slow test-docker coverage image kfp-image kfp-local bench \
+	bench-docker lock clean
 
 PYTHON := .venv/bin/python
 # What images stand on, and what their packages are installed in (see the Dockerfiles).
@@ -9,6 +9,14 @@ BASE := python:3.10-slim
 INSTALLER := $(BASE)
 KFP_INSTALLER := python:3.10
 # The tests start `pytest`, not `python -m pytest`: that would put this folder on the import path.
+# One worker a processor; each has TensorFlow and a server or two in memory, hence a maximum. The tests of a module share
+# fixtures, so they stay on one worker; the order is that of tests/conftest.py, longest folders first.
+PYTEST := .venv/bin/pytest
+PARALLEL := -n logical --maxprocesses 4 --dist loadscope --no-loadscope-reorder
+
+# Some machines set them for all processes. With the one, each of the hundreds of processes that import TensorFlow or TFX
+# compiles it from its sources again, which takes longer than the import; the other hides what becomes of buffered output.
+unexport PYTHONDONTWRITEBYTECODE PYTHONUNBUFFERED
 
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-12s %s\n", $$1, $$2}'
@@ -41,13 +49,16 @@ docs: setup ## write the pages of docs/reference that are generated
 	$(PYTHON) -m infraval.options.reference > docs/reference/options.md
 
 test: setup ## run the tests
-	.venv/bin/pytest -m "not slow and not docker"
+	$(PYTEST) $(PARALLEL) -m "not slow and not docker"
 
 test-slow: setup setup-kfp ## run the tests that take minutes
-	.venv/bin/pytest -m "slow and not docker"
+	$(PYTEST) $(PARALLEL) -m "slow and not docker"
 
 test-docker: setup setup-kfp ## run the tests that need a Docker engine, on one of their own (as root)
-	@tests/docker/run.sh .venv/bin/pytest -m docker
+	@tests/docker/run.sh $(PYTEST) -m docker
+
+coverage: setup ## run the tests of `make test`, and print which share of each module they execute
+	$(PYTEST) $(PARALLEL) -m "not slow and not docker" --cov --cov-report=term
 
 image: ## build infraval/model-server in your Docker engine (BASE=, INSTALLER=)
 	docker build --file kubeflow/model-server/Dockerfile --build-arg BASE=$(BASE) --build-arg INSTALLER=$(INSTALLER) \

@@ -1,14 +1,51 @@
-"""Adds up pytest's JUnit files and prints one closing line, as `N passed, N failed, N skipped`."""
+"""Prints a table of the steps of a run, then one closing line, as `N passed, N failed, N skipped`.
+
+The folder that is its argument holds `steps.tsv` (name, seconds, exit code), and pytest's JUnit file of each step that
+ran tests, under the step's name.
+"""
+
+from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import NamedTuple
 from xml.etree import ElementTree as ET
 
-total = failed = skipped = 0
-for path in map(Path, sys.argv[1:]):
-    # pytest of this very run wrote the file; it is no foreign input.
-    for suite in ET.parse(path).getroot().iter("testsuite"):  # noqa: S314
+
+class Count(NamedTuple):
+    """How many tests came to which end."""
+
+    passed: int
+    failed: int
+    skipped: int
+
+
+def count(junit: Path) -> Count:
+    """Adds up the suites of one file."""
+    total = failed = skipped = 0
+    # pytest wrote the file in this very run: it is not foreign input.
+    for suite in ET.parse(junit).getroot().iter("testsuite"):  # noqa: S314
         total += int(suite.attrib["tests"])
         failed += int(suite.attrib["failures"]) + int(suite.attrib["errors"])
         skipped += int(suite.attrib["skipped"])
-print(f"{total - failed - skipped} passed, {failed} failed, {skipped} skipped")  # noqa: T201 - CI reads this line
+    return Count(total - failed - skipped, failed, skipped)
+
+
+def main(results: Path) -> None:
+    """Prints the table and the closing line."""
+    steps = results / "steps.tsv"
+    rows = [line.split("\t") for line in steps.read_text().splitlines()] if steps.exists() else []
+    counts = {junit.stem: count(junit) for junit in results.glob("*.xml")}
+    print(f"\n{'step':12}{'time':>8}{'exit':>6}{'passed':>8}{'failed':>8}{'skipped':>9}")
+    for name, seconds, code in rows:
+        minutes, rest = divmod(int(seconds), 60)
+        numbers = "{:8}{:8}{:9}".format(*counts[name]) if name in counts else ""
+        print(f"{name:12}{f'{minutes}:{rest:02}':>8}{code:>6}{numbers}")
+    whole = sum(int(seconds) for _, seconds, _ in rows)
+    print(f"{'together':12}{f'{whole // 60}:{whole % 60:02}':>8}\n")
+    passed, failed, skipped = map(sum, zip(Count(0, 0, 0), *counts.values(), strict=True))
+    print(f"{passed} passed, {failed} failed, {skipped} skipped")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -5,9 +5,10 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,14 +20,70 @@ if TYPE_CHECKING:
 
 SaveModel = Callable[..., Path]
 RunDemo = Callable[..., subprocess.CompletedProcess[str]]
+ReservePort = Callable[[], int]
 
-PIPELINE = Path(__file__).parents[1] / "pipeline"
+TESTS = Path(__file__).parent
+PIPELINE = TESTS.parent / "pipeline"
 
 # Set on some machines, it hides what becomes of output that is buffered.
 os.environ.pop("PYTHONUNBUFFERED", None)
 
-hypothesis.settings.register_profile("infraval", deadline=None)  # a busy machine is no failure of a law
-hypothesis.settings.load_profile("infraval")
+hypothesis.settings.register_profile("local", deadline=None)  # a busy machine does not break a law
+# In CI each run draws the same examples, so that a failure is the commit's own.
+hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, database=None)
+hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "local")
+
+# Folders whose tests take longest come first, so that no worker is left with one of them at the end.
+LONGEST_FIRST = ("e2e", "switching", "integration", "kubeflow", "infraval_server")
+LONG_TIMEOUT_S = 1800
+
+# Below what Linux gives to connections and to those who ask for any port (net.ipv4.ip_local_port_range).
+TEST_PORTS = range(20_000, 30_000)
+
+
+@pytest.hookimpl(trylast=True)  # after -m has taken its pick
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Orders the tests, and gives those that take minutes the time for it."""
+
+    def place(item: pytest.Item) -> int:
+        folder = item.path.relative_to(TESTS).parts[0]
+        return LONGEST_FIRST.index(folder) if folder in LONGEST_FIRST else len(LONGEST_FIRST)
+
+    items.sort(key=place)
+    for item in items:
+        if {"slow", "docker"} & {mark.name for mark in item.iter_markers()}:
+            item.add_marker(pytest.mark.timeout(LONG_TIMEOUT_S))
+
+
+@pytest.fixture(scope="session")
+def reserve_port() -> Iterator[ReservePort]:
+    """Finds a TCP port for a server that cannot choose one itself; it stays this process's until the session ends.
+
+    The kernel never gives such a port to anybody by itself, and other test processes respect the reservation: a socket
+    whose name is the port. So what is free now is free when the server binds it.
+    """
+    reserved: list[socket.socket] = []
+
+    def reserve() -> int:
+        start = os.getpid() % len(TEST_PORTS)
+        for port in (*TEST_PORTS[start:], *TEST_PORTS[:start]):
+            reservation = socket.socket(socket.AF_UNIX)
+            try:
+                reservation.bind(f"\0infraval-test-port-{port}")
+                # Some other program of this machine may listen there.
+                with socket.socket() as probe:
+                    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                    probe.bind(("127.0.0.1", port))
+            except OSError:
+                reservation.close()
+                continue
+            reserved.append(reservation)
+            return port
+        raise AssertionError("no port is free")
+
+    yield reserve
+    for reservation in reserved:
+        reservation.close()
 
 
 @pytest.fixture(scope="session")
@@ -201,7 +258,6 @@ def run_demo() -> RunDemo:
             text=True,
             check=False,
             env=os.environ | {"PATH": "/usr/bin:/bin"},
-            timeout=300,
         )
 
     return run
@@ -223,7 +279,7 @@ def run(infraval_command: Path, tmp_path: Path) -> Callable[..., subprocess.Comp
     def start(*arguments: object, **variables: str) -> subprocess.CompletedProcess[str]:
         command = [infraval_command, *map(str, arguments)]
         return subprocess.run(
-            command, capture_output=True, text=True, check=False, cwd=folder, env=environment | variables, timeout=300
+            command, capture_output=True, text=True, check=False, cwd=folder, env=environment | variables
         )
 
     return start

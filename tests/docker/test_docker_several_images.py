@@ -132,7 +132,7 @@ def test_a_signal_ends_them_all(
             assert line, "it ended before it booted both"
             waited_for -= {name for name in images if f"{name}: Booting" in line}
         client.send_signal(signal.SIGTERM)
-        _, said = client.communicate(timeout=60)
+        _, said = client.communicate(timeout=120)
 
     assert client.returncode == 128 + signal.SIGTERM
     assert "Ended by SIGTERM" in said

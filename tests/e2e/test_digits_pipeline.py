@@ -87,7 +87,7 @@ def served(demo: subprocess.CompletedProcess[str]) -> Iterator[prediction_servic
             ) as channel,
         ):
             try:
-                grpc.channel_ready_future(channel).result(timeout=60)
+                grpc.channel_ready_future(channel).result(timeout=120)
                 yield prediction_service_pb2_grpc.PredictionServiceStub(channel)
             finally:
                 server.terminate()
@@ -101,7 +101,7 @@ def _predict(
     request.model_spec.signature_name = signature
     for name, tensor in inputs.items():
         request.inputs[name].CopyFrom(tensor)
-    response = stub.Predict(request, timeout=60)
+    response = stub.Predict(request, timeout=120)
     return {name: tf.make_ndarray(tensor) for name, tensor in response.outputs.items()}
 
 
@@ -246,7 +246,8 @@ def test_changes_run_what_depends_on_them_and_old_artifacts_go(run_demo: Any, tm
     assert "Evaluator: NOT_BLESSED" in refused.stdout
     assert "Pusher: nothing was pushed" in refused.stdout
     assert len(list((results / "serving_model" / "digits").iterdir())) == 1
-    assert all(len(list(outputs.iterdir())) == 1 for outputs in results.glob("artifacts/*/*"))
+    executions = {outputs: len(list(outputs.iterdir())) for outputs in results.glob("artifacts/*/*")}
+    assert set(executions.values()) == {1}, executions
 
     cleaned = run_demo(results, "--clean")
     assert cleaned.returncode == 0

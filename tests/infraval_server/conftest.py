@@ -10,7 +10,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -27,8 +26,8 @@ GOLDEN = HERE.parent / "golden"
 SINK = GOLDEN / "models" / "sink" / "1"
 
 POLL_INTERVAL_S = 0.02
-START_TIMEOUT_S = 60.0
-END_TIMEOUT_S = 10.0
+START_TIMEOUT_S = 120.0
+END_TIMEOUT_S = 60.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -154,7 +153,7 @@ class Start(Protocol):
           warmup: content of version 1's warmup file.
           batching: content of `<base>/batching.txt`.
           socket_path: another `--grpc_socket_path`.
-          rest: with the REST API, on a port that is free.
+          rest: with the REST API, on a port of its own.
         """
 
 
@@ -164,6 +163,7 @@ Launch = Callable[[Sequence[str], Path], tuple[int, Callable[[], int | None]]]
 
 def _start(
     launch: Launch,
+    reserve_port: Callable[[], int],
     directory: Path,
     *flags: str,
     versions: Mapping[str, Path] | None = None,
@@ -183,7 +183,7 @@ def _start(
     if batching is not None:
         (base_path / "batching.txt").write_text(batching, encoding="utf-8")
     socket_path = socket_path or directory / "grpc.sock"
-    rest_port = _free_port() if rest else 0
+    rest_port = reserve_port() if rest else 0
     argv = [
         "--port=0",
         f"--grpc_socket_path={socket_path}",
@@ -198,20 +198,14 @@ def _start(
     return Server(base_path, socket_path, rest_port, log_path, pid, poll)
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @contextlib.contextmanager
-def _starter(launch: Launch) -> Iterator[Start]:
+def _starter(launch: Launch, reserve_port: Callable[[], int]) -> Iterator[Start]:
     """Yields what starts servers; ends them all and removes their directories when left."""
     with contextlib.ExitStack() as stack:
 
         def start(*flags: str, **arguments: Any) -> Server:
             directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="infraval-"))
-            server = _start(launch, Path(directory), *flags, **arguments)
+            server = _start(launch, reserve_port, Path(directory), *flags, **arguments)
             stack.callback(_kill, server)
             return server
 
@@ -236,15 +230,15 @@ def _launch_interpreter(argv: Sequence[str], log_path: Path) -> tuple[int, Calla
 
 
 @pytest.fixture
-def free_port() -> int:
-    """A TCP port that is free now."""
-    return _free_port()
+def free_port(reserve_port: Callable[[], int]) -> int:
+    """A TCP port that stays free until the test's server takes it."""
+    return reserve_port()
 
 
 @pytest.fixture
-def start_interpreter() -> Iterator[Start]:
+def start_interpreter(reserve_port: Callable[[], int]) -> Iterator[Start]:
     """Starts `python -m infraval_server` as a user does; takes the seconds of TensorFlow's import."""
-    with _starter(_launch_interpreter) as start:
+    with _starter(_launch_interpreter, reserve_port) as start:
         yield start
 
 
@@ -282,16 +276,16 @@ def launch_fork() -> Iterator[Launch]:
 
 
 @pytest.fixture
-def start(launch_fork: Launch) -> Iterator[Start]:
+def start(launch_fork: Launch, reserve_port: Callable[[], int]) -> Iterator[Start]:
     """Starts a server with the real `main` and exit code, without the seconds of TensorFlow's import."""
-    with _starter(launch_fork) as start_forked:
+    with _starter(launch_fork, reserve_port) as start_forked:
         yield start_forked
 
 
 @pytest.fixture(scope="session")
-def start_for_session(launch_fork: Launch) -> Iterator[Start]:
+def start_for_session(launch_fork: Launch, reserve_port: Callable[[], int]) -> Iterator[Start]:
     """As `start`, for servers that many tests share."""
-    with _starter(launch_fork) as start_forked:
+    with _starter(launch_fork, reserve_port) as start_forked:
         yield start_forked
 
 

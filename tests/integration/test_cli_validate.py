@@ -135,18 +135,19 @@ def test_a_platform_that_is_not_built_yet_says_so(
 
     assert finished.returncode == 2
     assert report_of(finished)["error"]["code"] == "platform/not-built"
-    assert "kubernetes" in report_of(finished)["error"]["message"]
     assert "Building" not in finished.stderr
 
 
-def test_an_output_that_holds_something_is_not_touched(run: Run, upper_model: Path, tmp_path: Path) -> None:
+def test_an_output_that_holds_something_is_not_touched(
+    run: Run, report_of: Run, upper_model: Path, tmp_path: Path
+) -> None:
     """Nobody loses a file to a wrong --output."""
     (tmp_path / "mine.txt").write_text("precious")
 
-    finished = run("validate", "--model", upper_model, "--output", tmp_path)
+    finished = run("validate", "--model", upper_model, "--output", tmp_path, "--json")
 
     assert finished.returncode == 2
-    assert "not empty" in finished.stderr
+    assert report_of(finished)["error"]["code"] == "output/unwritable"
     assert (tmp_path / "mine.txt").read_text() == "precious"
 
 

@@ -216,7 +216,7 @@ def test_what_cannot_be_judged_raises_and_leaves_nothing(
     assert not (tmp_path / "blessing").exists()
 
 
-@pytest.mark.parametrize("content", [None, gzip.compress(b"")])
+@pytest.mark.parametrize("content", [None, gzip.compress(b"", mtime=0)], ids=["no shard", "empty shard"])
 def test_an_empty_split_raises(
     run: Run, model: standard_artifacts.Model, content: bytes | None, tmp_path: Path
 ) -> None:

@@ -34,7 +34,6 @@ def run_kubeflow(tmp_path_factory: pytest.TempPathFactory) -> RunKubeflow:
             text=True,
             check=False,
             env=os.environ | {"HOME": str(home)},
-            timeout=300,
         )
 
     return run

@@ -43,7 +43,7 @@ def _resources(folder: Path) -> Iterator[dict[str, Any]]:
             yield from _objects(target)
 
 
-ALL = [path for path in MANIFESTS.rglob("*.yaml") if path.name != "kustomization.yaml"]
+ALL = sorted(path for path in MANIFESTS.rglob("*.yaml") if path.name != "kustomization.yaml")
 
 
 @pytest.mark.parametrize("path", ALL, ids=lambda path: path.relative_to(MANIFESTS).as_posix())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,19 +16,17 @@ import pytest
 from infraval import errors
 from infraval.requests import beam_transform, shards
 
-START_TIMEOUT_S = 60.0
+START_TIMEOUT_S = 120.0
 POLL_INTERVAL_S = 0.05
 
 Prepare = Callable[..., beam_transform.Requests]
 
 
 @pytest.fixture
-def portable_runner(tmp_path: Path) -> Iterator[tuple[str, ...]]:
+def portable_runner(tmp_path: Path, reserve_port: Callable[[], int]) -> Iterator[tuple[str, ...]]:
     """Pipeline options for Beam's Python job service with an EXTERNAL worker pool, both running."""
     port_file = tmp_path / "job_port"
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        worker_port = free.getsockname()[1]
+    worker_port = reserve_port()
     # The pool starts its workers as `python`.
     environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     modules = (

@@ -23,6 +23,8 @@ from infraval.sandbox.process import sandbox as process
 
 HERE = Path(__file__).parent
 
+EVENTUALLY_S = 60.0
+
 LISTENING = "0A"
 """TCP_LISTEN in the `st` column of /proc/net/tcp (include/net/tcp_states.h)."""
 
@@ -65,10 +67,10 @@ def make_sandbox(private_directory: Path, stand_in: Path) -> Callable[..., proce
 
 @pytest.fixture
 def eventually() -> Callable[..., bool]:
-    """Polls a condition until it holds; False if it does not within the time, ample unless time is the matter."""
+    """Polls a condition until it holds; False if it does not within a time that is ample on a busy machine."""
 
-    def poll(condition: Callable[[], object], within_s: float = 20.0) -> bool:
-        deadline_s = time.monotonic() + within_s
+    def poll(condition: Callable[[], object]) -> bool:
+        deadline_s = time.monotonic() + EVENTUALLY_S
         while not condition():
             if time.monotonic() >= deadline_s:
                 return False

@@ -51,7 +51,7 @@ def test_a_client_that_is_asked_to_end_leaves_nothing(
     with started(phase) as client:
         assert len(leftovers()) == {"check": 0, "load": 2, "replay": 2}[phase]
         client.send_signal(number)
-        output, _ = client.communicate(timeout=20)
+        output, _ = client.communicate(timeout=120)
     assert client.returncode == 2
     assert f"SignalledError: Ended by {number.name}" in output
     assert leftovers() == []
@@ -76,7 +76,7 @@ def test_a_signal_at_any_moment_leaves_nothing(
             client.stdout.readline()
             time.sleep(0.061 * number)  # one boot takes about half a second
             client.terminate()
-            output, _ = client.communicate(timeout=20)
+            output, _ = client.communicate(timeout=120)
         assert output.startswith("SignalledError: Ended by SIGTERM"), output
         assert leftovers() == []
         assert list(private_directory.iterdir()) == before
@@ -106,7 +106,7 @@ def test_the_reaper_leaves_the_living_alone(
         assert check(base_url, faulty_image) == []
         assert leftovers() == before != []
         client.terminate()
-        client.communicate(timeout=20)
+        client.communicate(timeout=120)
 
 
 def check(base_url: str, image: str) -> list[str]:

@@ -26,7 +26,8 @@ MakeSandbox = Callable[..., docker_sandbox.DockerSandbox]
 
 TcpEngine = tuple[str, "subprocess.Popen[str]"]
 
-TWICE = options.Limits(max_loading_time_s=60, num_tries=2, request_timeout_s=2)
+TWICE = options.Limits(num_tries=2)
+SHORT_REQUESTS = options.Limits(num_tries=2, request_timeout_s=2)
 
 ABORT_SERVER = """
 import os, pathlib, signal
@@ -115,16 +116,16 @@ def test_a_server_that_is_killed_from_outside_is_no_verdict(validate: Validate) 
 
 def test_a_server_that_hangs_at_load_is_a_verdict(validate: Validate) -> None:
     """The time to load is a gate."""
-    judged = validate("hang-at-load", options.Limits(max_loading_time_s=2, num_tries=1))
+    judged = validate("hang-at-load", options.Limits(max_loading_time_s=10, num_tries=1))
 
     assert [finding.gate for finding in judged.failures] == ["load"]
-    assert "not AVAILABLE within 2 s" in judged.failures[0].reasons[0]
+    assert "not AVAILABLE within 10 s" in judged.failures[0].reasons[0]
     assert judged.servers[0].evidence.boot.server_log.endswith("Adding/updating models.")
 
 
 def test_a_server_that_hangs_in_a_request_is_a_verdict(validate: Validate) -> None:
     """A request that is not answered in time failed."""
-    judged = validate("hang-in-request")
+    judged = validate("hang-in-request", SHORT_REQUESTS)
 
     assert [finding.gate for finding in judged.failures] == ["responses"]
     assert "DEADLINE_EXCEEDED" in judged.failures[0].reasons[0]
@@ -150,7 +151,7 @@ def test_a_death_between_requests_is_noticed_without_any(
         container = container_of()
         assert b"entrypoint.sh" in container.exec_run(["cat", "/proc/1/cmdline"]).output
         container.exec_run(["python3", "-c", ABORT_SERVER])
-        seen_s = time.monotonic() + 2
+        seen_s = time.monotonic() + 60
         assert base.wait_until(lambda: False, sandbox, seen_s) == base.ServerExit(code=None, signal=signal.SIGABRT)
 
 
@@ -165,7 +166,8 @@ def test_a_log_is_cut_at_its_start(make_sandbox: MakeSandbox, boot: Boot) -> Non
 def test_two_validations_at_once_do_not_meet(validate: Validate) -> None:
     """Both come to their own verdict."""
     with futures.ThreadPoolExecutor() as pool:
-        good, late = pool.submit(validate, "serve"), pool.submit(validate, "hang-in-request")
+        good = pool.submit(validate, "serve")
+        late = pool.submit(validate, "hang-in-request", SHORT_REQUESTS)
         assert good.result().blessed
         assert not late.result().blessed
 
@@ -222,7 +224,7 @@ def test_a_connection_that_breaks_is_made_again(
         with pytest.raises(TimeoutError):
             base.wait_until(lambda: False, sandbox, time.monotonic() + 1)
         container_of().exec_run(["python3", "-c", ABORT_SERVER])
-        ended = base.wait_until(lambda: False, sandbox, time.monotonic() + 2)
+        ended = base.wait_until(lambda: False, sandbox, time.monotonic() + 60)
         assert ended == base.ServerExit(code=None, signal=signal.SIGABRT)
 
 

@@ -166,7 +166,7 @@ def test_a_user_who_may_not_own_the_socket_is_an_error(
 ) -> None:
     """Root of a user namespace can give nothing to a user whom the namespace does not have; it is told what to do."""
     with start_client("load", within=["unshare", "--user", "--map-root-user"]) as client:
-        said, _ = client.communicate(timeout=60)
+        said, _ = client.communicate(timeout=120)
     assert client.returncode == 2
     assert "ServerStartError: The socket's directory cannot be given to the container's user 65534:65534" in said
     assert "server.user" in said

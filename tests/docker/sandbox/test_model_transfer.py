@@ -188,7 +188,7 @@ def test_a_user_without_rights_shares_the_socket(
         assert container.attrs["Config"]["User"] == "12345:23456"
         assert container.attrs["HostConfig"]["NetworkMode"] == "none"
         client.terminate()
-        client.communicate(timeout=20)
+        client.communicate(timeout=120)
     assert list(folder.iterdir()) == []
 
 
@@ -207,7 +207,7 @@ def test_a_user_without_rights_cannot_share_a_socket_with_another(
         [published] = [ports for ports in container.ports.values() if ports]
         assert [port["HostIp"] for port in published] == ["127.0.0.1"]
         client.terminate()
-        client.communicate(timeout=20)
+        client.communicate(timeout=120)
 
 
 @pytest.mark.usefixtures("readable", "nothing_left")
