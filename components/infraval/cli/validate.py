@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import Any
 
@@ -35,7 +34,7 @@ def command(context: click.Context, /, *, as_json: bool, **_: Any) -> None:
             judged = validation.validate(job, progress=progress)
         with guard.writing():
             if as_json:
-                click.echo(json.dumps(data.to_json(judged)))
+                click.echo(data.report(judged).model_dump_json())
             else:
                 terminal.show_report(data.report(judged))
                 if job.output is not None:

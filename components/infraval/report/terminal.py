@@ -14,7 +14,7 @@ import rich.console
 import rich.markup
 import rich.table
 
-from infraval import streams
+from infraval import options, streams
 from infraval.report import data
 
 _WIDE = 120
@@ -76,7 +76,7 @@ def _show_server(console: rich.console.Console, found: data.ServerReport, record
         console.print(f"load    {found.load_time_s:.1f} s, {warm}")
     if found.cells:
         console.print(_requests_table(found.cells))
-    if any(cell.cold_first_ms is not None and cell.warm_first_ms is not None for cell in found.cells):
+    if any(cell.cold_first_s is not None and cell.warm_first_s is not None for cell in found.cells):
         console.print("First request of a fresh server, without (cold) and with (warm) the warmup file:")
         console.print(cold_table(found.cells))
 
@@ -108,9 +108,9 @@ def cold_table(cells: Iterable[data.CellSummary]) -> rich.table.Table:
     """First request without (cold) and with (warm) the warmup file, each of a fresh boot, and the steady median."""
     table = _table("cell", "batch size", "cold ms", "warm ms", "steady ms")
     for cell in cells:
-        milliseconds = (cell.cold_first_ms, cell.warm_first_ms, cell.steady_ms)
-        if None not in milliseconds:
-            table.add_row(_cell(cell), str(cell.batch_size), *(f"{each:.1f}" for each in milliseconds))
+        seconds = [each for each in (cell.cold_first_s, cell.warm_first_s, cell.steady_s) if each is not None]
+        if len(seconds) == 3:  # noqa: PLR2004 - all were measured
+            table.add_row(_cell(cell.cell), str(cell.cell.batch_size), *(f"{each * 1000:.1f}" for each in seconds))
     return table
 
 
@@ -118,11 +118,11 @@ def _requests_table(cells: Iterable[data.CellSummary]) -> rich.table.Table:
     table = _table("cell", "batch size", "answered", "first ms", "median ms")
     for cell in cells:
         table.add_row(
-            _cell(cell),
-            str(cell.batch_size),
+            _cell(cell.cell),
+            str(cell.cell.batch_size),
             f"{cell.answered}/{cell.requests}",
-            f"{cell.first_ms:.1f}",
-            f"{cell.median_ms:.1f}",
+            f"{cell.first_s * 1000:.1f}",
+            f"{cell.median_s * 1000:.1f}",
         )
     return table
 
@@ -135,9 +135,9 @@ def _table(label: str, *numbers: str) -> rich.table.Table:
     return table
 
 
-def _cell(cell: data.Cell) -> str:
+def _cell(cell: options.Cell) -> str:
     """A cell as the command line spells it."""
-    return rich.markup.escape(f"{cell.signature}:{cell.method}")
+    return rich.markup.escape(f"{cell.signature}:{cell.method.value}")
 
 
 def _console() -> rich.console.Console:
