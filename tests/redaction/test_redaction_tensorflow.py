@@ -12,7 +12,6 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-
 from tensorflow_serving.apis import prediction_log_pb2
 
 from infraval.redaction import REDACTED, Redactor
