@@ -29,40 +29,47 @@ def example() -> Any:
 
 
 def example_list() -> Any:
+    """Examples."""
     return input_pb2.Input(example_list=input_pb2.ExampleList(examples=[example()]))
 
 
 def with_context() -> Any:
+    """Examples that share a context."""
     return input_pb2.Input(
         example_list_with_context=input_pb2.ExampleListWithContext(examples=[tf.train.Example()], context=example())
     )
 
 
 def classify() -> Request:
+    """Examples in a Classify request."""
     log = Request()
     log.classify_log.request.input.CopyFrom(example_list())
     return log
 
 
 def regress() -> Request:
+    """A context in a Regress request."""
     log = Request()
     log.regress_log.request.input.CopyFrom(with_context())
     return log
 
 
 def multi_inference() -> Request:
+    """Examples in a MultiInference request."""
     log = Request()
     log.multi_inference_log.request.input.CopyFrom(example_list())
     return log
 
 
 def serialized() -> Request:
+    """A serialized Example in a Predict request."""
     log = Request()
     log.predict_log.request.inputs["examples"].CopyFrom(tf.make_tensor_proto([example().SerializeToString()]))
     return log
 
 
 def sequence() -> Request:
+    """A serialized SequenceExample in a Predict request."""
     record = tf.train.SequenceExample()
     record.context.feature["income"].float_list.value.append(4321.125)
     features = record.feature_lists.feature_list["visits"].feature
@@ -74,6 +81,7 @@ def sequence() -> Request:
 
 
 def tensors() -> Request:
+    """Tensors in a Predict request."""
     log = Request()
     inputs = log.predict_log.request.inputs
     inputs["person"].CopyFrom(tf.make_tensor_proto([b"Quxley"]))

@@ -34,11 +34,9 @@ _LETTERS = dict(zip("abfnrtv", "\a\b\f\n\r\t\v", strict=True))
 _SURROGATE = re.compile("[\ud800-\udc7f\udd00-\udfff]")  # what `surrogateescape` cannot take back
 
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]{4,}={0,2}", re.ASCII)
-_HEX = re.compile(r"(?<![A-Za-z0-9])(?:0[xX])?([0-9a-fA-F]{6,})(?![A-Za-z0-9])", re.ASCII)
-_SPACED_HEX = re.compile(
-    r"(?<![A-Za-z0-9])(?:0[xX])?[0-9a-fA-F]{2}(?:[ ,:;-]{1,2}(?:0[xX])?[0-9a-fA-F]{2}){2,}(?![A-Za-z0-9])", re.ASCII
-)
-_SPACED_HEX_GAP = re.compile("[ ,:;-]+(?:0[xX])?|^0[xX]")
+_HEX = re.compile(r"[0-9a-fA-F]{6,}")
+_SPACED_HEX = re.compile(r"[0-9a-fA-F]{2}(?:[ ,:;-]{1,2}(?:0[xX])?[0-9a-fA-F]{2}){2,}")
+_SPACED_HEX_GAP = re.compile("[ ,:;-]+(?:0[xX])?")
 _AS_BYTES = {code: _BYTES + code for code in range(_NOT_ASCII, 0x100)}
 _URL_SAFE = str.maketrans("-_", "+/")
 
@@ -106,7 +104,7 @@ def encoded_readings(text: str) -> Iterator[Reading]:
             yield _encoded(binascii.a2b_base64(aligned + "=" * (-len(aligned) % 4)), run.start(), run.end())
     for run in _HEX.finditer(text):
         for skipped in range(2):
-            aligned = run[1][skipped:]
+            aligned = run[0][skipped:]
             yield _encoded(bytes.fromhex(aligned[: len(aligned) // 2 * 2]), run.start(), run.end())
     for run in _SPACED_HEX.finditer(text):
         yield _encoded(bytes.fromhex(_SPACED_HEX_GAP.sub("", run[0])), run.start(), run.end())

@@ -27,6 +27,8 @@ _LEFT_OUT = re.compile(r"<(\d{1,12}) lines left out>", re.ASCII)
 _LOG_PREFIX = re.compile(
     r"^(?:\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6}: )?[IWEF] (?:[\w./-]{1,255}:\d{1,6}\] )?", re.ASCII | re.MULTILINE
 )
+# What TensorFlow's Python session puts before a reason: pages of where in Python the node was made.
+_FRAMING = re.compile(r"\AGraph execution error:\s+(?:Detected at node .*?\nNode: '[^'\n]*'\n)?", re.DOTALL)
 
 
 class Mode(str, enum.Enum):
@@ -68,7 +70,7 @@ class Redactor:
         """
         if self._mode is Mode.CODES:
             return HIDDEN if text else ""
-        (shown,) = self._lines([text], self._requests if request is None else (request,))
+        (shown,) = self._lines([_FRAMING.sub("", text)], self._requests if request is None else (request,))
         return shown
 
     def log(self, text: str, last_lines: int = 20) -> str:

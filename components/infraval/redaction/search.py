@@ -4,7 +4,7 @@ The message is indexed, the requests are passed over once and nothing of them is
 (about 15 ms per MB), memory with the message. What counts as found in a value:
 
   - all of it, from 3 bytes, anywhere in the message;
-  - any 8 bytes in a row of it, in values of any size;
+  - any 8 bytes in a row of it, in values of any size, and in serialized records;
   - a token of the message (letters and digits) of 3 characters or more that is a part of it, and 4 bytes or more that
     base64 or hex in the message decodes to; in text only, and in the first 64 KiB of each value. In more than 64 KiB of
     text nearly every syllable occurs, so there a token of 3 or 4 characters must begin or end a word.
@@ -54,6 +54,7 @@ _NUMBER = re.compile(
     r"|(?P<decimal>(?:\d{1,400}\.?\d{0,400}|\.\d{1,400})(?:e[+-]?\d{1,3})?))(?![A-Za-z0-9_])",
     re.ASCII | re.IGNORECASE,
 )
+_LAST_DIGIT = 0.999  # rounded or cut: anything but the next number
 _FLOAT32_ERROR = 2e-7
 
 
@@ -104,9 +105,10 @@ class Search:
             folded = {forms.fold(string) for string in set(request.strings) if len(string) >= MIN_VALUE}
             self._short |= {s for s in folded if len(s) < WINDOW and s[:MIN_VALUE] in self._beginnings and _is_value(s)}
             strings += [s for s in folded if len(s) >= WINDOW]
+            strings += map(forms.fold, request.records)
             texts += [s[:_MAX_TEXT] for s in folded if len(s) <= _ALWAYS_TEXT or _is_text(s[:_MAX_TEXT])]
             numbers.append(request.numbers)
-            size += sum(map(len, folded)) + request.numbers.nbytes
+            size += sum(map(len, (*folded, *request.records))) + request.numbers.nbytes
             if size >= _CHUNK:
                 self._look_at(strings, texts, numbers)
                 strings, texts, numbers, size = [], [], [], 0
@@ -248,5 +250,5 @@ def _numbers(text: str) -> Iterator[tuple[int, int, float, float]]:
         # Digits as if printed without an exponent, but for zeros that say nothing.
         digits = len(str(int(number))) if number == int(number) else len(number.normalize().as_tuple().digits)
         if digits >= MIN_DIGITS and np.isfinite(value):
-            error = min(10.0**exponent, value * 1e-3) + value * _FLOAT32_ERROR
+            error = max(min(_LAST_DIGIT * 10.0**exponent, value * 1e-3), value * _FLOAT32_ERROR)
             yield token.start(), token.end(), value - error, value + error

@@ -44,11 +44,13 @@ class Values:
     """What a request holds.
 
     Attributes:
-      strings: its strings; a serialized tf.Example or SequenceExample is one, and its features count besides.
+      strings: its strings, those of the features of serialized records among them.
+      records: its strings that are a serialized tf.Example or SequenceExample; they hold the names of features too.
       numbers: its numbers without their signs, those that strings spell among them.
     """
 
     strings: list[bytes]
+    records: list[bytes]
     numbers: Numbers
 
 
@@ -56,6 +58,7 @@ def values(request: prediction_log_pb2.PredictionLog) -> Values:
     """All strings and numbers of a request; none if the log is of no kind that has one."""
     kind = request.WhichOneof("log_type")
     strings: list[bytes] = []
+    records: list[bytes] = []
     arrays: list[Numbers] = []
     loose: list[float] = []
     pending: list[message.Message] = [getattr(request, kind).request] if kind else []
@@ -74,12 +77,14 @@ def values(request: prediction_log_pb2.PredictionLog) -> Values:
                 if field.type == descriptor.FieldDescriptor.TYPE_MESSAGE:
                     pending += _children(field, content)
         for string in found:
+            if string[:1] in _RECORD_BEGINS and (example := _example(string)):
+                records.append(string)
+                pending.append(example)
+                continue
             strings.append(string)
             if string[:1] in _NUMBER_BEGINS and len(string) <= _MAX_NUMBER_LENGTH and _NUMBER.fullmatch(string):
                 loose.append(float(string))
-            elif string[:1] in _RECORD_BEGINS and (example := _example(string)):
-                pending.append(example)
-    return Values(strings, np.concatenate([*arrays, _as_numbers(loose)]))
+    return Values(strings, records, np.concatenate([*arrays, _as_numbers(loose)]))
 
 
 def _children(field: descriptor.FieldDescriptor, content: Any) -> Iterable[message.Message]:
@@ -123,19 +128,18 @@ def _is_record(string: bytes) -> bool:
     return position == len(string) > 0
 
 
-def _tensor_numbers(tensor: Any) -> Iterator[Any]:
+def _tensor_numbers(tensor: tensor_pb2.TensorProto) -> Iterator[Any]:
     """The numbers of a tensor as they come, which may be more or fewer than its shape says."""
     for field in _FIELDS:
         yield getattr(tensor, field)
-    yield np.array(tensor.half_val, np.uint16).view(np.float16)
     try:
         dtype = np.dtype(tf.dtypes.as_dtype(tensor.dtype).as_numpy_dtype)
     except TypeError:
         return
     # No number of one byte has four digits.
-    if tensor.tensor_content and dtype.itemsize > 1 and not dtype.hasobject:
-        count = len(tensor.tensor_content) // dtype.itemsize
-        yield np.frombuffer(tensor.tensor_content, dtype, count)
+    if dtype.itemsize > 1 and not dtype.hasobject:
+        content = tensor.tensor_content or np.array(tensor.half_val, np.uint16).tobytes()
+        yield np.frombuffer(content, dtype, len(content) // dtype.itemsize)
 
 
 def _as_numbers(numbers: Any) -> Numbers:
