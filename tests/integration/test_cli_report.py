@@ -25,9 +25,9 @@ def report(tmp_path: Path) -> Path:
             "version": "2.16.1",
             "platform": "process",
             "embedded": False,
-            "image": None,
-            "image_id": None,
-            "image_digest": None,
+            "image": "",
+            "image_id": "",
+            "image_digest": "",
         },
         "findings": [
             {"gate": "responses", "status": "failed", "reasons": ["No."], "figure": 0, "bar": 1, "unit": "requests"}
@@ -39,17 +39,17 @@ def report(tmp_path: Path) -> Path:
         "server_log": "",
         "cells": [
             {
-                **cell,
+                "cell": cell,
                 "requests": 1,
                 "answered": 0,
-                "first_ms": 2.5,
-                "median_ms": 2.5,
-                "cold_first_ms": None,
-                "warm_first_ms": None,
-                "steady_ms": None,
+                "first_s": 0.0025,
+                "median_s": 0.0025,
+                "cold_first_s": None,
+                "warm_first_s": None,
+                "steady_s": None,
             }
         ],
-        "requests": [{**cell, "code": "INTERNAL", "message": "No.", "latency_ms": 2.5}],
+        "requests": [{"cell": cell, "code": "INTERNAL", "message": "No.", "latency_s": 0.0025}],
     }
     path = tmp_path / "report.json"
     path.write_text(
@@ -58,7 +58,7 @@ def report(tmp_path: Path) -> Path:
                 "schema_version": data.SCHEMA_VERSION,
                 "verdict": "NOT_BLESSED",
                 "model_digest": "sha256:00",
-                "warmup": {"records": 1, "records_from_model": 0, "records_dropped": 0},
+                "warmup": {"records": 1, "from_model": 0, "dropped": 0},
                 "examples": None,
                 "servers": [server],
             }

@@ -34,10 +34,10 @@ def test_a_good_model_is_blessed_and_its_copy_starts_warm(
     assert first.returncode == 0
     assert report["verdict"] == "BLESSED"
     assert {finding["status"] for finding in report["servers"][0]["findings"]} == {"passed"}
-    assert report["warmup"] == {"records": 4, "records_from_model": 0, "records_dropped": 0}
+    assert report["warmup"] == {"records": 4, "from_model": 0, "dropped": 0}
     assert report["servers"][0]["records_replayed"] == 4
     requests = report["servers"][0]["requests"]
-    assert {(each["signature"], each["method"], each["batch_size"], each["code"]) for each in requests} == {
+    assert {(*each["cell"].values(), each["code"]) for each in requests} == {
         ("predict", "predict", 1, "OK"),
         ("predict", "predict", 4, "OK"),
         ("regression", "regress", 1, "OK"),

@@ -114,7 +114,7 @@ def test_a_request_spec_is_taken_literally(
     report = _report(blessing)
     assert blessing.get_int_custom_property("blessed") == 1
     assert report["warmup"]["records"] == 0
-    assert [each["signature"] for each in report["servers"][0]["requests"]] == ["predict", "regression"] * 3
+    assert [each["cell"]["signature"] for each in report["servers"][0]["requests"]] == ["predict", "regression"] * 3
     assert report["examples"]["records_read"] == 5091
     assert "will be cold" in caplog.text
 
@@ -291,7 +291,7 @@ def test_several_splits_of_several_spans_with_options(
     report = _report(blessing)
     assert blessing.get_int_custom_property("blessed") == 1
     assert report["examples"]["records_read"] > 15_000 + 1_000
-    assert [(each["signature"], each["method"]) for each in report["servers"][0]["requests"]] == [
+    assert [(each["cell"]["signature"], each["cell"]["method"]) for each in report["servers"][0]["requests"]] == [
         ("classification", "classify"),
         ("classification,regression", "multi_inference"),
     ]
@@ -309,5 +309,5 @@ def test_options_reach_the_server_and_the_sample(
         validation_spec=infra_validator_pb2.ValidationSpec(max_loading_time_seconds=60, num_tries=1),
     )
 
-    assert [each["batch_size"] for each in _report(blessing)["servers"][0]["requests"]] == [1, 3]
+    assert [each["cell"]["batch_size"] for each in _report(blessing)["servers"][0]["requests"]] == [1, 3]
     assert b"taxi" in (Path(blessing.uri) / "stamped_model" / options.WARMUP_FILE).read_bytes()
