@@ -59,13 +59,14 @@ def test_a_warmup_file_that_came_with_the_model_is_merged_kept_or_replaced(
     first, second = tmp_path / "first", tmp_path / "second"
     _validate(upper_model, secret_examples, first)
     warm = first / "stamped_model"
-    pairs = (2,)
 
-    merged = _validate(warm, secret_examples, second, warmup=options.WarmupOptions(pairs))
+    merged = _validate(warm, secret_examples, second, warmup=options.WarmupOptions(batch_sizes=(2,)))
     again = _validate(warm, secret_examples)
-    kept = _validate(warm, secret_examples, warmup=options.WarmupOptions(pairs, existing=options.ExistingWarmup.KEEP))
+    kept = _validate(
+        warm, secret_examples, warmup=options.WarmupOptions(batch_sizes=(2,), existing=options.ExistingWarmup.KEEP)
+    )
     replaced = _validate(
-        warm, secret_examples, warmup=options.WarmupOptions(pairs, existing=options.ExistingWarmup.REPLACE)
+        warm, secret_examples, warmup=options.WarmupOptions(batch_sizes=(2,), existing=options.ExistingWarmup.REPLACE)
     )
 
     assert (merged.warmup, merged.servers[0].evidence.boot.records_replayed) == (
