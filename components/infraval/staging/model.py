@@ -50,7 +50,9 @@ def check_output(output: Path) -> None:
     """
     if output.is_dir():
         if any(output.iterdir()):
-            raise errors.OutputError(f"{output} is not empty; nothing in it was touched. Name a new directory.")
+            raise errors.OutputError(
+                f"{output} is not empty; nothing in it was touched. Name a new directory.", code="output/not-empty"
+            )
         writable = output
     elif output.exists() or output.is_symlink():
         raise errors.OutputError(f"{output} is no directory. Name a new one.")
