@@ -123,4 +123,6 @@ def _sync(directory: Path) -> None:
 
 
 def _taken(output: Path) -> errors.OutputError:
-    return errors.OutputError(f"{output} is not empty; nothing in it was touched. Name a new directory.")
+    return errors.OutputError(
+        f"{output} is not empty; nothing in it was touched. Name a new directory.", code="output/not-empty"
+    )

@@ -103,6 +103,8 @@ PARAMETER = tfx.dsl.experimental.RuntimeParameter(name="p", ptype=str, default="
         ({"warmup": infraval.RequestOptions()}, "warmup takes infraval's WarmupOptions, .* was given RequestOptions"),
         ({"server": {"images": "i"}}, r"server\.images is an option of the docker platform only"),
         ({"server": infraval.DockerServer(cpus=1)}, r"server\.images is missing"),
+        ({"server": {"imags": "i"}, "warmup": PARAMETER}, r"server\.imags is not an option"),
+        ({"server": {"platform": "docker", "pull": 1}, "serving_spec": PARAMETER}, r"server\.pull must be"),
         ({"limits": {"request_timeout_s": float("nan")}}, r"limits\.request_timeout_s must be a finite number"),
         ({"server_messages": "none"}, "server_messages must be"),
         ({"request_spec": {"num_examples": 3}, "warmup": {"existing": "keep"}}, r"request_spec\.make_warmup says"),

@@ -194,7 +194,7 @@ def test_a_record_that_can_be_read_in_two_ways_is_no_request(
     odd = record(feature("float_list", 1, 2, 3) + feature(second, 4))
     plan = {"model": sink_model, "records": [good], "num_examples": 9}
     with pytest.raises(
-        errors.ExamplesError, match=r"sets a field twice .*\(feature 'x' .*\)\. Write the examples anew"
+        errors.ExamplesError, match=r"sets a field twice .*\(feature 'x' .*\)\. Write the examples again"
     ):
         prepare(write_shards([good, odd], folder="good"), "serving_default", **plan)
     prepared = prepare(write_shards([good, odd, b"\xff"], folder="bad"), "serving_default", share=0.7, **plan)

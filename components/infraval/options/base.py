@@ -115,7 +115,7 @@ class Options(pydantic.BaseModel):
         Raises:
           OptionError: this is not a JSON object, or it has a key or a value that these options do not take.
         """
-        return cls(**read_object(cls.group, text))
+        return cls(**read_object(cls.named(()), text))
 
     def to_json(self) -> str:
         """The options that were set, as one JSON object with sorted keys."""
@@ -213,6 +213,26 @@ def _name_once(values: tuple[Any, ...]) -> tuple[Any, ...]:
         if values.count(value) > 1:
             raise Mistake("{} names {value} twice; name it once.", value=value)
     return values
+
+
+def checked(
+    holds: Callable[[str], object], what: str, show: Callable[[str], str] = lambda value: value
+) -> pydantic.AfterValidator:
+    """Marks a string, or strings, that must be something in particular; an empty one by itself counts as not given.
+
+    Args:
+      holds: whether a string is that.
+      what: what it must be.
+      show: the part of a string that may be told.
+    """
+
+    def check(value: Any) -> Any:
+        for each in value if isinstance(value, tuple) else filter(None, (value,)):
+            if not holds(each):
+                raise Mistake("{} must be {what}, not {value}.", what=what, value=repr(show(each)))
+        return value
+
+    return pydantic.AfterValidator(check)
 
 
 Once = pydantic.AfterValidator(_name_once)

@@ -7,7 +7,7 @@ import ipaddress
 import re
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from infraval.options import base, server
 
@@ -54,54 +54,27 @@ def read_bytes(text: str) -> int:
     return int(found[1]) * _BYTES[found[2]]
 
 
-def _check_images(images: tuple[str, ...]) -> tuple[str, ...]:
-    for image in images:
-        if not image or image.strip() != image:
-            raise base.Mistake(
-                "{} takes references of images such as tensorflow/serving:2.16.1, not {value}.", value=repr(image)
-            )
-    return images
+def _is_address(value: str) -> bool:
+    """Whether a server there is open to one network only."""
+    try:
+        return not ipaddress.ip_address(value).is_unspecified
+    except ValueError:
+        return False
 
 
-def _check_address(value: str) -> str:
-    if value:
-        try:
-            address = ipaddress.ip_address(value)
-        except ValueError:
-            raise base.Mistake("{} must be an IP address, not {value}.", value=repr(value)) from None
-        if address.is_unspecified:
-            raise base.Mistake("{} must not be {value}: the server would be open to every network.", value=value)
-    return value
+def _is_user(value: str) -> bool:
+    return bool(_USER.fullmatch(value)) and max(map(int, value.split(":"))) <= _MAX_ID
 
 
-def _check_gpus(value: str) -> str:
-    if value and not _GPUS.fullmatch(value):
-        raise base.Mistake("{} must be all, a count or device=ID,ID, not {value}.", value=repr(value))
-    return value
-
-
-def _check_user(value: str) -> str:
-    if value and not (_USER.fullmatch(value) and max(map(int, value.split(":"))) <= _MAX_ID):
-        raise base.Mistake(
-            "{} must be UID or UID:GID, numbers up to {most}, not {value}.", most=_MAX_ID, value=repr(value)
-        )
-    return value
-
-
-def _check_environment(variables: tuple[str, ...]) -> tuple[str, ...]:
-    for variable in variables:
-        if not _VARIABLE.fullmatch(variable):
-            # The value may be a secret, so only the name is told.
-            name = variable.partition("=")[0]
-            raise base.Mistake("{} takes NAME=VALUE or NAME, and {value} is not a name.", value=repr(name))
-    return variables
-
-
-def _check_arguments(arguments: tuple[str, ...]) -> tuple[str, ...]:
-    for argument in arguments:
-        if not argument.startswith("-"):
-            raise base.Mistake("{} takes flags such as --name=value, not {value}.", value=repr(argument))
-    return arguments
+_Reference = base.checked(
+    lambda value: value.strip() == value, "a reference of an image such as tensorflow/serving:2.16.1"
+)
+_Address = base.checked(_is_address, "an IP address of one network, not a name or an address of all")
+_User = base.checked(_is_user, f"UID or UID:GID, numbers up to {_MAX_ID}")
+_Gpus = base.checked(_GPUS.fullmatch, "all, a count or device=ID,ID")
+# The value may be a secret, so only the name is told.
+_Variable = base.checked(_VARIABLE.fullmatch, "NAME=VALUE or NAME", show=lambda value: value.partition("=")[0])
+_Argument = base.checked(lambda value: value.startswith("-"), "a flag such as --name=value")
 
 
 class DockerServer(server.ServerOptions):
@@ -111,9 +84,7 @@ class DockerServer(server.ServerOptions):
     """
 
     platform: Literal["docker"] = "docker"
-    images: Annotated[
-        base.Strings, AfterValidator(_check_images), base.Once, base.Flag("--image", metavar="REFERENCE")
-    ] = Field(
+    images: Annotated[base.Strings, _Reference, base.Once, base.Flag("--image", metavar="REFERENCE")] = Field(
         default=(),
         description="Images of a model server, such as tensorflow/serving:2.16.1 or NAME@sha256:DIGEST; with several, "
         "all must bless the model.",
@@ -132,7 +103,7 @@ class DockerServer(server.ServerOptions):
     client_timeout_s: float = Field(
         default=60.0, gt=0, description="Seconds that the engine may take to answer one call."
     )
-    host_ip_address: Annotated[str, AfterValidator(_check_address)] = Field(
+    host_ip_address: Annotated[str, _Address] = Field(
         default="",
         description="Where the engine's machine is reached, for a server that no socket can be shared with: its port "
         "is published on this IP address only. By default 127.0.0.1.",
@@ -148,7 +119,7 @@ class DockerServer(server.ServerOptions):
         description="How the model gets into the container; auto mounts it where the engine sees this machine's "
         "files and the container's user may read them, else copies it.",
     )
-    user: Annotated[str, AfterValidator(_check_user)] = Field(
+    user: Annotated[str, _User] = Field(
         default="",
         description="Numeric UID or UID:GID of the server; by default this process' own, or an unprivileged one for "
         "root.",
@@ -170,15 +141,15 @@ class DockerServer(server.ServerOptions):
         ge=MIN_PIDS,
         description=f"Limit of processes and threads; TensorFlow Serving aborts with fewer than {MIN_PIDS}.",
     )
-    gpus: Annotated[str, AfterValidator(_check_gpus), base.Flag("--gpus", metavar="all|N|device=ID")] = Field(
+    gpus: Annotated[str, _Gpus, base.Flag("--gpus", metavar="all|N|device=ID")] = Field(
         default="", description="GPUs that the server may use, as `docker run --gpus` names them."
     )
-    environment: Annotated[
-        base.Strings, AfterValidator(_check_environment), base.Flag("--env", metavar="NAME[=VALUE]")
-    ] = Field(default=(), repr=False, description="Variables of the server; NAME alone passes this process' value.")
-    server_arguments: Annotated[
-        base.Strings, AfterValidator(_check_arguments), base.Flag("--server-argument", metavar="FLAG")
-    ] = Field(default=(), description="Further flags of tensorflow_model_server; the last one of a name counts.")
+    environment: Annotated[base.Strings, _Variable, base.Flag("--env", metavar="NAME[=VALUE]")] = Field(
+        default=(), repr=False, description="Variables of the server; NAME alone passes this process' value."
+    )
+    server_arguments: Annotated[base.Strings, _Argument, base.Flag("--server-argument", metavar="FLAG")] = Field(
+        default=(), description="Further flags of tensorflow_model_server; the last one of a name counts."
+    )
     parallel_images: Annotated[int, base.Flag("--parallel-images")] = Field(
         default=2, ge=1, description="Images that judge at the same time."
     )

@@ -5,7 +5,6 @@ A variant is a subclass of `ServerOptions` that declares `platform: Literal["NAM
 
 from __future__ import annotations
 
-import json
 import reprlib
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, get_args
@@ -71,9 +70,10 @@ class ServerOptions(base.Options):
         values = base.read_object(cls.group, text)
         return make(values) if cls is ServerOptions else cls(**values)
 
-    def to_json(self) -> str:
-        """The options that were set, and the platform."""
-        return json.dumps({**json.loads(super().to_json()), "platform": self.platform}, sort_keys=True)
+    def model_post_init(self, context: Any, /) -> None:
+        """Counts the platform among what was set: JSON without it would be another platform's."""
+        del context
+        self.model_fields_set.add("platform")
 
     def complete(self) -> ServerOptions:
         """Itself, once nothing is missing; the component completes the options from InfraValidator's protos first.

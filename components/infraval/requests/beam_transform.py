@@ -152,7 +152,7 @@ class _WriteRequests(beam.DoFn):
         accept = acceptance.Acceptance(self._plan.targets)
         causes = Counter(filter(None, map(accept.cause_of_rejection, records)))
         return tuple(
-            f"A record sets a field twice and can be read in two ways ({cause}). Write the examples anew."
+            f"A record sets a field twice and can be read in two ways ({cause}). Write the examples again."
             for cause in causes
         )
 
@@ -202,7 +202,7 @@ def prepare(plan: Plan, paths: Sequence[str], path: Path, make_pipeline: Callabl
     problems, records_read, dead_letters = summary["problems"], summary["records_read"], summary["dead_letters"]
     if problems:
         more = f" ({len(problems) - 1} more files likewise.)" if len(problems) > 1 else ""
-        raise errors.ExamplesError(problems[0] + more)
+        raise errors.ExamplesError(problems[0] + more, code="examples/corrupt")
     left_out = sum(dead_letters.values())
     if left_out > plan.max_dead_letter_share * records_read or left_out == records_read:
         most = Counter(dead_letters).most_common(_MOST_CAUSES)
@@ -210,7 +210,8 @@ def prepare(plan: Plan, paths: Sequence[str], path: Path, make_pipeline: Callabl
         raise errors.ExamplesError(
             f"{left_out} of {records_read} records cannot feed what is to be called: {causes}. A share of "
             f"{plan.max_dead_letter_share:g} may be left out, and never all. Mend the examples or the mapping, or "
-            "raise --max-dead-letter-share (requests.max_dead_letter_share)."
+            "raise --max-dead-letter-share (requests.max_dead_letter_share).",
+            code="examples/unfit",
         )
     return Requests(path, summary["count"], records_read, dead_letters)
 

@@ -68,14 +68,16 @@ def read(path: Path) -> Iterator[prediction_log_pb2.PredictionLog]:
     except tf.errors.DataLossError:
         raise errors.ModelError(
             f"{path} is corrupt behind record {position}, or no uncompressed TFRecord; TF Serving will not load a "
-            "model with it. Replace it, or take it out of the model."
+            "model with it. Replace it, or take it out of the model.",
+            code="model/warmup-file",
         ) from None
     except tf.errors.OpError as error:
         raise errors.ModelError(f"{path} cannot be read ({type(error).__name__}).") from None
     except message.DecodeError:
         raise errors.ModelError(
             f"Record {position} of {path} is no PredictionLog; TF Serving will not load a model with it. Replace the "
-            "file, or take it out of the model."
+            "file, or take it out of the model.",
+            code="model/warmup-file",
         ) from None
 
 

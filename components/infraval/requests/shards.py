@@ -32,7 +32,9 @@ def find(patterns: Sequence[str]) -> list[str]:
     for pattern in patterns:
         matches = {path for path in glob.glob(pattern, recursive=True) if os.path.isfile(path)}  # noqa: PTH113, PTH207 - a glob may be absolute
         if not matches:
-            raise errors.ExamplesError(f"No file matches {pattern}. Name TFRecord files of serialized examples.")
+            raise errors.ExamplesError(
+                f"No file matches {pattern}. Name TFRecord files of serialized examples.", code="examples/missing"
+            )
         found |= matches
     return sorted(found)
 
@@ -47,7 +49,9 @@ def peek(paths: Sequence[str], count: int) -> list[bytes]:
         records = list(itertools.islice(itertools.chain.from_iterable(read(path)), count))
         if records:
             return records
-    raise errors.ExamplesError(f"The examples hold no record (files: {len(paths)}, the first {paths[0]}). Name others.")
+    raise errors.ExamplesError(
+        f"The examples hold no record (files: {len(paths)}, the first {paths[0]}). Name others.", code="examples/empty"
+    )
 
 
 def read(path: str) -> Iterator[list[bytes]]:
@@ -70,16 +74,18 @@ def read(path: str) -> Iterator[list[bytes]]:
     except tf.errors.DataLossError:
         raise errors.ExamplesError(
             f"{path} is corrupt, or compressed in another way than its name says (.gz is gzip). Write the examples "
-            "anew, or leave the file out."
+            "again, or leave the file out.",
+            code="examples/corrupt",
         ) from None
     except tf.errors.OpError as error:
         raise errors.ExamplesError(
-            f"{path} cannot be read ({type(error).__name__}). Write the examples anew, or leave the file out."
+            f"{path} cannot be read ({type(error).__name__}). Write the examples again, or leave the file out."
         ) from None
     if not _is_all(Path(path), size, is_gzip=is_gzip):
         raise errors.ExamplesError(
             f"TensorFlow reads no more than a part of {path}: it was cut off, or has an empty gzip member. Write the "
-            "examples anew, or leave the file out."
+            "examples again, or leave the file out.",
+            code="examples/corrupt",
         )
 
 

@@ -79,7 +79,9 @@ def read(model: Path, tag_set: tuple[str, ...] = ()) -> dict[str, Signature]:
 
 def _read_proto(model: Path) -> saved_model_pb2.SavedModel:
     if not model.is_dir():
-        raise errors.ModelError(f"There is no directory {model}. Name the directory that holds saved_model.pb.")
+        raise errors.ModelError(
+            f"There is no directory {model}. Name the directory that holds saved_model.pb.", code="model/missing"
+        )
     saved_model = saved_model_pb2.SavedModel()
     binary, text = model / "saved_model.pb", model / "saved_model.pbtxt"
     try:
@@ -90,11 +92,15 @@ def _read_proto(model: Path) -> saved_model_pb2.SavedModel:
         else:
             versions = sorted(found.parent.name for found in model.glob("*/saved_model.pb"))
             hint = f" It holds the versions {', '.join(versions)}: name one of them." if versions else ""
-            raise errors.ModelError(f"{model} holds no saved_model.pb.{hint or ' Name the directory that does.'}")
+            raise errors.ModelError(
+                f"{model} holds no saved_model.pb.{hint or ' Name the directory that does.'}", code="model/missing"
+            )
     except OSError as error:
         raise errors.ModelError(f"The SavedModel in {model} cannot be read: {error.strerror}.") from error
     except (message.DecodeError, text_format.ParseError, UnicodeDecodeError):
-        raise errors.ModelError(f"The SavedModel in {model} is corrupt: it does not parse. Export it anew.") from None
+        raise errors.ModelError(
+            f"The SavedModel in {model} is corrupt: it does not parse. Export it again.", code="model/corrupt"
+        ) from None
     return saved_model
 
 
@@ -109,13 +115,15 @@ def _meta_graph(
             f"{model} has several MetaGraphDefs, with the tags {found}. Name one by its tags with --tag-set "
             "(requests.tag_set)."
             if found
-            else f"{model} has no MetaGraphDef. Export it anew."
+            else f"{model} has no MetaGraphDef. Export it again.",
+            code="model/tag-set" if found else "model/corrupt",
         )
     for meta_graph in saved_model.meta_graphs:
         if set(meta_graph.meta_info_def.tags) == set(tag_set):
             return meta_graph
     raise errors.ModelError(
-        f"{model} has no MetaGraphDef with the tags {','.join(tag_set)}. It has {found or 'none at all'}."
+        f"{model} has no MetaGraphDef with the tags {','.join(tag_set)}. It has {found or 'none at all'}.",
+        code="model/tag-set",
     )
 
 

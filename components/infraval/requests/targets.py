@@ -50,6 +50,8 @@ class Target:
 class _UnfeedableError(errors.ModelError):
     """A signature that no request can be built for; with ALL it is left out instead."""
 
+    code = "model/not-servable"
+
 
 def resolve(
     requests: options.RequestOptions,
@@ -88,7 +90,9 @@ def resolve(
     targets += [_pair(pair, available, batch_sizes) for pair in requests.multi_inference]
     if not targets:
         reasons = " ".join(left_out.values())
-        raise errors.ModelError(f"The examples can feed no signature of the model. {reasons}")
+        raise errors.ModelError(
+            f"The examples can feed no signature of the model. {reasons}", code="model/not-servable"
+        )
     for target in targets:
         if targets.count(target) > 1:
             raise errors.OptionError(f"{','.join(target.signatures)} is asked for twice; name it once.")
@@ -97,7 +101,7 @@ def resolve(
     if idle:
         raise errors.OptionError(
             f"No Predict request is asked for that takes the mapped input {idle[0]}; name its signature with "
-            "--signature (RequestOptions.signatures), or drop the mapping."
+            "--signature (requests.signatures), or drop the mapping."
         )
     return targets, left_out
 
@@ -200,7 +204,7 @@ def _predict(signature: signatures.Signature, features: _Features) -> Target:
             why = "a whole record feeds a single vector of strings only" if feature == "" else "none has its name"
             raise _UnfeedableError(
                 f"Input {alias!r} ({tensor}) of signature {key!r} has no feature: {why}. Map one with --feature "
-                f"{key}/{alias}=FEATURE (RequestOptions.features)."
+                f"{key}/{alias}=FEATURE (requests.features)."
             )
         shape = None if tensor.shape is None else tensor.shape[1:]
         dense.append(tensors.DenseInput(alias, feature, tensor.dtype, shape))
@@ -229,7 +233,10 @@ def _pair(pair: str, available: Mapping[str, signatures.Signature], batch_sizes:
         declared = [signature.method] if signature.method in _CHECKS else list(_CHECKS)
         fitting = [method for method in declared if not _not_servable_as(signature, method)]
         if not fitting:
-            raise errors.ModelError(f"Signature {key!r} can serve neither classify nor regress, so no MultiInference.")
+            raise errors.ModelError(
+                f"Signature {key!r} can serve neither classify nor regress, so no MultiInference.",
+                code="model/not-servable",
+            )
         methods.append(fitting[0])
     return Target(keys, options.Method.MULTI_INFERENCE, task_methods=tuple(methods))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
 from collections.abc import Mapping
 from typing import Any, TypeAlias
@@ -116,10 +117,7 @@ class WarmupInfraValidator(base_beam_component.BaseBeamComponent):
             blessing=types.Channel(type=standard_artifacts.InfraBlessing),
             **{name: _checked(name, value) for name, value in given.items()},
         )
-        if not any(isinstance(value, _LATER) for value in given.values()):
-            from_protos.read(spec.exec_properties, examples=examples is not None).make_job(
-                model="", examples="*" if examples is not None else ()
-            )
+        _check_together(spec.exec_properties, examples=examples is not None)
         super().__init__(spec)
         # Whether a RuntimeParameter asks for one is not known before the run; it is taken to.
         self._makes_warmup = examples is not None and getattr(request_spec, "make_warmup", True)
@@ -143,6 +141,20 @@ class WarmupInfraValidator(base_beam_component.BaseBeamComponent):
             )
 
 
+def _check_together(exec_properties: Mapping[str, Any], *, examples: bool) -> None:
+    """Sees that what is known now makes sense together.
+
+    Raises:
+      OptionError: it does not.
+    """
+    later = {name for name, value in exec_properties.items() if isinstance(value, _LATER)}
+    if not later:
+        from_protos.read(exec_properties, examples=examples).make_job(model="", examples="*" if examples else ())
+    elif not later & {"serving_spec", "server"}:
+        servers = {name: exec_properties.get(name) for name in ("serving_spec", "server")}
+        from_protos.read(servers, examples=examples)
+
+
 def _checked(name: str, given: Any) -> Any:
     """An argument as TFX takes it; options become JSON.
 
@@ -156,16 +168,17 @@ def _checked(name: str, given: Any) -> Any:
             f"There is a RuntimeParameter within {name}; make {name} as a whole a RuntimeParameter, which is given its "
             "JSON."
         )
-    if name in from_protos.PROTOS:
-        if isinstance(given, options.Options):
-            raise errors.OptionError(
-                f"{name} takes TFX's proto {from_protos.PROTOS[name].DESCRIPTOR.name}, and was given infraval's "
-                f"{type(given).__name__}; give that as {given.group}."
-            )
-        return given
-    if name == "server_messages":
-        return given
-    kind = from_protos.EXTRAS[name]
+    if name in from_protos.EXTRAS:
+        return _extra_as_json(name, from_protos.EXTRAS[name], given)
+    if name in from_protos.PROTOS and isinstance(given, options.Options):
+        raise errors.OptionError(
+            f"{name} takes TFX's proto {from_protos.PROTOS[name].DESCRIPTOR.name}, and was given infraval's "
+            f"{type(given).__name__}; give that as {given.group}."
+        )
+    return given
+
+
+def _extra_as_json(name: str, kind: type[options.Options], given: Any) -> str:
     if isinstance(given, str):
         given = options.base.read_object(name, given or "{}")
     if isinstance(given, kind):
@@ -175,10 +188,12 @@ def _checked(name: str, given: Any) -> Any:
             f"{name} takes infraval's {kind.__name__}, a dict or its JSON, and was given {type(given).__name__}; "
             "TFX's protos are given as serving_spec, validation_spec and request_spec."
         )
-    if name == "server":
-        # Its platform may be in serving_spec; all of them are looked at together.
-        return json.dumps(given, sort_keys=True, default=str)
-    return kind(**given).to_json()
+    if name != "server":
+        return kind(**given).to_json()
+    if "platform" in given:
+        return options.server.make(given).to_json()
+    # The platform is serving_spec's, if that names one; they are looked at together later.
+    return json.dumps(given, sort_keys=True, default=os.fspath)
 
 
 def _holds_runtime_parameter(given: Any) -> bool:
