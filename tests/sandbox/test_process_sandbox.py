@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from infraval import errors, options
+from infraval import errors, evidence, options
 from infraval.sandbox import base
 from infraval.sandbox.process import sandbox as process
 
@@ -244,8 +244,11 @@ def test_a_log_is_cut_at_its_start(make_sandbox: MakeSandbox, private_directory:
 def test_the_identity_is_what_the_binary_says(make_sandbox: MakeSandbox) -> None:
     """The record names the server on PATH and the versions it prints."""
     with make_sandbox("serve", server="auto") as sandbox:
-        assert sandbox.identity == base.ServerIdentity(
-            name="tensorflow_model_server", version="2.16.1-rc0+dev.sha.1234567, TensorFlow 2.16.2", embedded=False
+        assert sandbox.identity == evidence.Server(
+            platform="process",
+            name="tensorflow_model_server",
+            version="2.16.1-rc0+dev.sha.1234567, TensorFlow 2.16.2",
+            embedded=False,
         )
 
 

@@ -9,8 +9,9 @@ import dataclasses
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Protocol
+
+from infraval import evidence
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -36,27 +37,6 @@ class Endpoint:
     """
 
     target: str
-
-
-@dataclasses.dataclass(frozen=True)
-class ServerIdentity:
-    """Which server judged the model; goes on record with the verdict.
-
-    Attributes:
-      name: `tensorflow_model_server` or `infraval embedded server`.
-      version: what the server says its version is.
-      embedded: whether it is infraval's own stand-in.
-      image: reference of the image it came from, as asked for; empty for a process.
-      image_id: the engine's id of that image, `sha256:…`.
-      image_digest: the registry's `NAME@sha256:…`; empty for an image that came from none.
-    """
-
-    name: str
-    version: str
-    embedded: bool
-    image: str = ""
-    image_id: str = ""
-    image_digest: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,19 +86,14 @@ class Sandbox(Protocol):
 
     def __enter__(self) -> Self: ...
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None: ...
+    def __exit__(self, *_: object) -> None: ...
 
     @property
     def endpoint(self) -> Endpoint:
         """Where the server answers, once it does."""
 
     @property
-    def identity(self) -> ServerIdentity:
+    def identity(self) -> evidence.Server:
         """Which server this is."""
 
     def poll(self) -> ServerExit | None:

@@ -77,7 +77,7 @@ def _end_of(sandbox: base.Sandbox, outcomes: Sequence[evidence.Outcome]) -> base
         return None
 
 
-def _cause(ended: base.ServerExit, server: base.ServerIdentity, last_words: str) -> str:
+def _cause(ended: base.ServerExit, server: evidence.Server, last_words: str) -> str:
     """What the server died of; raises if that is not the model's doing."""
     if ended.outside:
         raise errors.ServerLostError(f"{server.name} {ended.outside} {last_words}")
@@ -93,7 +93,7 @@ def _cause(ended: base.ServerExit, server: base.ServerIdentity, last_words: str)
     return signal.Signals(ended.signal).name
 
 
-def _check_ops(log: str, server: base.ServerIdentity) -> None:
+def _check_ops(log: str, server: evidence.Server) -> None:
     """Sees that it was not a limit of the embedded server's own which ended it."""
     op = serving_log.unregistered_op(log)
     if op is None or not server.embedded:

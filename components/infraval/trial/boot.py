@@ -100,7 +100,7 @@ class Booter:
             client.Client(sandbox.endpoint.target, self._server.model_name) as connection,
         ):
             self._connection = connection
-            server = _server(sandbox.identity, self._server.platform)
+            server = sandbox.identity
             self._progress(f"Booting {server.name} ({server.version})")
             limit_s = self._limits.max_loading_time_s
             try:
@@ -140,7 +140,3 @@ class Booter:
     def _check_aborted(self) -> None:
         if self._aborted.is_set():
             raise errors.AbortedError("Another server could not judge the model, so this one was stopped.")
-
-
-def _server(identity: base.ServerIdentity, platform: str) -> evidence.Server:
-    return evidence.Server(**dataclasses.asdict(identity), platform=platform)

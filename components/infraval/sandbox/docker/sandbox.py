@@ -16,10 +16,9 @@ import uuid
 import weakref
 from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING
 
-from infraval import errors, options
+from infraval import errors, evidence, options
 from infraval.sandbox import base, model_server, unix_socket
 from infraval.sandbox.docker import container as docker_container
 from infraval.sandbox.docker import engine as docker_engine
@@ -138,12 +137,7 @@ class DockerSandbox:
             on_failure.pop_all()
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._leave()
 
     @property
@@ -152,11 +146,12 @@ class DockerSandbox:
         return self._endpoint
 
     @property
-    def identity(self) -> base.ServerIdentity:
+    def identity(self) -> evidence.Server:
         """Which server this is; the first time for an image, waits until the server has told its version."""
-        return base.ServerIdentity(
+        return evidence.Server(
             name=model_server.EMBEDDED if self._image.embedded else model_server.TF_SERVING,
             version=self._version.answer() or f"of {self._reference}",
+            platform="docker",
             embedded=self._image.embedded,
             image=self._reference,
             image_id=self._image.id,

@@ -13,11 +13,10 @@ import shutil
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 import infraval
-from infraval import errors, options
+from infraval import errors, evidence, options
 from infraval.sandbox import base, model_server, unix_socket
 from infraval.sandbox.process import supervised
 
@@ -80,7 +79,7 @@ class ProcessSandbox:
         self._run_directory = run_directory
         self._socket = run_directory / "s"
         self._server: supervised.SupervisedCommand
-        self._identity: base.ServerIdentity
+        self._identity: evidence.Server
         self._on_leaving = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
@@ -111,12 +110,7 @@ class ProcessSandbox:
             self._on_leaving = on_failure.pop_all()
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._on_leaving.close()
 
     @property
@@ -125,7 +119,7 @@ class ProcessSandbox:
         return base.Endpoint(target=f"unix:{self._socket}")
 
     @property
-    def identity(self) -> base.ServerIdentity:
+    def identity(self) -> evidence.Server:
         """Which server this is."""
         return self._identity
 
@@ -184,13 +178,14 @@ def _python_environment() -> dict[str, str]:
     }
 
 
-def _embedded_identity() -> base.ServerIdentity:
+def _embedded_identity() -> evidence.Server:
     for distribution in _TENSORFLOW_DISTRIBUTIONS:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             tensorflow = importlib.metadata.version(distribution)
-            return base.ServerIdentity(
+            return evidence.Server(
                 name=model_server.EMBEDDED,
                 version=f"infraval {infraval.__version__}, TensorFlow {tensorflow}",
+                platform="process",
                 embedded=True,
             )
     raise errors.ServerStartError(
@@ -199,7 +194,7 @@ def _embedded_identity() -> base.ServerIdentity:
     )
 
 
-def _tf_serving_identity(binary: str, directory: Path, environment: Mapping[str, str]) -> base.ServerIdentity:
+def _tf_serving_identity(binary: str, directory: Path, environment: Mapping[str, str]) -> evidence.Server:
     with supervised.SupervisedCommand([binary, "--version"], directory, environment) as command:
         try:
             command.wait(VERSION_TIMEOUT_S)
@@ -212,4 +207,4 @@ def _tf_serving_identity(binary: str, directory: Path, environment: Mapping[str,
         raise errors.ServerStartError(
             f"`{binary} --version` does not answer as a {model_server.TF_SERVING} does; give the path of one."
         )
-    return base.ServerIdentity(name=model_server.TF_SERVING, version=version, embedded=False)
+    return evidence.Server(name=model_server.TF_SERVING, version=version, platform="process", embedded=False)

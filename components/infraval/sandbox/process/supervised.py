@@ -10,7 +10,6 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import IO, TYPE_CHECKING, cast
 
 from infraval import errors
@@ -57,12 +56,7 @@ class SupervisedCommand:
             self._on_leaving = on_failure.pop_all()
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._on_leaving.close()
 
     def poll(self) -> base.ServerExit | None:
