@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from pydantic import Field
 
 import infraval
-from infraval import errors, options
+from infraval import errors, evidence, options
 from infraval.sandbox import base, registry
 from infraval.sandbox.process import sandbox as process
 
@@ -25,6 +26,15 @@ class ShelfServer(options.ServerOptions):
 
 
 del options.ServerOptions._variants["shelf"]  # noqa: SLF001 - no other test is to know it
+
+
+class ShelfSandbox(process.ProcessSandbox):
+    """A process that says where it is from."""
+
+    @property
+    def identity(self) -> evidence.Server:
+        """Of this platform."""
+        return dataclasses.replace(super().identity, platform="shelf")
 
 
 class Shelf:
@@ -54,7 +64,7 @@ class Shelf:
     def create(self, server: ShelfServer, launch: base.Launch, run_directory: Path) -> base.Sandbox:
         """A process, or one that says that it outgrew its limit."""
         self.booted.append(server.programs[0])
-        made = process.ProcessSandbox(launch, options.ProcessServer(server=server.programs[0]), run_directory)
+        made = ShelfSandbox(launch, options.ProcessServer(server=server.programs[0]), run_directory)
         if server.outgrown:
             made.poll = lambda: base.ServerExit(None, 9, out_of_memory=True, limit="the shelf's height")  # type: ignore[method-assign]
         return made
