@@ -285,6 +285,19 @@ def test_the_report_on_disk_is_the_verdict(upper_model: Path, secret_examples: P
     assert report["examples"] == {"records_read": 3, "dead_letters": {}, "left_out": {}}
 
 
+@pytest.mark.parametrize(("server_messages", "shown"), [("full", True), ("redacted", False), ("codes", False)])
+def test_how_much_of_a_servers_message_is_shown(
+    server_messages: str, shown: bool, echoing_model: Path, secret_examples: Path, secret: str
+) -> None:
+    """Everything, everything but what was sent, or the code only; the verdict is the same."""
+    judged = _validate(echoing_model, secret_examples, server_messages=server_messages, make_warmup=False)
+
+    (reason,) = judged.failures[0].reasons
+    assert "INVALID_ARGUMENT" in reason
+    assert (secret in reason) == shown
+    assert ("assertion failed" in reason) == (server_messages != "codes")
+
+
 def test_cold_is_compared_with_warm_only_if_asked_for(upper_model: Path, secret_examples: Path, tmp_path: Path) -> None:
     """Every cell has its first request of a boot without the file, one of a boot with it, and a steady median."""
     compared = _validate(
