@@ -6,14 +6,13 @@ import dataclasses
 import hashlib
 import os
 import shutil
-import stat
 from collections.abc import Sequence
 from pathlib import Path
 
 from tensorflow_serving.apis import prediction_log_pb2
 
-from infraval import errors, evidence, options
-from infraval.staging import warmup_file
+from infraval import evidence, options
+from infraval.staging import copying, warmup_file
 
 _VERSION = "1"
 
@@ -60,33 +59,13 @@ def stage(
     """
     base_path.mkdir()
     directory = base_path / _VERSION
-    copy(model, directory)
+    copying.copy(model, directory)
     path = directory / options.WARMUP_FILE
     if warmup is not None and logs:
         written = warmup_file.write(path, logs, warmup)
     else:
         written = warmup_file.keep(path) if path.exists() else evidence.Warmup()
     return StagedModel(directory, digest(directory), written)
-
-
-def copy(model: Path, target: Path) -> None:
-    """Copies a SavedModel, for its owner to write; what links point to is copied, not the links.
-
-    Args:
-      model: the SavedModel directory.
-      target: the directory to make.
-
-    Raises:
-      ModelError: a file of the model cannot be read.
-    """
-    try:
-        shutil.copytree(model, target)
-    except shutil.Error as error:
-        source, _, cause = error.args[0][0]
-        raise errors.ModelError(f"{source}, a part of the model, cannot be copied: {cause}") from error
-    # Stores of artifacts take away the right to write; the copy is to get a warmup file, and to be removed.
-    for path in (target, *target.rglob("*")):
-        path.chmod(path.stat().st_mode | stat.S_IWUSR)
 
 
 def digest(directory: Path) -> str:
