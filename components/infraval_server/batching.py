@@ -7,7 +7,7 @@ shared_batch_scheduler.h. Each request is a batch of its own; concurrent ones ar
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -146,28 +146,28 @@ class _BatchingRun:
         self._run = run
         self._parameters = parameters
 
-    def __call__(self, feeds: Mapping[str, tensors.Array], fetches: Sequence[str]) -> list[tensors.Array]:
+    def __call__(self, feeds: model.Feeds, fetches: Sequence[str]) -> list[tensors.Array]:
         """See `model.Run`.
 
         Raises:
           StatusError: the feeds are no batch, the batch is too large, or the outputs are no batch of its size.
         """
-        size = _batch_size(list(feeds.values()))
+        size = _batch_size([array for _, array in feeds])
         if size > self._parameters.max_batch_size:
             raise status.invalid_argument(
                 f"Task size {size} is larger than maximum input batch size {self._parameters.max_batch_size}"
             )
         step = self._parameters.max_execution_batch_size or max(size, 1)
         parts = [
-            self._run_batch({name: array[start : start + step] for name, array in feeds.items()}, fetches)
+            self._run_batch([(name, array[start : start + step]) for name, array in feeds], fetches)
             for start in range(0, max(size, 1), step)
         ]
         return parts[0] if len(parts) == 1 else [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
 
-    def _run_batch(self, feeds: Mapping[str, tensors.Array], fetches: Sequence[str]) -> list[tensors.Array]:
-        size = _batch_size(list(feeds.values()))
+    def _run_batch(self, feeds: model.Feeds, fetches: Sequence[str]) -> list[tensors.Array]:
+        size = _batch_size([array for _, array in feeds])
         padded_size = self._round_up(size)
-        outputs = self._run({name: _pad(array, padded_size) for name, array in feeds.items()}, fetches)
+        outputs = self._run([(name, _pad(array, padded_size)) for name, array in feeds], fetches)
         for output in outputs:
             if output.ndim == 0:
                 raise status.StatusError(status.Code.FAILED_PRECONDITION, "Batched output tensor has 0 dimensions")
@@ -181,8 +181,6 @@ class _BatchingRun:
 
     def _round_up(self, size: int) -> int:
         """The first allowed size that is large enough: the list's order counts, it need not ascend."""
-        if size == 0:
-            return 0  # there is no row to pad with
         return next((allowed for allowed in self._parameters.allowed_batch_sizes if allowed >= size), size)
 
 
@@ -198,6 +196,8 @@ def _batch_size(arrays: Sequence[tensors.Array]) -> int:
 
 
 def _pad(array: tensors.Array, size: int) -> tensors.Array:
-    """Repeats the first row, which is known to be a valid one."""
+    """Repeats the first row, which is known to be a valid one; without any, the process ends as TensorFlow Serving's."""
     missing = size - array.shape[0]
+    if missing and not array.shape[0]:
+        log.fatal("Check failed: limit <= dim0_size (1 vs. 0)")
     return np.concatenate([array, np.repeat(array[:1], missing, axis=0)]) if missing else array

@@ -38,6 +38,10 @@ class Options:
     load_retry_interval_micros: int = _flag(60_000_000, "Microseconds between two tries to load; negative for none.")
     enable_batching: bool = _flag(False, "Pad each request to one of the allowed batch sizes.")
     batching_parameters_file: str = _flag("", "Text file with a BatchingParameters proto; needs --enable_batching.")
+    xla_cpu_compilation_enabled: bool = _flag(False, "Allow XLA to compile for the CPU; without it, such ops fail.")
+    enable_signature_method_name_check: bool = _flag(
+        False, "Classify and Regress take only signatures with their own method_name."
+    )
     import_ops: tuple[str, ...] = _flag((), "Python module that registers custom ops, imported first; repeatable.")
     version: bool = _flag(False, "Print the versions and exit.")
     help: bool = _flag(False, "Print this text and exit.")

@@ -96,11 +96,13 @@ def _serve(options: flags.Options, listening: threading.Event) -> int:
       StatusError: the server cannot start, or the model does not load.
     """
     # TensorFlow takes seconds to import, and asking for help or a wrong flag does not need it.
-    from infraval_server import endpoints, loading, service  # noqa: PLC0415 - see above
+    from infraval_server import endpoints, loading, service, xla  # noqa: PLC0415 - see above
 
     endpoints.check(options)
     parameters = loading.check(options)
     _import_ops(options.import_ops)
+    if not options.xla_cpu_compilation_enabled:
+        xla.disable_compilation()
     log.info(
         f"Building single TensorFlow model file config:  model_name: {options.model_name} "
         f"model_base_path: {options.model_base_path}"

@@ -66,7 +66,7 @@ def predict(servable: Servable, request: Any) -> Any:
     return response
 
 
-def _predict_feeds(signature: Any, inputs: Mapping[str, Any]) -> dict[str, tensors.Array]:
+def _predict_feeds(signature: Any, inputs: Mapping[str, Any]) -> list[tuple[str, tensors.Array]]:
     sent, required = set(inputs), set(signature.inputs)
     if len(sent) > len(required) or (len(sent) < len(required) and not signature.defaults):
         raise status.invalid_argument(
@@ -74,7 +74,7 @@ def _predict_feeds(signature: Any, inputs: Mapping[str, Any]) -> dict[str, tenso
             f"len({_set_text(required)}). Sent extra: {_set_text(sent - required)}. "
             f"Missing but required: {_set_text(required - sent)}."
         )
-    feeds = {}
+    feeds = []
     for alias in sorted(required):
         feed_name = signature.inputs[alias].name
         if alias not in inputs and alias not in signature.defaults:
@@ -86,7 +86,7 @@ def _predict_feeds(signature: Any, inputs: Mapping[str, Any]) -> dict[str, tenso
         array = tensors.from_proto(inputs[alias] if alias in inputs else signature.defaults[alias])
         if array is None:
             raise status.invalid_argument(f"tensor parsing error: {alias}")
-        feeds[feed_name] = array
+        feeds.append((feed_name, array))
     if not sent <= required:
         raise status.invalid_argument(
             f"Inputs contains invalid name. Used request inputs: {','.join(sorted(sent & required))}, "
@@ -231,7 +231,7 @@ def _run_examples(servable: Servable, request_input: Any, plans: Sequence[_Tenso
     examples = _serialized_examples(request_input)
     array = np.array(examples, dtype=object)
     names = sorted({name for _, fetches in plans for name in fetches})
-    values = servable.model.run({feed: array for feed, _ in plans}, names)
+    values = servable.model.run([(feed, array) for feed in sorted({feed for feed, _ in plans})], names)
     return _Outputs(len(examples), dict(zip(names, values, strict=True)))
 
 
