@@ -8,15 +8,15 @@ lines.
 
 Exit codes:
     0    ended by SIGTERM or SIGINT, or after --help or --version
-    64   an op is not registered in this TensorFlow: a limit of the stand-in, says nothing about the model
+    64   an op is not registered in this TensorFlow: a limit of the stand-in, which says nothing about the model
+    70   a bug of the stand-in, which says nothing about the model either; the log says where it is
     255  a bad flag value, a start-up error, or a model that does not load (as TensorFlow Serving)
 
 What it does not do, compared with TensorFlow Serving:
   - monitoring, CORS, TLS, request logging, ReloadConfig, labels, several models or versions, TensorFlow Lite;
   - look for new versions while it runs: without a version at the start it waits for ever, as logged;
-  - join concurrent requests into one batch: with batching each request is padded and run on its own, so that
-    batch_timeout_micros, num_batch_threads, max_enqueued_batches and pad_variable_length_inputs have no effect
-    beyond being checked;
+  - limit the batches that run or wait: num_batch_threads and max_enqueued_batches have no effect beyond being
+    checked;
   - interrupt a REST request that takes longer than --rest_api_timeout_in_ms, or take one of over 256 MiB;
   - turn requests away when all threads are busy: they queue (TensorFlow Serving answers RESOURCE_EXHAUSTED);
   - tell the code of an error whose message is not UTF-8: TensorFlow's Python API loses it, INVALID_ARGUMENT is
@@ -28,8 +28,9 @@ It listens on 127.0.0.1 unless --host says otherwise; TensorFlow Serving always 
 from __future__ import annotations
 
 from infraval_server import version
-from infraval_server.process import EXIT_FAILURE, EXIT_OK, EXIT_UNREGISTERED_OP, main
+from infraval_server.ending import EXIT_BUG, EXIT_UNREGISTERED_OP
+from infraval_server.process import EXIT_FAILURE, EXIT_OK, main
 
 __version__ = version.VERSION
 
-__all__ = ["EXIT_FAILURE", "EXIT_OK", "EXIT_UNREGISTERED_OP", "main"]
+__all__ = ["EXIT_BUG", "EXIT_FAILURE", "EXIT_OK", "EXIT_UNREGISTERED_OP", "main"]

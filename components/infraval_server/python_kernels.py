@@ -1,7 +1,7 @@
 """Ops that run Python code: TensorFlow for Python has kernels for them, TensorFlow Serving has none.
 
-Their nodes get a `_kernel` attribute that no kernel was registered with. TensorFlow then finds no kernel for them either,
-at the same time and for the same requests as TensorFlow Serving; only its message needs the attribute taken out.
+Their nodes get a `_kernel` attribute that no kernel was registered with. TensorFlow then finds no kernel for them, when
+and where TensorFlow Serving finds none; only the attribute must be taken out of its message.
 """
 
 from __future__ import annotations

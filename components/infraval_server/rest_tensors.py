@@ -25,6 +25,9 @@ _INTEGER_BOUNDS = {
     types_pb2.DT_UINT32: (0, 2**32),
     types_pb2.DT_UINT64: (0, 2**64),
 }
+_FIELDS = {dtype: field for dtype, field in tensors.VALUE_FIELDS.items() if dtype != types_pb2.DT_UINT16}
+"""The TensorProto field with the values of a dtype that JSON can hold."""
+
 _BYTES_SUFFIX = "_bytes"
 
 _FLOATS: Mapping[int, type[np.float32 | np.float64]] = {
@@ -54,7 +57,7 @@ class DenseTensor:
         for size in self.dims:
             proto.tensor_shape.dim.add(size=size)
         if self.values:
-            getattr(proto, tensors.VALUE_FIELDS[self.dtype]).extend(self.values)
+            getattr(proto, _FIELDS[self.dtype]).extend(self.values)
         return proto
 
 
@@ -111,7 +114,7 @@ def _element(value: Any, dtype: int) -> Any:
         low, high = _INTEGER_BOUNDS[dtype]
         if low <= value < high:
             return value
-    if kind is not dict and dtype not in tensors.VALUE_FIELDS:
+    if kind is not dict and dtype not in _FIELDS:
         raise status.StatusError(
             status.Code.UNIMPLEMENTED,
             f"Conversion of JSON Value: {rest_json.quoted(value)} to type: {tensors.dtype_name(dtype)}",
@@ -151,7 +154,7 @@ def to_json(name: str, tensor: Any) -> Any:
     Raises:
       StatusError: JSON has no such values.
     """
-    field = tensors.VALUE_FIELDS.get(tensor.dtype)
+    field = _FIELDS.get(tensor.dtype)
     if field is None:
         raise status.invalid_argument(f"Failed to write JSON value for tensor type: {tensors.dtype_name(tensor.dtype)}")
     values = getattr(tensor, field)

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
-from google.protobuf.internal import decoder
 from tensorflow.core.framework import resource_handle_pb2, tensor_pb2, types_pb2
 
 from infraval_server import status
@@ -92,20 +91,30 @@ def from_encoded(serialized: bytes) -> Array:
     """
     proto = tensor_pb2.TensorProto.FromString(serialized)
     shape = [dimension.size for dimension in proto.tensor_shape.dim]
-    field, message_class = _HANDLES[proto.dtype]
+    _, message_class = _HANDLES[proto.dtype]
     array = np.empty(math.prod(shape), dtype=object)
-    # TensorFlow puts the lengths first, as varints, then the messages (source: distributed_runtime/…/encode_*).
+    # The lengths of all messages come first, then the messages (source: framework/variant_encode_decode.cc).
+    content = proto.tensor_content
     sizes, position = [], 0
-    for _ in range(array.size if proto.tensor_content else 0):
-        size, position = decoder._DecodeVarint32(proto.tensor_content, position)
+    for _ in range(array.size):
+        size, position = _varint(content, position)
         sizes.append(size)
-    values = list(getattr(proto, field))
-    for size in sizes:
-        values.append(message_class.FromString(proto.tensor_content[position : position + size]))
+    for index, size in enumerate(sizes):
+        array[index] = message_class.FromString(content[position : position + size])
         position += size
-    for index, value in enumerate(values):
-        array[index] = value
     return array.reshape(shape)
+
+
+def _varint(content: bytes, position: int) -> tuple[int, int]:
+    """The protobuf varint that begins at a position, and the position of its end."""
+    value = shift = 0
+    while True:
+        byte = content[position]
+        value |= (byte & 0x7F) << shift
+        position += 1
+        shift += 7
+        if byte < 0x80:  # noqa: PLR2004 - the bit that says that more bytes follow
+            return value, position
 
 
 def to_proto(array: Array) -> Any:

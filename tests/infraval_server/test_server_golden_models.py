@@ -9,9 +9,8 @@ import http.client
 import json
 import math
 import re
-import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -43,8 +42,18 @@ TIMEOUT_S = 60.0
 TOGETHER_INTERVAL_S = 0.2
 """Between the starts of requests that were recorded `together`."""
 
-NOT_MATCHED: Mapping[str, Mapping[str, str]] = {}
-"""Requests that are answered otherwise, by case: their names, and the reason of each. `start` is the start itself."""
+LACKS_OP = "an op that this TensorFlow lacks may be there in production: exit code 64 and the option to set, no verdict"
+IMPORTER = "TensorFlow's importer for Python checks each node first, and says what is wrong with it in other words"
+NOT_FED = "TensorFlow's Python API cannot feed a variant or a resource: UNIMPLEMENTED"
+
+NOT_MATCHED: Mapping[str, Mapping[str, str]] = {
+    "handles_tf1": {"variant_in": NOT_FED, "variant_in_without_metadata": NOT_FED, "resource_in": NOT_FED},
+    "unknown_op_tf1": {"start": LACKS_OP},
+    "unknown_in_function": {"start": LACKS_OP},
+    "missing_attr_tf1": {"start": IMPORTER},
+    "bad_attr_tf1": {"start": IMPORTER},
+}
+"""What is answered otherwise, by case: the names of its requests, or `start` for the start, and the reason of each."""
 
 OF_TENSORFLOW = (
     "I SavedModel load for tags",
@@ -83,7 +92,8 @@ def test_serves_as_tensorflow_serving(case: dict[str, Any], start: Any) -> None:
         rest=True,
     )
     differing = {}
-    if case["available"]:
+    expected = NOT_MATCHED.get(case["case"], {})
+    if case["available"] and "start" not in expected:
         server.wait_until_serving()
         code = server.poll()
     else:
@@ -92,8 +102,8 @@ def test_serves_as_tensorflow_serving(case: dict[str, Any], start: Any) -> None:
     golden = lines("\n".join(case.get("log", ())))
     if code != case["exit_code"] or own != golden:
         differing["start"] = f"{code}: {own} instead of {case['exit_code']}: {golden}"
-    differing |= ask(server, case.get("requests", ()))
-    expected = NOT_MATCHED.get(case["case"], {})
+    if code is None:
+        differing |= ask(server, case.get("requests", ()))
     assert differing.keys() == expected.keys(), "\n".join(f"{name}: {text}" for name, text in differing.items())
 
 
@@ -102,8 +112,9 @@ def lines(log: str) -> list[str]:
     found = []
     for line in log.splitlines():
         text = re.sub(r"^[0-9]{4}-[0-9-]+ [0-9:.]+: ", "", line)
-        own = text and not text.startswith((*OF_TENSORFLOW, *OF_EVERY_START))
-        own = own and (not text.startswith("\t") or text.endswith("}, }"))
+        own = not text.startswith((*OF_TENSORFLOW, *OF_EVERY_START))
+        # Each line was recorded once, so what follows the first line of a message may be anywhere.
+        own = own and (text.startswith(("I ", "W ", "E ", "F ", "Failed to start")) or text.endswith("}, }"))
         text = comparable(text)[:600]
         if own and text not in found:
             found.append(text)
@@ -159,14 +170,14 @@ def answer(channel: Any, server: Any, request: dict[str, Any]) -> dict[str, Any]
 def over_http(server: Any, request: dict[str, Any]) -> dict[str, Any]:
     """As `answer`, for a REST request."""
     body = request.get("body")
-    content = base64.b64decode(body["base64"]) if isinstance(body, dict) else body
+    content = base64.b64decode(body["base64"]) if isinstance(body, dict) else (body or "").encode()
     connection = http.client.HTTPConnection("127.0.0.1", server.rest_port, TIMEOUT_S)
     with contextlib.closing(connection):
         try:
             connection.request(request["method"], request["path"], content)
             response = connection.getresponse()
             text = response.read()
-        except (http.client.HTTPException, ConnectionError, socket.timeout):
+        except (TimeoutError, http.client.HTTPException, ConnectionError):
             return {"error": "no answer"}
         return {"status": response.status, "content_type": response.headers["Content-Type"], "response": text}
 
@@ -188,11 +199,17 @@ def compare(golden: dict[str, Any], given: dict[str, Any]) -> str:
         return "" if same(of_proto(own), of_proto(recorded)) else f"{own} instead of {recorded}"
     if golden["message"] == "<gone>":
         return ""
-    return "" if comparable(given["message"]) == comparable(text_of(golden["message"])) else shown
+    message = golden["message"]
+    if isinstance(message, dict):
+        message = base64.b64decode(message["base64"]).decode("latin-1")  # as gRPC for Python hands it out
+    return "" if comparable(given["message"]) == comparable(message) else shown
 
 
 def of_proto(message: Any) -> Any:
-    """A message as a JSON value."""
+    """A message as a JSON value; the hash of a resource's type was not recorded."""
+    for output in getattr(message, "outputs", {}).values():
+        for handle in output.resource_handle_val:
+            handle.hash_code = 0
     return json_format.MessageToDict(message)
 
 
@@ -238,7 +255,8 @@ def comparable(text: str) -> str:
     text = re.sub(r"binary running on \S+\. Make", "binary running on <HOST>. Make", text)
     text = text.replace(" The requested device appears to be a GPU, but CUDA is not enabled.", "")
     text = re.sub(r"current version \d+ for TensorFlow \S+  ", "current version <N> for TensorFlow <N>.  ", text)
-    return re.sub(r"with these attrs: \[(.*?)\]$", sorted_attributes, text, flags=re.MULTILINE)
+    text = re.sub(r"Missing named input: \w+ in", "Missing named input: <one of them> in", text)
+    return re.sub(r"with these attrs: \[(.*?)\](?=$|\\n)", sorted_attributes, text, flags=re.MULTILINE)
 
 
 def sorted_attributes(match: re.Match[str]) -> str:

@@ -13,7 +13,7 @@ from tensorflow_serving.apis import prediction_log_pb2
 
 from infraval import errors, options, redaction, verdict
 from infraval.gates import load
-from infraval.sandbox import base, serving_log
+from infraval.sandbox import base, model_server, serving_log
 from infraval.sandbox import registry as factory
 from infraval.trial import client
 from infraval.trial import replay as replayer
@@ -165,14 +165,14 @@ class Booter:
             self._check_aborted()
             ended = _end_of(sandbox, outcomes)
             log = sandbox.log()
-            if server.embedded and serving_log.embedded_server_bug(log):
+            if server.embedded and ended is not None and ended.code == model_server.EMBEDDED_EXIT_BUG:
                 raise errors.SandboxError(
                     f"The {server.name} failed at a request, which is a bug of infraval's: please report it. "
                     f"{self._last_words(log)}"
                 )
             if ended is None:
                 return Boot(server, None, load_time_s, replayed, outcomes, latencies=latencies)
-            _check_ops(log, server)
+            _check_ops(log, ended, server)
             death = self._death(ended, server, log)
             return Boot(server, None, load_time_s, replayed, outcomes, death, latencies, self._redactor.log(log))
 
@@ -187,7 +187,7 @@ class Booter:
     def _failed_load(self, sandbox: base.Sandbox, ended: base.ServerExit, tries: int) -> Boot:
         """What a server that ended while loading says about the model; raises if it says nothing about it."""
         log, server = sandbox.log(), sandbox.identity
-        _check_ops(log, server)
+        _check_ops(log, ended, server)
         refusal = serving_log.refusal(log)
         if refusal is not None:
             return Boot(server, failure=load.Refused(refusal.code, self._redactor.message(refusal.message)))
@@ -225,11 +225,11 @@ class Booter:
         return signal.Signals(ended.signal).name
 
 
-def _check_ops(log: str, server: base.ServerIdentity) -> None:
-    """Sees that it was not the stand-in's own limit which ended it."""
-    op = serving_log.unregistered_op(log)
-    if op is None or not server.embedded:
+def _check_ops(log: str, ended: base.ServerExit, server: base.ServerIdentity) -> None:
+    """Sees that it was not a limit of the embedded server's own which ended it."""
+    if not server.embedded or ended.code != model_server.EMBEDDED_EXIT_UNREGISTERED_OP:
         return
+    op = serving_log.unregistered_op(log) or "(its name is no longer in the log)"
     if server.image:
         raise errors.UnregisteredOpError(
             f"The model uses the op {op}, which the embedded server in {server.image} does not have. Name an image "
