@@ -59,7 +59,7 @@ def read_parameters(path: str) -> Parameters:
     """Reads `--batching_parameters_file`.
 
     Raises:
-      StatusError: the file cannot be read, is no BatchingParameters text proto, or asks for no threads.
+      StatusError: the file cannot be read, is not a BatchingParameters text proto, or asks for no threads.
     """
     proto = _message_class()()
     try:
@@ -158,7 +158,7 @@ class _BatchingRun:
         """See `model.Run`.
 
         Raises:
-          StatusError: the feeds are no batch, the batch is too large, or the outputs are no batch of its size.
+          StatusError: the feeds are not a batch, the batch is too large, or the outputs are not a batch of its size.
         """
         size = _batch_size([array for _, array in feeds])
         if size > self._parameters.max_batch_size:

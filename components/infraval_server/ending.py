@@ -17,20 +17,20 @@ EXIT_UNREGISTERED_OP = 64
 """The model needs an op that this TensorFlow lacks; a server in production may have it."""
 
 EXIT_BUG = 70
-"""Something went wrong in this server's own code."""
+"""This server's own code failed."""
 
 
 def for_unregistered_op(op: str) -> NoReturn:
     """Ends the process because this TensorFlow lacks an op."""
     log.error(
-        f"Op type not registered '{op}' in the TensorFlow of this server, which does not mean that a server in "
-        "production lacks it. Name the Python module that registers the op: --import-ops MODULE"
+        f"Op type not registered '{op}' in this server's TensorFlow; a server in production may have it. Name the "
+        "Python module that registers the op: --import-ops MODULE"
     )
     _end(EXIT_UNREGISTERED_OP)
 
 
 def for_bug(error: BaseException) -> NoReturn:
-    """Ends the process because of an exception that nobody foresaw.
+    """Ends the process because of an unexpected exception.
 
     The log says what it was and where, but not its message, which may quote the request.
     """

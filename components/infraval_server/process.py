@@ -126,4 +126,6 @@ def _import_ops(modules: Sequence[str]) -> None:
         for module in modules:
             importlib.import_module(module)
     except Exception as error:  # the module's code may raise anything
-        raise status.invalid_argument(f"--import-ops={module} cannot be imported: {error}") from error
+        raise status.invalid_argument(
+            f"--import-ops={module} cannot be imported: {type(error).__name__}: {error}"
+        ) from error

@@ -22,7 +22,7 @@ CLASSIFY_METHOD = "tensorflow/serving/classify"
 REGRESS_METHOD = "tensorflow/serving/regress"
 
 DEFAULT_SIGNATURE = "serving_default"
-"""The signature that is meant where none is named."""
+"""The signature that is meant if a request names none."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,7 +123,7 @@ def classify(servable: Servable, request: Any) -> Any:
     """Answers a ClassificationRequest.
 
     Raises:
-      StatusError: the signature is no classifier, the input is empty, or the graph fails.
+      StatusError: the signature is not a classifier, the input is empty, or the graph fails.
     """
     signature = _single_signature(servable, request.model_spec)
     outputs = _run_examples(servable, request.input, [_classify_tensors(servable, signature)])
@@ -137,7 +137,7 @@ def regress(servable: Servable, request: Any) -> Any:
     """Answers a RegressionRequest.
 
     Raises:
-      StatusError: the signature is no regressor, the input is empty, or the graph fails.
+      StatusError: the signature is not a regressor, the input is empty, or the graph fails.
     """
     signature = _single_signature(servable, request.model_spec)
     outputs = _run_examples(servable, request.input, [_regress_tensors(servable, signature)])

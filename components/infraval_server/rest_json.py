@@ -1,4 +1,4 @@
-"""JSON text as TensorFlow Serving reads and writes it (source: util/json_tensor.cc, which stands on RapidJSON).
+"""JSON text as TensorFlow Serving reads and writes it (source: util/json_tensor.cc, which uses RapidJSON).
 
 Bytes that are not UTF-8 pass through in both directions: they are held as surrogate escapes.
 """
@@ -52,7 +52,7 @@ def parse(body: bytes) -> dict[str, Any]:
         become floats.
 
     Raises:
-      StatusError: it is no JSON object.
+      StatusError: it is not a JSON object.
       RecursionError: it is nested too deeply.
     """
     text = body.decode("utf-8-sig", errors="surrogateescape")

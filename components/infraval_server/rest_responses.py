@@ -28,7 +28,7 @@ def of_predict(response: Any, *, rows: bool) -> str:
     """A PredictResponse: `predictions`, one for each row, or `outputs`, one for each tensor.
 
     Raises:
-      StatusError: JSON cannot hold a dtype, or rows were asked for and the outputs are no batch.
+      StatusError: JSON cannot hold a dtype, or rows were asked for and the outputs are not a batch.
     """
     if not response.outputs:
         raise status.invalid_argument("Cannot convert empty tensor map to JSON")

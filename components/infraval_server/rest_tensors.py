@@ -62,7 +62,7 @@ class DenseTensor:
 
 
 def from_json(value: Any, dtype: int) -> DenseTensor:
-    """Reads a tensor; the first element at each level says how long all have to be.
+    """Reads a tensor; the first element at each level says how long all must be.
 
     Args:
       value: a JSON value, or nested lists of them.
@@ -133,7 +133,7 @@ def from_base64(value: Any) -> bytes:
     """The bytes that a JSON object stands for.
 
     Raises:
-      StatusError: it stands for none.
+      StatusError: it does not stand for bytes.
     """
     if not is_base64(value):
         raise rest_json.format_error(value, "not formatted correctly for base64 data")
@@ -148,7 +148,7 @@ def to_json(name: str, tensor: Any) -> Any:
     """Writes a tensor as nested lists of JSON values, a scalar as one.
 
     Args:
-      name: the output's alias; bytes are written as base64 if it ends in `_bytes`, else as text.
+      name: the output's alias; bytes are written as base64 if it ends in `_bytes`, else as a string.
       tensor: a TensorProto with its values in the field of its dtype.
 
     Raises:

@@ -15,7 +15,7 @@ def disable_compilation() -> None:
     """Makes TensorFlow refuse to compile with XLA, in this process and for good.
 
     TensorFlow Serving calls the same function at its start (source: model_servers/server.cc). TensorFlow's Python API
-    has no way to it, but its library exports it: since 2.16, at least up to 2.21, under this name.
+    does not offer it, but its library exports it, under this name from 2.16 to 2.21 at least.
 
     Raises:
       StatusError: the library does not have the function.
@@ -30,6 +30,6 @@ def disable_compilation() -> None:
             return
     raise status.StatusError(
         status.Code.UNIMPLEMENTED,
-        f"XLA cannot be turned off in TensorFlow {tf.__version__}, and TensorFlow Serving has it off. If it is on in "
-        "production, pass --xla_cpu_compilation_enabled.",
+        f"XLA cannot be turned off in TensorFlow {tf.__version__}. TensorFlow Serving has it off by default; if your "
+        "server in production has it on, pass --xla_cpu_compilation_enabled.",
     )
