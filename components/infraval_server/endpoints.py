@@ -29,7 +29,7 @@ def check(options: flags.Options) -> None:
     """Checks the options that say where to listen and with how many threads.
 
     Raises:
-      StatusError: there is no place to listen at, no thread, no such port, or the path is too long for a socket.
+      StatusError: there is nowhere to listen, no thread, a port out of range, or a path too long for a socket.
     """
     path = options.grpc_socket_path
     if options.port == 0 and not path:
@@ -39,15 +39,16 @@ def check(options: flags.Options) -> None:
     for name in ("grpc_max_threads", "rest_api_num_threads"):
         threads = getattr(options, name)
         if threads < 1:
-            raise status.invalid_argument(f"--{name} has to be 1 or more, not {threads}.")
+            raise status.invalid_argument(f"--{name} must be 1 or more, not {threads}.")
     for name in ("port", "rest_api_port"):
         port = getattr(options, name)
         if not 0 <= port <= _MAX_PORT:  # gRPC would take another one, what is left of it in 16 bits
-            raise status.invalid_argument(f"--{name} has to be 0 to {_MAX_PORT}, not {port}.")
+            raise status.invalid_argument(f"--{name} must be between 0 and {_MAX_PORT}, not {port}.")
     length = len(os.fsencode(path))
     if length > _MAX_SOCKET_PATH_BYTES:
         raise status.invalid_argument(
-            f"--grpc_socket_path has {length} bytes, the path of a UNIX socket at most {_MAX_SOCKET_PATH_BYTES}: {path}"
+            f"--grpc_socket_path is {length} bytes long, but the path of a UNIX socket must not exceed "
+            f"{_MAX_SOCKET_PATH_BYTES} bytes: {path}"
         )
 
 
@@ -80,7 +81,8 @@ def create_server(options: flags.Options) -> Any:
 
 def _listen(server: Any, address: str) -> None:
     failure = status.invalid_argument(
-        f"Failed to BuildAndStart gRPC server: cannot listen at {address}, which may be taken or not allowed."
+        f"Failed to BuildAndStart gRPC server: cannot listen at {address}. Another process may be using it, or you may "
+        "lack the permission."
     )
     try:
         port = server.add_insecure_port(address)
@@ -91,7 +93,7 @@ def _listen(server: Any, address: str) -> None:
 
 
 def _remove_stale(path: Path) -> None:
-    """Removes what a server that was killed has left; a socket with a live server behind it stays."""
+    """Removes the socket of a server that was killed; the socket of a running server stays."""
     if not path.exists() or not stat.S_ISSOCK(path.stat().st_mode):
         return
     with socket.socket(socket.AF_UNIX) as probe:
@@ -100,4 +102,6 @@ def _remove_stale(path: Path) -> None:
         except ConnectionRefusedError:
             path.unlink()
         else:
-            raise status.invalid_argument(f"Failed to BuildAndStart gRPC server: another server listens at {path}.")
+            raise status.invalid_argument(
+                f"Failed to BuildAndStart gRPC server: another server is listening at {path}."
+            )

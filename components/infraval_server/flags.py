@@ -20,25 +20,33 @@ def _flag(default: Any, usage: str) -> Any:
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """Values of the flags; a field is named as its flag, its metadata holds the usage text."""
+    """Values of the flags. Each field has the name of its flag; its metadata holds the usage text."""
 
-    port: int = _flag(8500, "TCP port for gRPC; 0 for none.")
-    host: str = _flag("127.0.0.1", "Address the TCP ports are bound to; not a flag of TensorFlow Serving.")
-    grpc_socket_path: str = _flag("", "Path of a UNIX socket for gRPC, at most 107 bytes; empty for none.")
-    grpc_max_threads: int = _flag(4 * (os.cpu_count() or 1), "Requests that are worked on at once.")
-    rest_api_port: int = _flag(0, "TCP port for the REST API, another one than --port; 0 for none.")
-    rest_api_num_threads: int = _flag(4 * (os.cpu_count() or 1), "REST requests that are worked on at once.")
-    rest_api_timeout_in_ms: int = _flag(30_000, "Taken for compatibility; nothing is interrupted.")
-    model_name: str = _flag("default", "Name the model is served under.")
+    port: int = _flag(8500, "TCP port for gRPC; 0 to disable.")
+    host: str = _flag("127.0.0.1", "Address to bind TCP ports to; not a flag of TensorFlow Serving.")
+    grpc_socket_path: str = _flag("", "Path of a UNIX socket for gRPC, at most 107 bytes; empty to disable.")
+    grpc_max_threads: int = _flag(4 * (os.cpu_count() or 1), "Number of gRPC requests handled at the same time.")
+    rest_api_port: int = _flag(0, "TCP port for the REST API, different from --port; 0 to disable.")
+    rest_api_num_threads: int = _flag(4 * (os.cpu_count() or 1), "Number of REST requests handled at the same time.")
+    rest_api_timeout_in_ms: int = _flag(30_000, "Accepted for compatibility, without effect.")
+    model_name: str = _flag("default", "Name under which the model is served.")
     model_base_path: str = _flag("", "Absolute path of the directory that holds the numbered versions.")
-    saved_model_tags: str = _flag("serve", "Tags, separated by commas, of the meta graph to load.")
+    saved_model_tags: str = _flag("serve", "Comma-separated tags of the meta graph to load.")
     enable_model_warmup: bool = _flag(True, "Replay assets.extra/tf_serving_warmup_requests before serving.")
-    num_request_iterations_for_warmup: int = _flag(0, "Times each warmup record is replayed; 0 for once.")
-    max_num_load_retries: int = _flag(5, "Times a load that failed is tried again.")
-    load_retry_interval_micros: int = _flag(60_000_000, "Microseconds between two tries to load; negative for none.")
-    enable_batching: bool = _flag(False, "Pad each request to one of the allowed batch sizes.")
-    batching_parameters_file: str = _flag("", "Text file with a BatchingParameters proto; needs --enable_batching.")
-    import_ops: tuple[str, ...] = _flag((), "Python module that registers custom ops, imported first; repeatable.")
+    num_request_iterations_for_warmup: int = _flag(0, "How often each warmup record is replayed; 0 means once.")
+    max_num_load_retries: int = _flag(5, "How often a failed load is tried again.")
+    load_retry_interval_micros: int = _flag(
+        60_000_000, "Microseconds between two attempts to load; no wait if negative."
+    )
+    enable_batching: bool = _flag(False, "Run requests in batches, padded to the allowed batch sizes.")
+    batching_parameters_file: str = _flag("", "BatchingParameters text proto; needs --enable_batching.")
+    xla_cpu_compilation_enabled: bool = _flag(
+        False, "Allow XLA to compile for the CPU; if not, functions that need it fail."
+    )
+    enable_signature_method_name_check: bool = _flag(
+        False, "Refuse requests whose method does not match the signature's method_name."
+    )
+    import_ops: tuple[str, ...] = _flag((), "Python module to import because it registers custom ops; repeatable.")
     version: bool = _flag(False, "Print the versions and exit.")
     help: bool = _flag(False, "Print this text and exit.")
 
@@ -54,7 +62,7 @@ def parse(argv: Sequence[str]) -> tuple[Options, list[str]]:
       argv: the arguments without the program's name.
 
     Returns:
-      The options, and the arguments that are no known flag, in their order.
+      The options, and the arguments that are not known flags, in their order.
 
     Raises:
       FlagValueError: a value is not of its flag's type.
@@ -87,7 +95,7 @@ def _convert(name: str, text: str, default: bool | int | str) -> bool | int | st
 
 
 def usage() -> str:
-    """The usage text, in the form TensorFlow Serving prints its own."""
+    """The usage text, formatted like TensorFlow Serving's."""
     return "\n".join(("usage: python -m infraval_server", "Flags:", *_usage_lines()))
 
 

@@ -117,10 +117,10 @@ def load(options: flags.Options, parameters: batching.Parameters | None, version
 def _load_once(
     options: flags.Options, parameters: batching.Parameters | None, version: int, path: Path
 ) -> requests.Servable:
-    loaded = model.load(path, options.saved_model_tags.split(","))
+    loaded = model.load(path, (options.saved_model_tags or "serve").split(","))
     if parameters is not None:
         loaded = model.Model(loaded.signatures, batching.wrap(loaded.run, parameters))
-    servable = requests.Servable(options.model_name, version, loaded)
+    servable = requests.Servable(options.model_name, version, loaded, options.enable_signature_method_name_check)
     if options.enable_model_warmup:
         warmup.replay(servable, path, options.num_request_iterations_for_warmup)
     return servable

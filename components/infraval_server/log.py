@@ -6,7 +6,9 @@ Texts may quote bytes of a request that are not UTF-8; they are held as surrogat
 from __future__ import annotations
 
 import datetime as dt
+import os
 import sys
+from typing import NoReturn
 
 
 def info(text: str) -> None:
@@ -22,6 +24,12 @@ def warning(text: str) -> None:
 def error(text: str) -> None:
     """Logs what failed."""
     _write("E", text)
+
+
+def fatal(text: str) -> NoReturn:
+    """Logs why TensorFlow Serving would abort here, and does the same."""
+    _write("F", text)
+    os.abort()
 
 
 def plain(text: str) -> None:

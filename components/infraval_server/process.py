@@ -14,23 +14,19 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
-from infraval_server import flags, log, status, version
+from infraval_server import ending, flags, log, status, version
 
 EXIT_OK = 0
-EXIT_UNREGISTERED_OP = 64
-"""The model needs an op that this TensorFlow lacks; a server in production may have it."""
 EXIT_FAILURE = 255
 
 _END_SIGNALS = {signal.SIGTERM, signal.SIGINT}
-
-_LAST_REPLY_GRACE_S = 1.0
 
 
 def main(argv: Sequence[str]) -> int:
     """Serves a model until a signal ends it; to be called once, from the process's main thread.
 
     SIGTERM and SIGINT end the process here with exit code 0, without return: TensorFlow may be in the middle of a
-    load, which nothing can interrupt.
+    load, which nothing can interrupt. What says nothing about the model ends it without return too, see `ending`.
 
     Args:
       argv: the arguments without the program's name.
@@ -65,10 +61,11 @@ def main(argv: Sequence[str]) -> int:
         return _serve(options, listening)
     except status.StatusError as error:
         if error.unregistered_op:
-            _log_unregistered_op(error.unregistered_op)
-            return EXIT_UNREGISTERED_OP
+            ending.for_unregistered_op(error.unregistered_op)
         log.plain(f"Failed to start server. Error: {error}")
         return EXIT_FAILURE
+    except Exception as error:  # noqa: BLE001 - whatever it is, the exit code must not be that of a refused model
+        ending.for_bug(error)
 
 
 def _end_on_signal(socket_path: str, listening: threading.Event) -> None:
@@ -96,11 +93,13 @@ def _serve(options: flags.Options, listening: threading.Event) -> int:
       StatusError: the server cannot start, or the model does not load.
     """
     # TensorFlow takes seconds to import, and asking for help or a wrong flag does not need it.
-    from infraval_server import endpoints, loading, service  # noqa: PLC0415 - see above
+    from infraval_server import endpoints, loading, service, xla  # noqa: PLC0415 - see above
 
     endpoints.check(options)
     parameters = loading.check(options)
     _import_ops(options.import_ops)
+    if not options.xla_cpu_compilation_enabled:
+        xla.disable_compilation()
     log.info(
         f"Building single TensorFlow model file config:  model_name: {options.model_name} "
         f"model_base_path: {options.model_base_path}"
@@ -110,36 +109,23 @@ def _serve(options: flags.Options, listening: threading.Event) -> int:
         threading.Event().wait()  # until a signal ends the process
         return EXIT_OK
     servable = loading.load(options, parameters, *newest)
-    lacks_op = threading.Event()
     server = endpoints.create_server(options)
     listening.set()
-
-    def end(op: str) -> None:
-        if not lacks_op.is_set():
-            lacks_op.set()
-            _log_unregistered_op(op)
-            server.stop(_LAST_REPLY_GRACE_S)
-
-    service.add(server, servable, end)
+    service.add(server, servable)
     server.start()
     if options.rest_api_port != 0:
         from infraval_server import rest, rest_server  # noqa: PLC0415 - without REST there is no need for Tornado
 
-        rest_server.start(options, functools.partial(rest.answer, servable), end)
+        rest_server.start(options, functools.partial(rest.answer, servable))
     server.wait_for_termination()
-    return EXIT_UNREGISTERED_OP if lacks_op.is_set() else EXIT_OK
+    return EXIT_OK
 
 
 def _import_ops(modules: Sequence[str]) -> None:
     try:
         for module in modules:
             importlib.import_module(module)
-    except (ImportError, OSError) as error:
-        raise status.invalid_argument(f"--import-ops={module} cannot be imported: {error}") from error
-
-
-def _log_unregistered_op(op: str) -> None:
-    log.error(
-        f"Op type not registered '{op}' in the TensorFlow of this server, which does not mean that a server in "
-        "production lacks it. Name the Python module that registers the op: --import-ops MODULE"
-    )
+    except Exception as error:  # the module's code may raise anything
+        raise status.invalid_argument(
+            f"--import-ops={module} cannot be imported: {type(error).__name__}: {error}"
+        ) from error

@@ -17,11 +17,12 @@ from tensorflow_serving.apis import classification_pb2, inference_pb2, predict_p
 
 from infraval_server import model, status, tensors
 
+PREDICT_METHOD = "tensorflow/serving/predict"
 CLASSIFY_METHOD = "tensorflow/serving/classify"
 REGRESS_METHOD = "tensorflow/serving/regress"
 
 DEFAULT_SIGNATURE = "serving_default"
-"""The signature that is meant where none is named."""
+"""The signature that is meant if a request names none."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,11 +33,13 @@ class Servable:
       name: the name it is served under.
       version: the number of its directory.
       model: what answers.
+      checks_method_names: whether a signature's method_name must fit the request.
     """
 
     name: str
     version: int
     model: model.Model
+    checks_method_names: bool = False
 
 
 Handler = Callable[[Servable, Any], Any]
@@ -56,6 +59,13 @@ def predict(servable: Servable, request: Any) -> Any:
     signature = servable.model.signatures.get(name)
     if signature is None:
         raise status.StatusError(status.Code.FAILED_PRECONDITION, f'Serving signature key "{name}" not found.')
+    methods = (PREDICT_METHOD, CLASSIFY_METHOD, REGRESS_METHOD)
+    if servable.checks_method_names and signature.method_name not in methods:
+        raise status.StatusError(
+            status.Code.INTERNAL,
+            f"Expected prediction signature method_name to be one of {{{', '.join(methods)}}}. "
+            f"Was: {signature.method_name}",
+        )
     feeds = _predict_feeds(signature, request.inputs)
     aliases = _predict_outputs(signature, request.output_filter)
     outputs = servable.model.run(feeds, [signature.outputs[alias].name for alias in aliases])
@@ -66,7 +76,7 @@ def predict(servable: Servable, request: Any) -> Any:
     return response
 
 
-def _predict_feeds(signature: Any, inputs: Mapping[str, Any]) -> dict[str, tensors.Array]:
+def _predict_feeds(signature: Any, inputs: Mapping[str, Any]) -> list[tuple[str, tensors.Array]]:
     sent, required = set(inputs), set(signature.inputs)
     if len(sent) > len(required) or (len(sent) < len(required) and not signature.defaults):
         raise status.invalid_argument(
@@ -74,7 +84,7 @@ def _predict_feeds(signature: Any, inputs: Mapping[str, Any]) -> dict[str, tenso
             f"len({_set_text(required)}). Sent extra: {_set_text(sent - required)}. "
             f"Missing but required: {_set_text(required - sent)}."
         )
-    feeds = {}
+    feeds = []
     for alias in sorted(required):
         feed_name = signature.inputs[alias].name
         if alias not in inputs and alias not in signature.defaults:
@@ -86,7 +96,7 @@ def _predict_feeds(signature: Any, inputs: Mapping[str, Any]) -> dict[str, tenso
         array = tensors.from_proto(inputs[alias] if alias in inputs else signature.defaults[alias])
         if array is None:
             raise status.invalid_argument(f"tensor parsing error: {alias}")
-        feeds[feed_name] = array
+        feeds.append((feed_name, array))
     if not sent <= required:
         raise status.invalid_argument(
             f"Inputs contains invalid name. Used request inputs: {','.join(sorted(sent & required))}, "
@@ -113,10 +123,10 @@ def classify(servable: Servable, request: Any) -> Any:
     """Answers a ClassificationRequest.
 
     Raises:
-      StatusError: the signature is no classifier, the input is empty, or the graph fails.
+      StatusError: the signature is not a classifier, the input is empty, or the graph fails.
     """
     signature = _single_signature(servable, request.model_spec)
-    outputs = _run_examples(servable, request.input, [_classify_tensors(signature)])
+    outputs = _run_examples(servable, request.input, [_classify_tensors(servable, signature)])
     response = classification_pb2.ClassificationResponse()
     _set_model_spec(response.model_spec, servable, request.model_spec)
     _fill_classifications(response.result, signature, outputs)
@@ -127,10 +137,10 @@ def regress(servable: Servable, request: Any) -> Any:
     """Answers a RegressionRequest.
 
     Raises:
-      StatusError: the signature is no regressor, the input is empty, or the graph fails.
+      StatusError: the signature is not a regressor, the input is empty, or the graph fails.
     """
     signature = _single_signature(servable, request.model_spec)
-    outputs = _run_examples(servable, request.input, [_regress_tensors(signature)])
+    outputs = _run_examples(servable, request.input, [_regress_tensors(servable, signature)])
     response = regression_pb2.RegressionResponse()
     _set_model_spec(response.model_spec, servable, request.model_spec)
     _fill_regressions(response.result, signature, outputs)
@@ -173,19 +183,27 @@ def _plan_tasks(servable: Servable, tasks: Iterable[Any]) -> tuple[list[Any], li
         if name not in servable.model.signatures:
             raise status.invalid_argument(f"Requested signature not found in model graph: {name}")
         signatures[name] = servable.model.signatures[name]
-        plans.append(_task_tensors(task, signatures[name]))
+        plans.append(_task_tensors(servable, task, signatures[name]))
     return list(signatures.values()), plans
 
 
-def _task_tensors(task: Any, signature: Any) -> _Tensors:
+def _task_tensors(servable: Servable, task: Any, signature: Any) -> _Tensors:
     if task.method_name == CLASSIFY_METHOD:
-        return _classify_tensors(signature)
+        return _classify_tensors(servable, signature)
     if task.method_name == REGRESS_METHOD:
-        return _regress_tensors(signature)
+        return _regress_tensors(servable, signature)
     raise status.StatusError(status.Code.UNIMPLEMENTED, f"Unsupported signature method_name: {task.method_name}")
 
 
-def _classify_tensors(signature: Any) -> _Tensors:
+def _check_method_name(servable: Servable, signature: Any, kind: str, method: str) -> None:
+    if servable.checks_method_names and signature.method_name != method:
+        raise status.invalid_argument(
+            f"Expected {kind} signature method_name to be {method}. Was: {signature.method_name}"
+        )
+
+
+def _classify_tensors(servable: Servable, signature: Any) -> _Tensors:
+    _check_method_name(servable, signature, "classification", CLASSIFY_METHOD)
     if len(signature.inputs) != 1:
         raise status.invalid_argument("Expected one input Tensor.")
     if len(signature.outputs) not in (1, 2):
@@ -203,7 +221,8 @@ def _classify_tensors(signature: Any) -> _Tensors:
     return signature.inputs["inputs"].name, fetches
 
 
-def _regress_tensors(signature: Any) -> _Tensors:
+def _regress_tensors(servable: Servable, signature: Any) -> _Tensors:
+    _check_method_name(servable, signature, "regression", REGRESS_METHOD)
     if len(signature.inputs) != 1:
         raise status.invalid_argument("Expected one input Tensor.")
     if len(signature.outputs) != 1:
@@ -231,7 +250,7 @@ def _run_examples(servable: Servable, request_input: Any, plans: Sequence[_Tenso
     examples = _serialized_examples(request_input)
     array = np.array(examples, dtype=object)
     names = sorted({name for _, fetches in plans for name in fetches})
-    values = servable.model.run({feed: array for feed, _ in plans}, names)
+    values = servable.model.run([(feed, array) for feed in sorted({feed for feed, _ in plans})], names)
     return _Outputs(len(examples), dict(zip(names, values, strict=True)))
 
 

@@ -18,7 +18,7 @@ from tensorflow_serving.apis import (
     regression_pb2,
 )
 
-from infraval_server import requests, rest_requests, rest_responses, service, status
+from infraval_server import ending, requests, rest_requests, rest_responses, service, status
 
 _MAX_INT64 = 2**63 - 1
 _MAX_DIGITS = 19
@@ -57,13 +57,11 @@ class Answer:
       http_status: its code.
       text: its body; bytes that are not UTF-8 are surrogate escapes.
       content_type: of the body.
-      unregistered_op: the op that the request needs and this TensorFlow lacks.
     """
 
     http_status: int
     text: str
     content_type: str = "application/json"
-    unregistered_op: str | None = None
 
 
 _NOT_FOUND = Answer(
@@ -87,15 +85,15 @@ def answer(servable: requests.Servable, method: str, target: str, body: bytes) -
     try:
         return Answer(200, _dispatch(servable, method, target, body))
     except status.StatusError as error:
-        return failure(error)
+        return _failure(error)
     except RecursionError:  # in the parser, or in what reads the parsed lists
-        return failure(status.invalid_argument("JSON Parse error: The document is nested too deeply."))
+        return _failure(status.invalid_argument("JSON Parse error: The document is nested too deeply."))
 
 
-def failure(error: status.StatusError) -> Answer:
-    """The answer that reports an error."""
-    http_status = _HTTP_STATUSES.get(error.code, _INTERNAL_ERROR)
-    return Answer(http_status, rest_responses.of_error(error.message), unregistered_op=error.unregistered_op)
+def _failure(error: status.StatusError) -> Answer:
+    if error.unregistered_op:
+        ending.for_unregistered_op(error.unregistered_op)
+    return Answer(_HTTP_STATUSES.get(error.code, _INTERNAL_ERROR), rest_responses.of_error(error.message))
 
 
 def _dispatch(servable: requests.Servable, method: str, target: str, body: bytes) -> str:

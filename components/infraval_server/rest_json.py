@@ -1,4 +1,4 @@
-"""JSON text as TensorFlow Serving reads and writes it (source: util/json_tensor.cc, which stands on RapidJSON).
+"""JSON text as TensorFlow Serving reads and writes it (source: util/json_tensor.cc, which uses RapidJSON).
 
 Bytes that are not UTF-8 pass through in both directions: they are held as surrogate escapes.
 """
@@ -20,6 +20,9 @@ _MAX_DIGITS = 20
 """Characters of the longest 64-bit integer, with its sign."""
 
 _ESCAPES = re.compile(r"\\u[dD][89abAB]\w\w\\u[dD][c-fC-F]\w\w|(?P<lone>\\u[dD][89a-fA-F])|\\.", re.DOTALL)
+_CONTROL_ESCAPES = re.compile(r"\\\\|\\u00(?P<digits>[01][0-9a-f])")
+_INFINITIES = re.compile(r'"(?:[^"\\]|\\.)*"|(?P<short>Inf)(?!inity)', re.DOTALL)
+_NUMBERS = re.compile(r'"(?:[^"\\]|\\.)*"|(?P<number>-?[0-9][-+.0-9eE]*)', re.DOTALL)
 _BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*"|[][{}]', re.DOTALL)
 
 _PARSE_ERRORS = (
@@ -45,10 +48,11 @@ def parse(body: bytes) -> dict[str, Any]:
     """Parses a request's body.
 
     Args:
-      body: JSON; `NaN`, `Infinity` and `-Infinity` are numbers too. Integers beyond 64 bits become floats.
+      body: JSON; `NaN`, `Inf` and `Infinity`, and these two with a sign, are numbers too. Integers beyond 64 bits
+        become floats.
 
     Raises:
-      StatusError: it is no JSON object.
+      StatusError: it is not a JSON object.
       RecursionError: it is nested too deeply.
     """
     text = body.decode("utf-8-sig", errors="surrogateescape")
@@ -58,12 +62,41 @@ def parse(body: bytes) -> dict[str, Any]:
         if escape["lone"]:
             _fail("The surrogate pair in string is invalid.", text, escape.start())
     try:
-        document = json.loads(text, parse_int=_integer, parse_float=_decimal)
+        document = json.loads(_with_long_infinities(text), parse_int=_integer, parse_float=_decimal)
     except json.JSONDecodeError as error:
-        _fail(_reason(error), text, error.pos)
+        _fail(_reason(error), text, _position_with_short_infinities(text, error.pos))
+    except OverflowError:
+        _fail("Number too big to be stored in double.", text, _position_of_too_big_number(text))
     if not isinstance(document, dict):
         raise format_error(document, "Is not object")
     return document
+
+
+def _with_long_infinities(text: str) -> str:
+    """JSON with each `Inf` as the `Infinity` that Python knows."""
+    if "Inf" not in text:
+        return text
+    return _INFINITIES.sub(lambda token: "Infinity" if token["short"] else token[0], text)
+
+
+def _position_with_short_infinities(text: str, position: int) -> int:
+    """A position in the result of `_with_long_infinities` as one in its argument."""
+    for token in _INFINITIES.finditer(text) if "Inf" in text else ():
+        if token["short"] and token.start() < position:
+            position -= len("Infinity") - len("Inf")
+    return position
+
+
+def _position_of_too_big_number(text: str) -> int:
+    numbers = (token for token in _NUMBERS.finditer(text) if token["number"])
+    return next((number.start() for number in numbers if _is_too_big(number[0])), 0)
+
+
+def _is_too_big(number: str) -> bool:
+    try:
+        return math.isinf(float(number))
+    except ValueError:  # it only begins like one
+        return False
 
 
 def _integer(digits: str) -> int | float:
@@ -77,7 +110,7 @@ def _integer(digits: str) -> int | float:
 def _decimal(digits: str) -> float:
     value = float(digits)
     if math.isinf(value):
-        raise status.invalid_argument("JSON Parse error: Number too big to be stored in double.")
+        raise OverflowError
     return value
 
 
@@ -136,14 +169,19 @@ def pretty(value: Any, level: int = 0, *, one_line: bool = False) -> str:
     if isinstance(value, Literal):
         return value
     if not isinstance(value, (dict, list)):
-        return _ENCODER.encode(value)
+        return _scalar(value)
     if isinstance(value, dict):
-        members = [
-            f"{_ENCODER.encode(name)}: {pretty(item, level + 1, one_line=one_line)}" for name, item in value.items()
-        ]
+        members = [f"{_scalar(name)}: {pretty(item, level + 1, one_line=one_line)}" for name, item in value.items()]
         return f"{{{_lines(members, level)}}}"
     items = [pretty(item, level + 1, one_line=one_line) for item in value]
     return f"[{', '.join(items) if one_line else _lines(items, level)}]"
+
+
+def _scalar(value: Any) -> str:
+    text = _ENCODER.encode(value)
+    if "\\u00" not in text:
+        return text
+    return _CONTROL_ESCAPES.sub(lambda found: f"\\u00{found['digits'].upper()}" if found["digits"] else found[0], text)
 
 
 def listing(key: str, items: list[Any], *, one_line: bool) -> str:

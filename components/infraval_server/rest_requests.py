@@ -26,10 +26,10 @@ def fill_predict(body: bytes, signature_inputs: SignatureInputs, request: Any) -
       request: has its model_spec already.
 
     Returns:
-      Whether it is in rows, so that the response has to be in rows too.
+      Whether it is in rows, so that the response must be in rows too.
 
     Raises:
-      StatusError: the body is no such object, or does not fit the signature.
+      StatusError: the body is not such an object, or does not fit the signature.
     """
     document = rest_json.parse(body)
     _fill_signature_name(document, request)
@@ -168,7 +168,7 @@ def fill_examples(body: bytes, request: Any) -> None:
       request: has its model_spec already.
 
     Raises:
-      StatusError: the body is no such object.
+      StatusError: the body is not such an object.
     """
     document = rest_json.parse(body)
     _fill_signature_name(document, request)

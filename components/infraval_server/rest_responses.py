@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,11 +13,14 @@ from tensorflow_serving.apis import get_model_metadata_pb2
 
 from infraval_server import rest_json, rest_tensors, status
 
+_MAX_PLAIN_NUMBER = 1e15
+"""From here on C++ writes an exponent."""
+
 # From protobuf 5 on it has another name.
 _WITH_DEFAULTS = next(
     name
     for name in ("always_print_fields_with_no_presence", "including_default_value_fields")
-    if name in inspect.signature(json_format.MessageToJson).parameters
+    if name in inspect.signature(json_format.MessageToDict).parameters
 )
 
 
@@ -24,7 +28,7 @@ def of_predict(response: Any, *, rows: bool) -> str:
     """A PredictResponse: `predictions`, one for each row, or `outputs`, one for each tensor.
 
     Raises:
-      StatusError: JSON cannot hold a dtype, or rows were asked for and the outputs are no batch.
+      StatusError: JSON cannot hold a dtype, or rows were asked for and the outputs are not a batch.
     """
     if not response.outputs:
         raise status.invalid_argument("Cannot convert empty tensor map to JSON")
@@ -96,10 +100,19 @@ def of_metadata(response: Any) -> str:
 
 
 def _message(message: Any) -> str:
-    text = json_format.MessageToJson(
-        message, indent=1, preserving_proto_field_name=True, ensure_ascii=False, **{_WITH_DEFAULTS: True}
-    )
-    return f"{text}\n"
+    value = json_format.MessageToDict(message, preserving_proto_field_name=True, **{_WITH_DEFAULTS: True})
+    return f"{json.dumps(_with_short_numbers(value), indent=1, ensure_ascii=False)}\n"
+
+
+def _with_short_numbers(value: Any) -> Any:
+    """A JSON value with `1` for `1.0`, as protobuf for C++ writes it."""
+    if isinstance(value, dict):
+        return {name: _with_short_numbers(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_with_short_numbers(item) for item in value]
+    if isinstance(value, float) and value.is_integer() and abs(value) < _MAX_PLAIN_NUMBER:
+        return int(value)
+    return value
 
 
 def of_error(message: str) -> str:

@@ -15,13 +15,10 @@ from typing import cast
 
 from tornado import httpserver, httputil, iostream, netutil
 
-from infraval_server import flags, log, rest, service
+from infraval_server import ending, flags, log, rest
 
 Respond = Callable[[str, str, bytes], rest.Answer]
 """Answers a request: its method, its target and its body."""
-
-OnUnregisteredOp = Callable[[str], None]
-"""Called, after the reply, with the name of an op that a request needs and this TensorFlow lacks."""
 
 _MAX_BODY_BYTES = 256 * 1024 * 1024
 """Of a request, also once decompressed; TensorFlow Serving takes any."""
@@ -32,7 +29,7 @@ _IDLE_TIMEOUT_S = 50.0
 """A connection without a request is closed then, as libevent does."""
 
 
-def start(options: flags.Options, respond: Respond, on_unregistered_op: OnUnregisteredOp) -> None:
+def start(options: flags.Options, respond: Respond) -> None:
     """Serves on a daemon thread for the rest of the process.
 
     A port that cannot be had is logged, and gRPC goes on alone, as in TensorFlow Serving.
@@ -40,7 +37,6 @@ def start(options: flags.Options, respond: Respond, on_unregistered_op: OnUnregi
     Args:
       options: say where to listen, and with how many threads to answer.
       respond: see there; called on many threads at once.
-      on_unregistered_op: see there.
     """
     address = f"localhost:{options.rest_api_port}"  # TensorFlow Serving's word for any address
     if options.rest_api_port == options.port:
@@ -56,7 +52,7 @@ def start(options: flags.Options, respond: Respond, on_unregistered_op: OnUnregi
         return
     logging.getLogger("tornado").setLevel(logging.ERROR)
     workers = concurrent.futures.ThreadPoolExecutor(options.rest_api_num_threads, thread_name_prefix="rest")
-    connections = _Connections(respond, on_unregistered_op, workers)
+    connections = _Connections(respond, workers)
     threading.Thread(target=lambda: asyncio.run(_serve(sockets, connections)), name="http", daemon=True).start()
     log.info(f"Exporting HTTP/REST API at:{address} ...")
 
@@ -74,11 +70,8 @@ async def _serve(sockets: Sequence[socket.socket], connections: httputil.HTTPSer
 class _Connections(httputil.HTTPServerConnectionDelegate):
     """Makes what handles the requests of all connections."""
 
-    def __init__(
-        self, respond: Respond, on_unregistered_op: OnUnregisteredOp, workers: concurrent.futures.Executor
-    ) -> None:
+    def __init__(self, respond: Respond, workers: concurrent.futures.Executor) -> None:
         self.respond = respond
-        self.on_unregistered_op = on_unregistered_op
         self.workers = workers
 
     def start_request(
@@ -116,10 +109,10 @@ class _Request(httputil.HTTPMessageDelegate):
         self._task = asyncio.get_running_loop().create_task(self._reply())
 
     async def _reply(self) -> None:
-        answered = asyncio.get_running_loop().run_in_executor(self._connections.workers, self._answer)
-        await asyncio.wait([answered])
-        error = answered.exception()
-        answer = answered.result() if error is None else rest.failure(service.bug(error))
+        try:
+            answer = await asyncio.get_running_loop().run_in_executor(self._connections.workers, self._answer)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is this server's own
+            ending.for_bug(error)
         content = answer.text.encode(errors="surrogateescape")
         headers = httputil.HTTPHeaders({"Content-Type": answer.content_type, "Content-Length": str(len(content))})
         phrase = {499: "Client Closed Request"}.get(answer.http_status) or HTTPStatus(answer.http_status).phrase
@@ -131,8 +124,6 @@ class _Request(httputil.HTTPMessageDelegate):
         self._connection.finish()
         with contextlib.suppress(iostream.StreamClosedError):  # the client is gone
             await written
-        if answer.unregistered_op:
-            self._connections.on_unregistered_op(answer.unregistered_op)
 
     def _answer(self) -> rest.Answer:
         body = b"".join(self._chunks)

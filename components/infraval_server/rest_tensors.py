@@ -25,6 +25,9 @@ _INTEGER_BOUNDS = {
     types_pb2.DT_UINT32: (0, 2**32),
     types_pb2.DT_UINT64: (0, 2**64),
 }
+_FIELDS = {dtype: field for dtype, field in tensors.VALUE_FIELDS.items() if dtype != types_pb2.DT_UINT16}
+"""The TensorProto field with the values of a dtype that JSON can hold."""
+
 _BYTES_SUFFIX = "_bytes"
 
 _FLOATS: Mapping[int, type[np.float32 | np.float64]] = {
@@ -54,12 +57,12 @@ class DenseTensor:
         for size in self.dims:
             proto.tensor_shape.dim.add(size=size)
         if self.values:
-            getattr(proto, tensors.VALUE_FIELDS[self.dtype]).extend(self.values)
+            getattr(proto, _FIELDS[self.dtype]).extend(self.values)
         return proto
 
 
 def from_json(value: Any, dtype: int) -> DenseTensor:
-    """Reads a tensor; the first element at each level says how long all have to be.
+    """Reads a tensor; the first element at each level says how long all must be.
 
     Args:
       value: a JSON value, or nested lists of them.
@@ -111,7 +114,7 @@ def _element(value: Any, dtype: int) -> Any:
         low, high = _INTEGER_BOUNDS[dtype]
         if low <= value < high:
             return value
-    if kind is not dict and dtype not in tensors.VALUE_FIELDS:
+    if kind is not dict and dtype not in _FIELDS:
         raise status.StatusError(
             status.Code.UNIMPLEMENTED,
             f"Conversion of JSON Value: {rest_json.quoted(value)} to type: {tensors.dtype_name(dtype)}",
@@ -130,7 +133,7 @@ def from_base64(value: Any) -> bytes:
     """The bytes that a JSON object stands for.
 
     Raises:
-      StatusError: it stands for none.
+      StatusError: it does not stand for bytes.
     """
     if not is_base64(value):
         raise rest_json.format_error(value, "not formatted correctly for base64 data")
@@ -145,13 +148,13 @@ def to_json(name: str, tensor: Any) -> Any:
     """Writes a tensor as nested lists of JSON values, a scalar as one.
 
     Args:
-      name: the output's alias; bytes are written as base64 if it ends in `_bytes`, else as text.
+      name: the output's alias; bytes are written as base64 if it ends in `_bytes`, else as a string.
       tensor: a TensorProto with its values in the field of its dtype.
 
     Raises:
       StatusError: JSON has no such values.
     """
-    field = tensors.VALUE_FIELDS.get(tensor.dtype)
+    field = _FIELDS.get(tensor.dtype)
     if field is None:
         raise status.invalid_argument(f"Failed to write JSON value for tensor type: {tensors.dtype_name(tensor.dtype)}")
     values = getattr(tensor, field)

@@ -5,7 +5,6 @@ Source: model_servers/prediction_service_impl.cc, get_model_status_impl.cc and o
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -20,10 +19,7 @@ from tensorflow_serving.apis import (
     regression_pb2,
 )
 
-from infraval_server import log, requests, status
-
-OnUnregisteredOp = Callable[[str], None]
-"""Called with the name of an op that a request needs and this TensorFlow lacks."""
+from infraval_server import ending, requests, status
 
 _MAX_MESSAGE_BYTES = 1024
 """Longer error messages are cut (source: model_servers/grpc_status_util.cc)."""
@@ -34,13 +30,12 @@ SIGNATURE_DEF = "signature_def"
 _GRPC_CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 
-def add(server: Any, servable: requests.Servable, on_unregistered_op: OnUnregisteredOp) -> None:
+def add(server: Any, servable: requests.Servable) -> None:
     """Adds PredictionService and ModelService to a gRPC server.
 
     Args:
       server: a grpc.Server that is not started yet.
       servable: what answers.
-      on_unregistered_op: see there.
     """
     services: Mapping[str, Mapping[str, tuple[requests.Handler, Any]]] = {
         "tensorflow.serving.PredictionService": {
@@ -57,7 +52,7 @@ def add(server: Any, servable: requests.Servable, on_unregistered_op: OnUnregist
     for service, methods in services.items():
         handlers = {
             method: grpc.unary_unary_rpc_method_handler(
-                _rpc(handler, servable, on_unregistered_op),
+                _rpc(handler, servable),
                 request_deserializer=request_class.FromString,
                 response_serializer=_serialize,
             )
@@ -70,30 +65,20 @@ def _serialize(response: Any) -> bytes:
     return response.SerializeToString()  # type: ignore[no-any-return]  # protos are untyped here
 
 
-def _rpc(
-    handler: requests.Handler, servable: requests.Servable, on_unregistered_op: OnUnregisteredOp
-) -> Callable[[Any, Any], Any]:
+def _rpc(handler: requests.Handler, servable: requests.Servable) -> Callable[[Any, Any], Any]:
     def answer(request: Any, context: Any) -> Any:
         try:
             return handler(servable, request)
         except status.StatusError as error:
             failure = error
         except Exception as error:  # noqa: BLE001 - gRPC would say UNKNOWN, as of a failure of the model's
-            failure = bug(error)
+            ending.for_bug(error)
         if failure.unregistered_op:
-            on_unregistered_op(failure.unregistered_op)
+            ending.for_unregistered_op(failure.unregistered_op)
         # Bytes, for the message may quote input that is not UTF-8.
         return context.abort(_GRPC_CODES[failure.code], _details(failure))
 
     return answer
-
-
-def bug(error: BaseException) -> status.StatusError:
-    """The answer to what nobody foresaw; the log says where it was, and neither holds anything of the request."""
-    what = f"A bug of the embedded server: {type(error).__name__}"
-    log.error(what)
-    log.plain("".join(traceback.format_tb(error.__traceback__)).rstrip())
-    return status.StatusError(status.Code.INTERNAL, what)
 
 
 def _details(error: status.StatusError) -> bytes:

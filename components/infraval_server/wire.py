@@ -15,8 +15,8 @@ def parse(content: bytes, into: Any) -> None:
       into: an empty message, to be filled.
 
     Raises:
-      DecodeError: the bytes are no such message.
+      DecodeError: the bytes are not such a message.
     """
-    # protobuf 3.20 for Python stops at a stray end-group tag with no more than a warning.
+    # protobuf 3.20 for Python stops at a stray end-group tag with only a warning.
     if into.ParseFromString(content) != len(content):
         raise DecodeError

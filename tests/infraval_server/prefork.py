@@ -15,9 +15,9 @@ import sys
 from typing import Any
 
 # Not used here: what the server imports after the fork is to be there already.
-from infraval_server import endpoints, loading, main, service
+from infraval_server import endpoints, loading, main, service, xla
 
-PRELOADED = (endpoints, loading, service)
+PRELOADED = (endpoints, loading, service, xla)
 
 
 def start(argv: list[str], log: str) -> int:

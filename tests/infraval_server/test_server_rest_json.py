@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf import meta_graph_pb2
-from tensorflow_serving.apis import classification_pb2, predict_pb2
+from tensorflow_serving.apis import classification_pb2, get_model_metadata_pb2, predict_pb2
 
-from infraval_server import rest_json, rest_requests, rest_responses, tensors
+from infraval_server import rest_json, rest_requests, rest_responses, status, tensors
 
 NUMBERS = ["float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint32", "uint64", "bool"]
 SHAPES = npst.array_shapes(min_dims=1, max_dims=3, max_side=3)
@@ -136,11 +136,11 @@ def as_dict(example: Any) -> dict[str, list[Any]]:
     }
 
 
-@pytest.mark.parametrize("dtype", ["DT_HALF", "DT_COMPLEX64"])
+@pytest.mark.parametrize("dtype", ["DT_HALF", "DT_BFLOAT16", "DT_UINT16", "DT_QINT8", "DT_COMPLEX64", "DT_VARIANT"])
 def test_dtype_that_json_lacks_is_refused(dtype: str) -> None:
     """A value for such an input is UNIMPLEMENTED, such an output INVALID_ARGUMENT; both name the type."""
     number = types_pb2.DataType.Value(dtype)
-    name = {"DT_HALF": "half", "DT_COMPLEX64": "complex64"}[dtype]
+    name = dtype.removeprefix("DT_").lower()
     info = meta_graph_pb2.TensorInfo(dtype=number)
     with pytest.raises(Exception, match=f"^UNIMPLEMENTED: Conversion of JSON Value: 1.5 to type: {name}$"):
         rest_requests.fill_predict(b'{"inputs": 1.5}', lambda _: {"x": info}, predict_pb2.PredictRequest())
@@ -167,3 +167,34 @@ def test_outputs_of_several_sizes_are_no_rows() -> None:
     with pytest.raises(Exception, match=r"has inconsistent batch size: [12] expecting: [12]$"):
         rest_responses.of_predict(response, rows=True)
     assert json.loads(rest_responses.of_predict(response, rows=False)) == {"outputs": {"a": [1, 2], "b": [1]}}
+
+
+@given(prefix=st.lists(st.sampled_from(["Inf", "-Inf", "Infinity", "NaN", "1", '"Inf"', '"\\\\"']), max_size=5))
+def test_short_infinities_do_not_move_the_offset_of_an_error(prefix: list[str]) -> None:
+    """`Inf` is a number, not within a string; an error after it is where the sender wrote it."""
+    numbers = ",".join([*prefix, "0"])
+    document = rest_json.parse(f'{{"a":[{numbers}]}}'.encode())
+    assert sum(value == float("inf") for value in document["a"]) == prefix.count("Inf") + prefix.count("Infinity")
+    broken = f'{{"a":[{numbers},'
+    for wrong, reason in (("?", "Invalid value."), ("1e400", "Number too big to be stored in double.")):
+        with pytest.raises(status.StatusError) as raised:
+            rest_json.parse(f"{broken}{wrong}]}}".encode())
+        assert raised.value.message == f"JSON Parse error: {reason} at offset: {len(broken)}"
+
+
+@given(text=st.text(alphabet="\\u0001f\x00\x01\x1f\n\x7fé", max_size=8))
+def test_control_characters_are_escaped_as_by_tensorflow_serving(text: str) -> None:
+    """With capital digits, and nothing else is touched."""
+    written = rest_json.pretty(text)
+    assert json.loads(written) == text
+    assert written.count("\\u001F") >= text.count("\x1f")
+
+
+@pytest.mark.parametrize(("value", "shown"), [(3.0, "3"), (0.5, "0.5"), (-2.0, "-2")])
+def test_metadata_has_short_numbers(value: float, shown: str) -> None:
+    """The default of an input is written as protobuf for C++ writes it."""
+    signatures = get_model_metadata_pb2.SignatureDefMap()
+    signatures.signature_def["s"].defaults["x"].float_val.append(value)
+    response = get_model_metadata_pb2.GetModelMetadataResponse()
+    response.metadata["signature_def"].Pack(signatures)
+    assert f" {shown}\n" in rest_responses.of_metadata(response)

@@ -9,11 +9,12 @@ import pytest
 import tensorflow as tf
 from tensorflow.core.framework import tensor_pb2, types_pb2
 
-from infraval_server import tensors
+from infraval_server import status, tensors
 
 FLOATS = ["float16", "bfloat16", "float32", "float64"]
 INTEGERS = ["int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"]
 COMPLEX = ["complex64", "complex128"]
+QUANTIZED = ["qint8", "qint16", "qint32", "quint8", "quint16"]
 
 
 @pytest.mark.parametrize("dtype", [*FLOATS, *INTEGERS, *COMPLEX])
@@ -62,3 +63,45 @@ def test_strings_are_read_in_each_encoding(encoding: dict[str, Any]) -> None:
 def test_invalid_tensor_is_none(fields: dict[str, Any]) -> None:
     """A proto that is no tensor is told apart rather than read as something else."""
     assert tensors.from_proto(tensor_pb2.TensorProto(**fields)) is None
+
+
+@pytest.mark.parametrize("dtype", QUANTIZED)
+@pytest.mark.parametrize("shape", [(), (0,), (2, 3)])
+def test_quantized_numbers_keep_their_dtype(dtype: str, shape: tuple[int, ...]) -> None:
+    """They are no plain integers, though TensorFlow's Python API hands them out as such."""
+    quantized = tf.as_dtype(dtype)
+    structure = quantized.as_numpy_dtype
+    array = np.arange(int(np.prod(shape))).reshape(shape).astype(structure.fields[dtype][0]).view(structure)
+    proto = tensors.to_proto(array)
+    assert proto.dtype == quantized.as_datatype_enum
+    assert [*proto.int_val] == list(range(int(np.prod(shape))))
+    read = tensors.from_proto(proto)
+    assert read is not None
+    assert (tf.as_dtype(read.dtype), read.shape) == (quantized, shape)
+
+
+@pytest.mark.parametrize("count", [0, 2, 3])
+def test_variants_come_out_of_the_graph(count: int) -> None:
+    """A tensor of variants, each of any length, is answered with the protos that are in it."""
+    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+        lists = [
+            tf.raw_ops.TensorListReserve(element_shape=[200 * i], num_elements=i, element_dtype=tf.string)
+            for i in range(3)
+        ]
+        variants = tf.stack(lists[:count]) if count else tf.stack(lists)[:0]
+        serialized = session.run(tf.raw_ops.SerializeTensor(tensor=variants))
+    array = tensors.from_encoded(serialized)
+    proto = tensors.to_proto(array)
+    assert array.shape == (count,)
+    assert [variant.type_name for variant in proto.variant_val] == ["tensorflow::TensorList"] * count
+    assert count == 0 or proto.dtype == types_pb2.DT_VARIANT
+
+
+@pytest.mark.parametrize("dtype", [types_pb2.DT_VARIANT, types_pb2.DT_RESOURCE])
+def test_variants_and_resources_are_not_taken(dtype: int) -> None:
+    """They are refused before TensorFlow decodes them, which can end the process."""
+    proto = tensor_pb2.TensorProto(dtype=dtype, tensor_shape={})
+    proto.variant_val.add(type_name="tensorflow::TensorList")
+    with pytest.raises(status.StatusError) as raised:
+        tensors.from_proto(proto)
+    assert raised.value.code == status.Code.UNIMPLEMENTED

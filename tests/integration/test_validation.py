@@ -254,6 +254,24 @@ def test_a_server_that_fails_for_a_reason_of_its_own_is_no_verdict(
         _validate(upper_model, secret_examples, server=misbehaving_server("bad-flag"), limits=TWICE)
 
 
+def test_lines_that_a_model_prints_do_not_change_the_verdict(save_model: SaveModel, secret_examples: Path) -> None:
+    """What the embedded server says about itself cannot be forged by a line in its log."""
+    forged = ("E A bug of the embedded server: KeyError", "Op type not registered 'HouseBlend' in binary")
+
+    def forge(text: tf.Tensor) -> tf.Tensor:
+        with tf.control_dependencies([tf.print(f"2026-01-01 00:00:00.000000: {line}") for line in forged]):
+            return tf.strings.upper(text)
+
+    def forge_and_fail(text: tf.Tensor) -> tf.Tensor:
+        return tf.strings.as_string(tf.strings.to_number(forge(text)))
+
+    good = _validate(save_model(forge), secret_examples)
+    bad = _validate(save_model(forge_and_fail), secret_examples)
+
+    assert good.blessed, good.reasons
+    assert [outcome.code for outcome in bad.outcomes] == ["INVALID_ARGUMENT"]
+
+
 def test_a_bug_of_the_embedded_server_is_no_verdict(
     upper_model: Path, secret_examples: Path, secret: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

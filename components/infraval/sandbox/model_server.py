@@ -10,6 +10,12 @@ TF_SERVING = "tensorflow_model_server"
 
 EMBEDDED = "infraval embedded server"
 
+EMBEDDED_EXIT_UNREGISTERED_OP = 64
+"""The embedded server ends with this code if its TensorFlow lacks an op that the model needs."""
+
+EMBEDDED_EXIT_BUG = 70
+"""The embedded server ends with this code after a bug of its own. A model can print any line, but not an exit code."""
+
 
 def flags(options: base.Launch, batching_parameters_file: str | None) -> list[str]:
     """The flags that are the same wherever the server runs.

@@ -23,7 +23,6 @@ _WARMUP_END = re.compile(
     r"Finished reading warmup data for model at [^\n]*\. Number of warmup records read: (?P<records>\d+)\."
 )
 _UNREGISTERED_OP = re.compile(r"Op type not registered '(?P<op>[^'\n]+)'")
-_BUG = re.compile(r" E A bug of the embedded server: ")
 _NO_VERSION = re.compile(r"No versions of servable [^\n]* found under base path ")
 
 
@@ -62,14 +61,9 @@ def warmup_records_read(log: str) -> int | None:
 
 
 def unregistered_op(log: str) -> str | None:
-    """The op that the model needs and the server lacks, if that is what went wrong."""
+    """The op that the log says is not registered; only text, which a model may have printed."""
     found = _UNREGISTERED_OP.search(log)
     return found["op"] if found else None
-
-
-def embedded_server_bug(log: str) -> bool:
-    """Whether infraval's stand-in failed where it must not, so that its answers say nothing of the model."""
-    return _BUG.search(log) is not None
 
 
 def no_version_found(log: str) -> bool:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 
 from infraval import errors, evidence, redaction
-from infraval.sandbox import base, serving_log
+from infraval.sandbox import base, model_server, serving_log
 
 _LOST = frozenset({"UNAVAILABLE", "CANCELLED", "INTERNAL", "UNKNOWN"})
 """Codes that a request may end with when the server does."""
@@ -29,7 +29,7 @@ def failed_load(
       ServerStartError: it did not get as far as loading the model.
     """
     log, server = sandbox.log(), sandbox.identity
-    _check_ops(log, server)
+    _check_ops(log, ended, server)
     refusal = serving_log.refusal(log)
     if refusal is not None:
         return evidence.Refused(refusal.code, redactor.message(refusal.message))
@@ -53,14 +53,14 @@ def death_while_serving(
     """
     ended = _end_of(sandbox, outcomes)
     log, server = sandbox.log(), sandbox.identity
-    if server.embedded and serving_log.embedded_server_bug(log):
+    if server.embedded and ended is not None and ended.code == model_server.EMBEDDED_EXIT_BUG:
         raise errors.SandboxError(
             f"The {server.name} failed at a request, which is a bug of infraval's: please report it. "
             f"{_last_words(redactor.log(log))}"
         )
     if ended is None:
         return None
-    _check_ops(log, server)
+    _check_ops(log, ended, server)
     return _cause(ended, server, _last_words(redactor.log(log)))
 
 
@@ -93,11 +93,11 @@ def _cause(ended: base.ServerExit, server: evidence.Server, last_words: str) -> 
     return signal.Signals(ended.signal).name
 
 
-def _check_ops(log: str, server: evidence.Server) -> None:
+def _check_ops(log: str, ended: base.ServerExit, server: evidence.Server) -> None:
     """Sees that it was not a limit of the embedded server's own which ended it."""
-    op = serving_log.unregistered_op(log)
-    if op is None or not server.embedded:
+    if not server.embedded or ended.code != model_server.EMBEDDED_EXIT_UNREGISTERED_OP:
         return
+    op = serving_log.unregistered_op(log) or "(its name is no longer in the log)"
     if server.image:
         raise errors.UnregisteredOpError(
             f"The model uses the op {op}, which the embedded server in {server.image} does not have. Name an image "
