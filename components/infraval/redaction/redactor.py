@@ -5,26 +5,37 @@ from __future__ import annotations
 import enum
 import functools
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from tensorflow_serving.apis import prediction_log_pb2
 
 from infraval.redaction import escape
-from infraval.redaction.names import known, names_of
 from infraval.redaction.search import MIN_LENGTH, search
 from infraval.redaction.values import values
 
 REDACTED = "<redacted>"
 """Takes the place of what was removed."""
 
-HIDDEN = "(hidden by --server-messages codes)"
-"""Takes the place of a whole message."""
-
+_HIDDEN = "(hidden by --server-messages codes)"
 _MAX_READ = escape.MAX_MESSAGE_LENGTH + 500  # more than is shown, for what the cut goes through
 
 _WORD = re.compile(r"[^\W_]{3,}|\d[\d.]{3,}")
 # What TensorFlow's Python session puts before a reason: pages of where in Python the node was made.
 _FRAMING = re.compile(r"\AGraph execution error:\s+(?:Detected at node .*?\nNode: '[^'\n]*'\n)?", re.DOTALL)
+WORDS = (
+    "and are argument batch bmp but cannot could data does error expected failed feature file for found from gif got "
+    "has have image index input invalid jpeg key match missing model must name node not number output png redacted request "
+    "required shape signature size string tensor than that the this type valid value was which with"
+)
+_WORDS = re.compile(rf"(?<![^\W_])(?:{WORDS.replace(' ', '|')})(?![^\W_])", re.IGNORECASE)
+# A string field as protobuf writes it: a tag (field 1 to 15, wire type 2), its length as a varint of one byte or, up to
+# 255, of two, the bytes. Only the tag is consumed, so that a byte that merely looks like one hides no field.
+_STRING_FIELD = re.compile(
+    rb"[\x0a\x12\x1a\x22\x2a\x32\x3a\x42\x4a\x52\x5a\x62\x6a\x72\x7a]"
+    rb"(?=([\x01-\x7f]|[\x80-\xff]\x01)([A-Za-z0-9_.][A-Za-z0-9_./:>\\ ()-]{0,254}))"
+)
+_PATH = re.compile(r"\w(?:[\w./>\\-]*\w)?", re.ASCII)
+_INSTANCE = re.compile(r"_\d{1,4}", re.ASCII)  # "body/_1/add": TensorFlow numbers what it inlines
 
 
 class Mode(str, enum.Enum):
@@ -68,7 +79,7 @@ class Redactor:
           request: the one that failed; what occurs in it is removed. None for what occurs in any of the requests.
         """
         if self._mode is Mode.CODES:
-            return HIDDEN if text else ""
+            return _HIDDEN if text else ""
         requests = self._requests if request is None else (request,)
         return escape.one_line(self._redacted([_FRAMING.sub("", text)], requests))
 
@@ -81,7 +92,7 @@ class Redactor:
         """
         lines = [line for line in text.split("\n") if line.strip()]
         if self._mode is Mode.CODES:
-            return HIDDEN if lines else ""
+            return _HIDDEN if lines else ""
         kept = lines[-last_lines:] if last_lines > 0 else []
         shown = map(escape.one_line, self._redacted(kept, self._requests).split("\n")) if kept else ()
         return "\n".join([f"<{len(lines) - len(kept)} lines left out>"] * (len(kept) < len(lines)) + [*shown])
@@ -92,7 +103,7 @@ class Redactor:
         if self._mode is Mode.FULL or not requests:
             return text
         hidden = _mask(text, search(text, map(values, requests)))
-        by_itself = _mask(text, known(text, self._names))
+        by_itself = _mask(text, _known(text, self._names))
         words = _mask(text, (word.span() for word in _WORD.finditer(text)))
         for run in re.finditer(b"\1+", bytes(hidden)):
             part = slice(*run.span())
@@ -109,7 +120,10 @@ class Redactor:
     @functools.cached_property
     def _names(self) -> frozenset[str]:
         """Whole names, and what stands between slashes in a name and before the colon of `node:0`."""
-        whole = self._vouched.union(names_of(self._saved_model))
+        whole = set(self._vouched)
+        for prefix, characters in _STRING_FIELD.findall(self._saved_model):
+            length = prefix[0] if len(prefix) == 1 else (prefix[0] & 0x7F) | 0x80
+            whole |= {characters[:length].decode("ascii")} if len(characters) >= length else set()
         return frozenset(part for name in whole for part in (name, *re.split("[/:]", name)) if part)
 
 
@@ -118,3 +132,17 @@ def _mask(text: str, spans: Iterable[tuple[int, int]]) -> bytearray:
     for start, end in spans:
         mask[start:end] = b"\1" * (end - start)
     return mask
+
+
+def _known(text: str, own: frozenset[str]) -> Iterator[tuple[int, int]]:
+    """Where in a message its own names and common words stand as whole words.
+
+    TensorFlow makes new node names of old ones when it inlines functions, so a path is a name if each component is.
+    """
+    spaced = (name for name in own if name in text and not _PATH.fullmatch(name))
+    for pattern in (_WORDS, *(re.compile(rf"(?<!\w){re.escape(name)}(?!\w)") for name in spaced)):
+        yield from (found.span() for found in pattern.finditer(text))
+    for path in _PATH.finditer(text):
+        first, *others = path[0].split("/")
+        if first in own and all(part in own or _INSTANCE.fullmatch(part) for part in others):
+            yield path.span()
