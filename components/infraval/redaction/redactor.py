@@ -24,8 +24,8 @@ _WORD = re.compile(r"[^\W_]{3,}|\d[\d.]{3,}")
 _FRAMING = re.compile(r"\AGraph execution error:\s+(?:Detected at node .*?\nNode: '[^'\n]*'\n)?", re.DOTALL)
 WORDS = (
     "and are argument batch bmp but cannot could data does error expected failed feature file for found from gif got "
-    "has have image index input invalid jpeg key match missing model must name node not number output png redacted request "
-    "required shape signature size string tensor than that the this type valid value was which with"
+    "has have image index input invalid jpeg key match missing model must name node not number output png redacted "
+    "request required shape signature size string tensor than that the this type valid value was which with"
 )
 _WORDS = re.compile(rf"(?<![^\W_])(?:{WORDS.replace(' ', '|')})(?![^\W_])", re.IGNORECASE)
 # A string field as protobuf writes it: a tag (field 1 to 15, wire type 2), its length as a varint of one byte or, up to
