@@ -14,28 +14,19 @@ SHOWN = "I tensorflow_serving/core/basic_manager.cc:280] Unload all remaining se
 
 
 def test_only_the_last_lines_stay() -> None:
-    """A log is bounded, and says how much of it is not shown; the bound itself survives a second pass."""
+    """A log is bounded, and says how much of it is not shown."""
     redactor = Redactor()
     text = "\n\n".join(f"line {number}" for number in range(100))
-    shown = redactor.log(text, last_lines=2)
-    assert shown == "<98 lines left out>\nline 98\nline 99"
-    assert redactor.log(shown, last_lines=2) == shown
+    assert redactor.log(text, last_lines=2) == "<98 lines left out>\nline 98\nline 99"
     assert redactor.log(text, last_lines=0) == "<100 lines left out>"
     assert redactor.log("\n \n") == ""
 
 
 def test_all_requests_count(make_request: Callable[..., Any]) -> None:
-    """A line may quote any request, and a value may go over lines, which stay lines."""
+    """A line may quote any request, and a value may go over lines."""
     redactor = Redactor(requests=[make_request("John\n Quxley-Smith"), make_request(7654321)])
     text = f"{SHOWN}\nvalue 'John\n Quxley-Smith' of 7654321\n{SHOWN}"
-    assert redactor.log(text) == f"{SHOWN}\nvalue '{REDACTED}\n{REDACTED}' of {REDACTED}\n{SHOWN}"
-
-
-def test_the_head_of_a_line_is_the_servers(make_request: Callable[..., Any]) -> None:
-    """A date, a time or a source line stays although a request holds the number."""
-    line = "2024-01-02 03:04:05.678901: W tensorflow/core/framework/op_kernel.cc:1839] OP_REQUIRES"
-    redactor = Redactor(requests=[make_request(2024, 1839), make_request("kernel.cc framework")])
-    assert redactor.log(f"{line} 2024\n{line} 1839") == f"{line} {REDACTED}\n{line} {REDACTED}"
+    assert redactor.log(text) == f"{SHOWN}\nvalue '{REDACTED}' of {REDACTED}\n{SHOWN}"
 
 
 @pytest.mark.parametrize(
@@ -54,12 +45,11 @@ def test_hostile_characters(text: str, shown: str) -> None:
 
 
 def test_long_texts_are_cut() -> None:
-    """A message or line that is cut says by how much, and passes again as it is."""
+    """A message or line that is cut says so, and passes again as it is."""
     redactor = Redactor()
     shown = redactor.message("ab " * 5000)
     assert len(shown) == MAX_MESSAGE_LENGTH
-    start, _, mark = shown.rpartition("... (")
-    assert len(start) + int(mark.split()[0]) == len("ab " * 5000)
+    assert shown == ("ab " * 5000)[: MAX_MESSAGE_LENGTH - 3] + "..."
     assert redactor.message(shown) == shown
     assert [len(line) for line in redactor.log("\n".join(["y" * 9999] * 3)).split("\n")] == [MAX_MESSAGE_LENGTH] * 3
 

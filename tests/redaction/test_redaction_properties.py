@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tensorflow_serving.apis import prediction_log_pb2
 
 from infraval.redaction import MAX_MESSAGE_LENGTH, REDACTED, Mode, Redactor
-from infraval.redaction.words import WORDS
+from infraval.redaction.redactor import WORDS
 
 BEFORE, AFTER = "Field 0 in record 0 is not valid: '", "' in node"
 
@@ -49,7 +49,6 @@ ENCODED: tuple[Callable[[str], str], ...] = (
     lambda text: base64.b64encode(text.upper().encode()).decode().rstrip("="),
     lambda text: text.encode().hex(),
     lambda text: text.encode().hex().upper(),
-    lambda text: text.encode().hex(" "),
 )
 LETTERS = "abcdefgkmoxzABCQZ0123456789äöüßÉñжЯ日本"
 texts = st.text(LETTERS + " '\"\\-_.,:/\n\t\x01\x1b€", min_size=3, max_size=40)
@@ -66,7 +65,8 @@ def request_of(*strings: bytes) -> prediction_log_pb2.PredictionLog:
 
 def says_nothing(text: str) -> bool:
     """Whether a value is too small to remove, or holds a word that servers use."""
-    return (text.isdigit() and len(text) < 4) or any(word.casefold() in WORDS for word in re.findall(r"[^\W_]+", text))
+    words = re.findall(r"[^\W_]+", text.casefold())
+    return (text.isdigit() and len(text) < 4) or not set(words).isdisjoint(WORDS.split())
 
 
 def survivors(printed: str, shown: str, before: str, after: str) -> list[str]:
@@ -118,7 +118,7 @@ def test_an_encoded_part_does_not_survive(
     part = value[start : data.draw(st.integers(start + 3, len(value)))]
     assume(len(part.encode()) >= 4)
     printed = print_as(part)
-    assume(printed.casefold() not in WORDS)
+    assume(printed.casefold() not in WORDS.split())
     before, after = frame
 
     shown = Redactor().message(f"{before}{printed}{after}", request_of(value.encode()))

@@ -17,21 +17,9 @@ def one_line(text: str) -> str:
     without a width are among what is not printable. Letters of every script are printable.
     """
     text = _WHITE_SPACE.sub(" ", text).strip()
-    return text if text.isprintable() else "".join(map(_escaped, text))
+    return cut("".join(ch if ch.isprintable() else ch.encode("unicode_escape").decode("ascii") for ch in text))
 
 
-def _escaped(character: str) -> str:
-    return character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
-
-
-def cut(text: str, unread: int = 0) -> str:
-    """The text, at most `MAX_MESSAGE_LENGTH` characters, the last of which say how much was cut.
-
-    Args:
-      text: what may be shown.
-      unread: characters that came after the text.
-    """
-    if len(text) <= MAX_MESSAGE_LENGTH and not unread:
-        return text
-    room = MAX_MESSAGE_LENGTH - len(f"... ({len(text) + unread} more characters)")
-    return f"{text[:room]}... ({len(text[room:]) + unread} more characters)"
+def cut(text: str, length: int = MAX_MESSAGE_LENGTH) -> str:
+    """The text, or its beginning and dots."""
+    return text if len(text) <= length else f"{text[: length - 3]}..."

@@ -1,38 +1,45 @@
-"""Removes from texts of a model server what occurs in the requests that were sent to it."""
+"""Removes from messages of a model server what occurs in the requests that were sent to it."""
 
 from __future__ import annotations
 
 import enum
+import functools
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
-import numpy as np
 from tensorflow_serving.apis import prediction_log_pb2
 
-from infraval.redaction import escape, search, values
-from infraval.redaction.vocabulary import Vocabulary
+from infraval.redaction import escape
+from infraval.redaction.search import MIN_LENGTH, search
+from infraval.redaction.values import values
 
 REDACTED = "<redacted>"
 """Takes the place of what was removed."""
 
-HIDDEN = "(hidden by --server-messages codes)"
-"""Takes the place of a whole text."""
+_HIDDEN = "(hidden by --server-messages codes)"
+_MAX_READ = escape.MAX_MESSAGE_LENGTH + 500  # more than is shown, for what the cut goes through
 
-_MAX_READ = 4 * escape.MAX_MESSAGE_LENGTH  # more than is shown, so that what the cut goes through is found whole
-_MAX_GAP = 3
-_MAX_LETTERS = 2
-
-_TOKEN = re.compile(r"[^\W_]+")
-_LEFT_OUT = re.compile(r"<(\d{1,12}) lines left out>", re.ASCII)
-_LOG_PREFIX = re.compile(
-    r"^(?:\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6}: )?[IWEF] (?:[\w./-]{1,255}:\d{1,6}\] )?", re.ASCII | re.MULTILINE
-)
+_WORD = re.compile(r"[^\W_]{3,}|\d[\d.]{3,}")
 # What TensorFlow's Python session puts before a reason: pages of where in Python the node was made.
 _FRAMING = re.compile(r"\AGraph execution error:\s+(?:Detected at node .*?\nNode: '[^'\n]*'\n)?", re.DOTALL)
+WORDS = (
+    "and are argument batch bmp but cannot could data does error expected failed feature file for found from gif got "
+    "has have image index input invalid jpeg key match missing model must name node not number output png redacted "
+    "request required shape signature size string tensor than that the this type valid value was which with"
+)
+_WORDS = re.compile(rf"(?<![^\W_])(?:{WORDS.replace(' ', '|')})(?![^\W_])", re.IGNORECASE)
+# A string field as protobuf writes it: a tag (field 1 to 15, wire type 2), its length as a varint of one byte or, up to
+# 255, of two, the bytes. Only the tag is consumed, so that a byte that merely looks like one hides no field.
+_STRING_FIELD = re.compile(
+    rb"[\x0a\x12\x1a\x22\x2a\x32\x3a\x42\x4a\x52\x5a\x62\x6a\x72\x7a]"
+    rb"(?=([\x01-\x7f]|[\x80-\xff]\x01)([A-Za-z0-9_.][A-Za-z0-9_./:>\\ ()-]{0,254}))"
+)
+_PATH = re.compile(r"\w(?:[\w./>\\-]*\w)?", re.ASCII)
+_INSTANCE = re.compile(r"_\d{1,4}", re.ASCII)  # "body/_1/add": TensorFlow numbers what it inlines
 
 
 class Mode(str, enum.Enum):
-    """How much of a server's texts is shown: `--server-messages`."""
+    """How much of a server's messages is shown: `--server-messages`."""
 
     FULL = "full"
     REDACTED = "redacted"
@@ -40,7 +47,7 @@ class Mode(str, enum.Enum):
 
 
 class Redactor:
-    """Makes texts of a model server safe to show.
+    """Makes messages of a model server safe to show.
 
     Args:
       saved_model: the bytes of the model's saved_model.pb; names found in it are shown.
@@ -57,9 +64,12 @@ class Redactor:
         requests: Iterable[prediction_log_pb2.PredictionLog] = (),
         mode: Mode = Mode.REDACTED,
     ) -> None:
-        self._vocabulary = Vocabulary(saved_model, names)
+        self._saved_model = saved_model
+        self._vouched = frozenset(names)
         self._requests = tuple(requests)
         self._mode = mode
+        bases = sorted({name.rstrip("/") for name in self._vouched if name[:1] == "/"} - {""}, key=len, reverse=True)
+        self._base = re.compile(rf"(?:{'|'.join(map(re.escape, bases)) or '(?!)'})(?![\w.-])")
 
     def message(self, text: str, request: prediction_log_pb2.PredictionLog | None = None) -> str:
         """An error message without what it quotes: one printable line, at most `MAX_MESSAGE_LENGTH` characters.
@@ -69,9 +79,9 @@ class Redactor:
           request: the one that failed; what occurs in it is removed. None for what occurs in any of the requests.
         """
         if self._mode is Mode.CODES:
-            return HIDDEN if text else ""
-        (shown,) = self._lines([_FRAMING.sub("", text)], self._requests if request is None else (request,))
-        return shown
+            return _HIDDEN if text else ""
+        requests = self._requests if request is None else (request,)
+        return escape.one_line(self._redacted([_FRAMING.sub("", text)], requests))
 
     def log(self, text: str, last_lines: int = 20) -> str:
         """The last lines of a server's log without what they quote, after one that counts the lines left out.
@@ -82,74 +92,57 @@ class Redactor:
         """
         lines = [line for line in text.split("\n") if line.strip()]
         if self._mode is Mode.CODES:
-            return HIDDEN if lines else ""
-        earlier = _LEFT_OUT.fullmatch(lines[0]) if lines else None
-        lines = lines[1:] if earlier else lines
+            return _HIDDEN if lines else ""
         kept = lines[-last_lines:] if last_lines > 0 else []
-        left_out = len(lines) - len(kept) + (int(earlier[1]) if earlier else 0)
-        shown = self._lines(kept, self._requests)
-        return "\n".join([f"<{left_out} lines left out>", *shown] if left_out else shown)
+        shown = map(escape.one_line, self._redacted(kept, self._requests).split("\n")) if kept else ()
+        return "\n".join([f"<{len(lines) - len(kept)} lines left out>"] * (len(kept) < len(lines)) + [*shown])
 
-    def _lines(self, lines: list[str], requests: tuple[prediction_log_pb2.PredictionLog, ...]) -> list[str]:
-        lines = list(map(self._vocabulary.below_base, lines))
-        read = [line[:_MAX_READ] for line in lines]
-        # In one piece, for a value may go over several lines.
-        text = "\n".join(read)
-        hidden = np.zeros(len(text), np.bool_)
-        if self._mode is Mode.REDACTED and requests and text:
-            hidden = self._hidden(text, requests)
-        shown = []
-        start = 0
-        for whole, line in zip(lines, read, strict=True):
-            kept = _without(line, hidden[start : start + len(line)])
-            shown.append(escape.cut(escape.one_line(kept), len(whole) - len(line)))
-            start += len(line) + 1
-        return shown
+    def _redacted(self, lines: list[str], requests: Sequence[prediction_log_pb2.PredictionLog]) -> str:
+        """The beginnings of the lines without what is found in the requests, but for what the server says by itself."""
+        text = "\n".join(escape.cut(self._base.sub("<base>", line), _MAX_READ) for line in lines)
+        if self._mode is Mode.FULL or not requests:
+            return text
+        hidden = _mask(text, search(text, map(values, requests)))
+        by_itself = _mask(text, _known(text, self._names))
+        words = _mask(text, (word.span() for word in _WORD.finditer(text)))
+        for run in re.finditer(b"\1+", bytes(hidden)):
+            part = slice(*run.span())
+            # One or two letters beside what is known begin or end a longer word.
+            unknown = sum(word > own for word, own in zip(words[part], by_itself[part], strict=True))
+            if (any(by_itself[part]) and unknown < MIN_LENGTH) or text[part].isspace():
+                hidden[part] = bytes(len(run[0]))
+        shown, position = "", 0
+        for run in re.finditer(b"\1+(?:\0{1,3}\1+)*", hidden):  # what is a few characters apart becomes one
+            shown += text[position : run.start()] + REDACTED
+            position = run.end()
+        return shown + text[position:]
 
-    def _hidden(self, text: str, requests: tuple[prediction_log_pb2.PredictionLog, ...]) -> search.Mask:
-        """Which characters of a text not to show: what is found in the requests but for what the server says itself."""
-        known = np.zeros(len(text), np.bool_)
-        word = np.zeros(len(text), np.bool_)
-        for token in _TOKEN.finditer(text):
-            word[token.start() : token.end()] = True
-            known[token.start() : token.end()] = self._vocabulary.is_word(token[0].casefold())
-        for start, end in (*self._vocabulary.names(text), *(prefix.span() for prefix in _LOG_PREFIX.finditer(text))):
-            known[start:end] = True
-        looking = search.Search(text, lambda start, end: bool(known[start:end].all()))
-        looking.look_at(map(values.values, requests))
-        hidden = looking.found()
-        for start, end in _runs(hidden):
-            inner = slice(*_without_ends_of_words(word, start, end))
-            says_itself = known[inner][word[inner]].all() if word[inner].any() else not text[start:end].strip()
-            if says_itself:
-                hidden[start:end] = False
-        return hidden
+    @functools.cached_property
+    def _names(self) -> frozenset[str]:
+        """Whole names, and what stands between slashes in a name and before the colon of `node:0`."""
+        whole = set(self._vouched)
+        for prefix, characters in _STRING_FIELD.findall(self._saved_model):
+            length = prefix[0] if len(prefix) == 1 else (prefix[0] & 0x7F) | 0x80
+            whole |= {characters[:length].decode("ascii")} if len(characters) >= length else set()
+        return frozenset(part for name in whole for part in (name, *re.split("[/:]", name)) if part)
 
 
-def _without_ends_of_words(word: search.Mask, start: int, end: int) -> tuple[int, int]:
-    """A run without one or two letters of a longer word at either end: without "sa" in "could not sa", of "satisfy"."""
-    for at in range(start, min(start + _MAX_LETTERS + 1, end)):
-        if not word[at]:
-            start = at if word[start - 1 : start].any() else start
-            break
-    for at in range(end, max(end - _MAX_LETTERS - 1, start), -1):
-        if not word[at - 1]:
-            end = at if word[end : end + 1].any() else end
-            break
-    return start, end
+def _mask(text: str, spans: Iterable[tuple[int, int]]) -> bytearray:
+    mask = bytearray(len(text))
+    for start, end in spans:
+        mask[start:end] = b"\1" * (end - start)
+    return mask
 
 
-def _runs(mask: search.Mask) -> Iterator[tuple[int, int]]:
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], mask, [False]]).astype(np.int8)))
-    return zip(map(int, edges[::2]), map(int, edges[1::2]), strict=True)
+def _known(text: str, own: frozenset[str]) -> Iterator[tuple[int, int]]:
+    """Where in a message its own names and common words stand as whole words.
 
-
-def _without(text: str, hidden: search.Mask) -> str:
-    """The text with a mark in place of each part that is hidden; parts a few characters apart become one."""
-    pieces: list[str] = []
-    position = 0
-    for start, end in _runs(hidden):
-        if not pieces or start - position > _MAX_GAP:
-            pieces += [text[position:start], REDACTED]
-        position = end
-    return "".join([*pieces, text[position:]])
+    TensorFlow makes new node names of old ones when it inlines functions, so a path is a name if each component is.
+    """
+    spaced = (name for name in own if name in text and not _PATH.fullmatch(name))
+    for pattern in (_WORDS, *(re.compile(rf"(?<!\w){re.escape(name)}(?!\w)") for name in spaced)):
+        yield from (found.span() for found in pattern.finditer(text))
+    for path in _PATH.finditer(text):
+        first, *others = path[0].split("/")
+        if first in own and all(part in own or _INSTANCE.fullmatch(part) for part in others):
+            yield path.span()
