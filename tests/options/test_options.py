@@ -277,6 +277,17 @@ def test_every_mistake_has_a_line_of_its_own() -> None:
     assert all(line.startswith(start) for line, start in zip(lines, starts, strict=True))
 
 
+@pytest.mark.parametrize("key", ["", ".", "a.b", "{}", "{warmup.seed}", "warmup.seed", "\0"])
+@pytest.mark.parametrize("kind", [options.Job, options.WarmupOptions, options.ProcessServer])
+def test_an_unknown_option_may_have_any_name(kind: type[options.Options], key: str) -> None:
+    """JSON allows any key; the message quotes it as it is."""
+    text = json.dumps({"model": "m", key: 1} if kind is options.Job else {key: 1})
+    name = f"{kind.group}.{key}" if kind.group else key
+    with pytest.raises(errors.OptionError) as caught:
+        kind.from_json(text)
+    assert str(caught.value).startswith(f"{name} is not an option; there are ")
+
+
 @pytest.mark.parametrize(
     ("given_options", "names"),
     [

@@ -177,7 +177,7 @@ def describe(cls: type[Options]) -> dict[str, Described]:
 
 
 def _full_name(cls: type[Options], *path: str) -> str:
-    return ".".join(filter(None, (cls.group, *path)))
+    return ".".join((cls.group, *path) if cls.group else path)
 
 
 def _refusal(cls: type[Options], error: pydantic.ValidationError, names: Mapping[str, str]) -> errors.OptionError:
@@ -185,7 +185,8 @@ def _refusal(cls: type[Options], error: pydantic.ValidationError, names: Mapping
 
 
 def _line(cls: type[Options], mistake: Mapping[str, Any], names: Mapping[str, str]) -> str:
-    option = _full_name(cls, *(part for part in mistake["loc"] if isinstance(part, str)))
+    path = [part for part in mistake["loc"] if isinstance(part, str)]
+    option = _full_name(cls, *path)
     name = names.get(option, option)
     known = describe(cls)
     own = mistake.get("ctx", {}).get("error")
@@ -194,9 +195,9 @@ def _line(cls: type[Options], mistake: Mapping[str, Any], names: Mapping[str, st
     if mistake["type"] == "missing":
         return f"{name} is missing."
     if mistake["type"] == "extra_forbidden":
-        group, _, key = option.rpartition(".")
+        group = _full_name(cls, *path[:-1])
         holder = next(each.holder for each in known.values() if each.holder.group == group)
-        return f"{name} {holder.unknown(key)}"
+        return f"{name} {holder.unknown(path[-1])}"
     must = {
         "string_too_short": "must not be empty",
         "tuple_type": "must be a list",

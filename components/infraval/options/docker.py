@@ -132,7 +132,7 @@ class DockerServer(server.ServerOptions):
     @model_validator(mode="after")
     def _check(self) -> DockerServer:
         if self.base_url and self.context:
-            raise base.Mistake("{server.base_url} and {server.context} both name an engine; drop one of the two.")
+            raise base.Mistake("{server.base_url} and {server.context} both name an engine; drop one or the other.")
         if not re.fullmatch("[A-Za-z0-9][A-Za-z0-9._-]*", self.model_name):
             raise base.Mistake(
                 "{server.model_name} names a directory in the container that the model is served from, so it must be "

@@ -53,13 +53,13 @@ class Job(base.Options):
             )
         if not self.examples:
             mistakes += [
-                f"{{{name}}} is about the requests, and there are no {{examples}} to build them from; drop it or "
-                "give some."
+                f"{{{name}}} is about the requests, and there are no {{examples}} to build them from; drop one or "
+                "give the other."
                 for name in sorted(given - _WITHOUT_REQUESTS)
             ]
         if not self.make_warmup:
             mistakes += [
-                f"{{{name}}} is about the warmup file, and {{make_warmup}} says to write none; drop one of the two."
+                f"{{{name}}} is about the warmup file, and {{make_warmup}} says to write none; drop one or the other."
                 for name in sorted(given & _ON_WARMUP_FILE)
             ]
         if mistakes:

@@ -23,7 +23,8 @@ class ProcessServer(server.ServerOptions):
     def _check_server(self) -> ProcessServer:
         if self.import_ops and self.server not in {"auto", "embedded"}:
             raise base.Mistake(
-                "{server.import_ops} is for the embedded server, and {server.server} is {value}; drop one of the two.",
+                "{server.import_ops} is for the embedded server, and {server.server} is {value}; drop one or the "
+                "other.",
                 value=self.server,
             )
         return self

@@ -128,7 +128,7 @@ class WarmupInfraValidator(base_beam_component.BaseBeamComponent):
         super().add_downstream_node(downstream_node)
         if self._makes_warmup and isinstance(downstream_node, Pusher) and "model" in downstream_node.inputs:
             _log.warning(
-                "%s is given `model`, so it will push that model, which starts cold. Leave `model` out to push the "
+                "%s is given `model`, so it will push that one, which starts cold. Leave `model` out to push the "
                 "copy with the warmup file, which %s outputs.",
                 downstream_node.id,
                 self.id,

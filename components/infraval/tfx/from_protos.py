@@ -132,7 +132,7 @@ def _server(given: infra_validator_pb2.ServingSpec | None, extra: dict[str, Any]
     platform = extra.get("platform", named or options.DEFAULT_PLATFORM)
     if named and platform != named:
         raise errors.OptionError(
-            f"serving_spec names the {named} platform, and server.platform is {platform}; drop one of the two."
+            f"serving_spec names the {named} platform, and server.platform is {platform}; drop one or the other."
         )
     said: dict[str, Any] = {"platform": platform, "model_name": proto.model_name}
     engine: dict[str, Any] = {}
