@@ -12,10 +12,10 @@ from pydantic import Field, model_validator
 from infraval.options import base, server
 
 MIN_PIDS = 512
-"""Fewer processes and threads than this, and TensorFlow Serving aborts while it loads."""
+"""With fewer processes and threads, TensorFlow Serving aborts while it loads."""
 
 _MAX_ID = 2**31 - 1
-"""Of a user or group; engines refuse more (moby/sys user: `maxID`)."""
+"""The largest user or group ID that engines accept (moby/sys user: `maxID`)."""
 
 
 class PullPolicy(str, enum.Enum):
@@ -49,7 +49,7 @@ def read_bytes(text: str) -> int:
     return int(found[1]) << {"": 0, "b": 0, "k": 10, "m": 20, "g": 30}[found[2]]
 
 
-def _is_address_of_one_network(value: str) -> bool:
+def _is_address(value: str) -> bool:
     try:
         return not ipaddress.ip_address(value).is_unspecified
     except ValueError:
@@ -63,7 +63,7 @@ def _is_user(value: str) -> bool:
 _Reference = base.checked(
     lambda value: value.strip() == value, "a reference of an image such as tensorflow/serving:2.16.1"
 )
-_Address = base.checked(_is_address_of_one_network, "an IP address of one network, not a name or an address of all")
+_Address = base.checked(_is_address, "an IP address, neither a name nor one that stands for all such as 0.0.0.0")
 _User = base.checked(_is_user, f"UID or UID:GID, numbers up to {_MAX_ID}")
 _Gpus = base.checked(re.compile(r"all|[1-9][0-9]*|device=[^,\s]+(,[^,\s]+)*").fullmatch, "all, a count or device=ID,ID")
 _Variable = base.checked(
@@ -95,8 +95,8 @@ class DockerServer(server.ServerOptions):
     client_timeout_s: base.Seconds = 60.0
     """Seconds that the engine may take to answer one call."""
     host_ip_address: Annotated[str, _Address] = ""
-    """Where the engine's machine is reached, for a server that no socket can be shared with: its port is published on
-    this IP address only. By default 127.0.0.1."""
+    """IP address of the engine's machine, used if no socket can be shared with the server: the server's port is
+    published on this address only. By default 127.0.0.1."""
     pull: Annotated[PullPolicy, base.Lax, base.Flag("--pull")] = PullPolicy.IF_MISSING
     """When to pull an image."""
     pull_timeout_s: Annotated[base.Seconds, base.Flag("--pull-timeout")] = 1800.0
@@ -111,7 +111,7 @@ class DockerServer(server.ServerOptions):
         base.Flag("--memory", metavar="BYTES", default="most of what the engine's machine has", parse=read_bytes),
         Field(ge=0),
     ] = 0
-    """Memory limit of a container, swap included, such as 4g on the command line; a server that outgrows it is the
+    """Memory limit of a container, swap included, such as 4g on the command line; exceeding it counts as the
     model's fault."""
     cpus: Annotated[float, base.Flag("--cpus", default="all that the engine's machine has"), Field(ge=0)] = 0.0
     """CPU limit of a container."""
@@ -123,11 +123,11 @@ class DockerServer(server.ServerOptions):
     gpus: Annotated[str, _Gpus, base.Flag("--gpus", metavar="all|N|device=ID")] = ""
     """GPUs that the server may use, as `docker run --gpus` names them."""
     environment: Annotated[base.Strings, _Variable, base.Flag("--env", metavar="NAME[=VALUE]"), Field(repr=False)] = ()
-    """Variables of the server; NAME alone passes this process' value."""
+    """Environment variables of the server; NAME alone passes on this process' value."""
     server_arguments: Annotated[base.Strings, _Argument, base.Flag("--server-argument", metavar="FLAG")] = ()
-    """Further flags of tensorflow_model_server; the last one of a name counts."""
+    """Further flags of tensorflow_model_server; if one is given twice, the last one counts."""
     parallel_images: Annotated[base.Count, base.Flag("--parallel-images")] = 2
-    """Images that judge at the same time."""
+    """Images that judge the model at the same time."""
 
     @model_validator(mode="after")
     def _check(self) -> DockerServer:

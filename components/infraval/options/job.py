@@ -17,7 +17,7 @@ from infraval.options.warmup import WarmupOptions
 ServerMessages = Literal["full", "redacted", "codes"]
 
 _WITHOUT_REQUESTS = {"requests.splits", "requests.tag_set", "warmup.batching_parameters_file", "warmup.compare_cold"}
-"""Options of those groups that matter to a model that is only loaded."""
+"""Options of these groups that also matter to a model that is only loaded."""
 
 _ON_WARMUP_FILE = {"warmup.existing", "warmup.max_records"}
 
@@ -42,7 +42,7 @@ class Job(base.Options):
 
     @model_validator(mode="after")
     def _check_effect(self) -> Job:
-        """Refuses options that others leave without effect, even where the default is spelled out."""
+        """Refuses options that have no effect because of others, even if they only repeat the default."""
         given = {
             f"{group}.{name}" for group in ("requests", "warmup") for name in getattr(self, group).model_fields_set
         }

@@ -15,7 +15,7 @@ class Limits(base.Options):
     max_loading_time_s: Annotated[base.Seconds, base.Flag("--max-loading-time")] = 300.0
     """Seconds from the start of the server until the model must be AVAILABLE."""
     num_tries: Annotated[base.Count, base.Flag("--num-tries")] = 5
-    """Boots to try at most; a definite refusal is not tried again."""
+    """Maximum number of boots; a definite refusal is not retried."""
     request_timeout_s: Annotated[base.Seconds, base.Flag("--request-timeout")] = 60.0
     """Seconds that one request may take."""
     concurrency: Annotated[base.Count, base.Flag("--concurrency")] = 4

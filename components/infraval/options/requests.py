@@ -25,7 +25,7 @@ class Method(str, enum.Enum):
 
 @dataclasses.dataclass(frozen=True, order=True)
 class Cell:
-    """One way of calling a model that is slow the first time: what a warmup must touch.
+    """One way of calling a model that is slow the first time: what a warmup must cover.
 
     Attributes:
       signature: key of the SignatureDef; for MultiInference the keys joined by a comma.
@@ -39,7 +39,7 @@ class Cell:
 
 
 class RequestOptions(base.Options):
-    """Which requests to build of the examples."""
+    """Which requests to build from the examples."""
 
     group: ClassVar[str] = "requests"
 
@@ -52,22 +52,25 @@ class RequestOptions(base.Options):
             default=f"{DEFAULT_SIGNATURE}, or none if --multi-inference is given",
         ),
     ] = ()
-    """Signatures to call, each by predict, classify or regress, or else by the method that it declares; all stands for
-    every one that the examples can feed."""
+    """Signatures to call, each with the given method (predict, classify or regress) or else the one that it declares;
+    all stands for every signature that the examples can feed."""
     multi_inference: Annotated[base.Strings, base.Flag("--multi-inference", metavar="NAME,NAME")] = ()
     """Pairs of signatures to call in one MultiInference each."""
     features: Annotated[
-        base.Strings, base.Flag("--feature", metavar="NAME/INPUT=FEATURE", default="the one of the same name")
+        base.Strings, base.Flag("--feature", metavar="NAME/INPUT=FEATURE", default="the feature with the input's name")
     ] = ()
     """Features of the tf.Examples that feed an input; nothing after = stands for the whole record."""
     num_examples: Annotated[base.Count, base.Flag("--num-examples")] = 1
     """Distinct examples to send per signature and batch size; all of them if there are fewer."""
     max_dead_letter_share: Annotated[float, base.Flag("--max-dead-letter-share"), Field(ge=0, le=1)] = 0.1
-    """Share of the records that may be unfit for the signatures to call."""
+    """Share of the records that need not fit the signatures to call."""
     tag_set: Annotated[
         base.Strings,
         base.Flag(
-            "--tag-set", metavar="TAG,TAG", default="those of the only one", parse=lambda text: tuple(text.split(","))
+            "--tag-set",
+            metavar="TAG,TAG",
+            default="those of the only MetaGraphDef",
+            parse=lambda text: tuple(text.split(",")),
         ),
     ] = ()
     """The exact tags of the MetaGraphDef to use."""

@@ -43,12 +43,12 @@ class WarmupOptions(base.Options):
     """TF Serving's BatchingParameters text proto, which the server boots with: a path, or for the component any URI
     that TFX can read."""
     seed: Annotated[int, base.Flag("--seed"), Field(ge=0, lt=2**64)] = 0
-    """Another seed draws another sample; the same one always draws the same."""
+    """Seed of the sample; the same seed always draws the same records."""
     existing: Annotated[ExistingWarmup, base.Lax, base.Flag("--existing-warmup")] = ExistingWarmup.MERGE
     """What to do with a warmup file that came with the model."""
     max_records: Annotated[base.Count, base.Flag("--max-warmup-records"), Field(le=MAX_WARMUP_RECORDS)] = (
         MAX_WARMUP_RECORDS
     )
-    """The warmup file never holds more records."""
+    """Maximum number of records in the warmup file."""
     compare_cold: Annotated[bool, base.Flag("--compare-cold")] = False
     """Boot once without the warmup file as well, and report the first requests of both boots."""

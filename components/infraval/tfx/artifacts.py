@@ -27,17 +27,15 @@ _RESULTS = {publish.STAMPED_MODEL, data.REPORT, *publish.MARKERS.values()}
 _LAST_FILES = ("saved_model.pb", "saved_model.pbtxt")
 """A model server takes a directory for a model once it holds one of these, so they are written last."""
 
+_SCHEME = "://"
+"""What only TFX's file system can read has a scheme."""
+
 _CHUNK_BYTES = 8 << 20
 _PROGRESS_S = 10.0
 
 # What TFX's own file systems raise: TensorFlow's errors, and for the others OSError, fileio.NotFoundError included.
 _FAILURES = (OSError, tf.errors.OpError)
 _NOT_FOUND = (fileio.NotFoundError, FileNotFoundError, tf.errors.NotFoundError)
-
-
-def is_remote(uri: str) -> bool:
-    """Whether a URI has a scheme, so that only TFX's file system can read it."""
-    return "://" in uri
 
 
 def serving_model(uri: str, *, old: bool) -> str:
@@ -73,7 +71,7 @@ def fetch(
     Raises:
       InputError: of the given class; there is nothing, or it cannot be read.
     """
-    if not is_remote(uri):
+    if _SCHEME not in uri:
         return Path(uri)
     uri = uri.rstrip("/")
     try:
@@ -85,8 +83,8 @@ def fetch(
         raise error_class(f"There is nothing at {uri}. Check the URI.") from error
     except _FAILURES as error:
         raise error_class(
-            f"{uri} cannot be fetched to {target}: {_cause(error)}. Check that this task may read the one, and that "
-            "there is room for the other (TMPDIR says where)."
+            f"{uri} cannot be fetched to {target}: {_cause(error)}. Check that this task may read the source, "
+            "and that the target has room (TMPDIR says where it is)."
         ) from error
     if not target.exists():
         raise error_class(f"There is no file in {uri}. Check the URI.")
@@ -113,7 +111,7 @@ def results(uri: str, target: Path, clock: Callable[[], float] = time.monotonic)
     """
     uri = uri.rstrip("/")
     _clear(uri)
-    if not is_remote(uri):
+    if _SCHEME not in uri:
         yield Path(uri)
         return
     target.mkdir()

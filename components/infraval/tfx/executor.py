@@ -60,13 +60,16 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             workspace.workspace() as directory,
             artifacts.results(blessing.uri, directory / "results") as output,
         ):
+            uri = artifacts.serving_model(model.uri, old=path_utils.is_old_model_artifact(model))
             job = asked.make_job(
                 warmup=_fetch_parameters(asked.job["warmup"], directory),
-                model=_fetch_model(model, directory),
+                model=artifacts.fetch(uri, directory / "model", errors.ModelError),
                 examples=_fetch_examples(examples, asked.splits, directory),
                 output=output,
             )
-            judged = validation.validate(job, self._make_beam_pipeline if self._configures_beam() else None)
+            # If the pipeline does not configure Beam, TFX would take the DirectRunner; see ADR 13.
+            configured = self._beam_pipeline_args or self._make_beam_pipeline_fn
+            judged = validation.validate(job, self._make_beam_pipeline if configured else None)
         _set_properties(blessing, judged)
         for server in judged.servers:
             by = f" by {server.evidence.server.image}" if len(judged.servers) > 1 else ""
@@ -75,10 +78,6 @@ class Executor(base_beam_executor.BaseBeamExecutor):
                     _log.error("Not blessed%s (%s): %s", by, finding.gate, reason)
             if server.evidence.decisive.server_log:
                 _log.error("The last lines of the server's log%s:\n%s", by, server.evidence.decisive.server_log)
-
-    def _configures_beam(self) -> bool:
-        """Whether the pipeline configures Beam; TFX's default would be the DirectRunner, see ADR 13."""
-        return bool(self._beam_pipeline_args or self._make_beam_pipeline_fn)
 
 
 def _log_plan(examples: Sequence[types.Artifact], asked: from_protos.Asked) -> None:
@@ -90,11 +89,6 @@ def _log_plan(examples: Sequence[types.Artifact], asked: from_protos.Asked) -> N
             "The blessed model will be cold: it gets no new warmup records. Give examples, and set make_warmup in "
             "request_spec or leave request_spec out."
         )
-
-
-def _fetch_model(model: types.Artifact, directory: Path) -> Path:
-    uri = artifacts.serving_model(model.uri, old=path_utils.is_old_model_artifact(model))
-    return artifacts.fetch(uri, directory / "model", errors.ModelError)
 
 
 def _fetch_examples(examples: Sequence[types.Artifact], splits: tuple[str, ...], directory: Path) -> tuple[str, ...]:

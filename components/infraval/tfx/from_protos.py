@@ -1,4 +1,4 @@
-"""From InfraValidator's protos, refined by infraval's own options, to the options of a `Job`."""
+"""Makes the options of a `Job` from InfraValidator's protos and infraval's own options."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def read(exec_properties: Mapping[str, Any], *, examples: bool) -> Asked:
     Raises:
       OptionError: a parameter cannot be read, or its value is invalid.
     """
-    given = {name: literal(value) for name, value in exec_properties.items()}
+    given = {name: _literal(value) for name, value in exec_properties.items()}
     serving, validation, request = (_parse(given.get(name), PROTOS[name]) for name in PROTOS)
     extras = {name: given.get(name) or "{}" for name in EXTRAS}
     requests = _requests(request, options.RequestOptions.from_json(extras["requests"]), examples=examples)
@@ -89,7 +89,7 @@ def read(exec_properties: Mapping[str, Any], *, examples: bool) -> Asked:
     return Asked(requests.splits, request is not None, job)
 
 
-def literal(value: Any) -> Any:
+def _literal(value: Any) -> Any:
     """The value of a parameter; for a RuntimeParameter, its default.
 
     InteractiveContext puts no values in place of RuntimeParameters: it passes on the RuntimeParameter, or its JSON.
