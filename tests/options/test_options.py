@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -340,6 +341,14 @@ def test_a_default_platform_and_none_that_is_unknown() -> None:
     for platform in ("dockr", 3, None, ["docker"]):
         with pytest.raises(errors.OptionError, match=r"^server\.platform must be one of process, docker, kubernetes"):
             options.Job(model="m", server={"platform": platform})
+
+
+def test_server_options_are_always_those_of_one_platform() -> None:
+    """The base is not made by itself; what is made can be copied and pickled."""
+    with pytest.raises(TypeError, match="ProcessServer"):
+        options.ServerOptions(platform="docker")
+    server = options.ServerOptions.parse({"platform": "docker", "images": "i"})
+    assert pickle.loads(pickle.dumps(server)) == server == server.model_copy()  # noqa: S301 - made here
 
 
 def test_options_are_frozen() -> None:

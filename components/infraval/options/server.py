@@ -35,6 +35,12 @@ class ServerOptions(base.Options):
     model_name: Annotated[str, base.Flag("--model-name"), Field(min_length=1)] = DEFAULT_MODEL_NAME
     """Name to serve the model under."""
 
+    def __new__(cls, /, **_: Any) -> Self:
+        """Refuses to make the base itself."""
+        if cls is ServerOptions:
+            raise TypeError("Make the options of one platform, such as ProcessServer, or call ServerOptions.parse.")
+        return super().__new__(cls)
+
     @model_validator(mode="wrap")
     @classmethod
     def _choose_variant(cls, given: Any, handler: ModelWrapValidatorHandler[Self]) -> Any:
