@@ -45,8 +45,7 @@ format: setup ## format and fix what can be fixed by itself
 	$(PYTHON) -m ruff check --fix .
 
 docs: setup ## write the pages of docs/reference that are generated
-	@mkdir -p docs/reference
-	$(PYTHON) -m infraval.options.reference > docs/reference/options.md
+	$(PYTHON) docs/reference/generate_options.py > docs/reference/options.md
 
 test: setup ## run the tests
 	$(PYTEST) $(PARALLEL) -m "not slow and not docker"

@@ -1,6 +1,6 @@
 """A TFX component that proves a SavedModel loads, answers and is warm in a real model server.
 
-The public names. Each is imported when it is first asked for, so that importing infraval costs nothing:
+These are the public names. Each is imported when it is first used, so that importing infraval costs nothing:
 `WarmupInfraValidator` needs tfx, `validate` TensorFlow, and the options pydantic.
 """
 

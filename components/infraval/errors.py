@@ -1,23 +1,9 @@
 """Every error infraval raises on purpose.
 
-An exception always means "could not judge": a model that was judged and failed is a `Verdict`, never an
-exception. The command line turns each of these into exit code 2, the component lets them fail its execution.
+An exception always means "could not judge": a model that was judged and failed is a `Verdict`, never an exception. The
+command line turns each of these into exit code 2, the component lets them fail its execution.
 
-    InfravalError
-     ├── InputError             what was asked for cannot be done with what was given
-     │    ├── OptionError         an option or a combination of them
-     │    ├── ModelError          the SavedModel
-     │    ├── ExamplesError       the examples
-     │    └── OutputError         the place for the results
-     ├── SandboxError           the sandbox, not the model, is at fault
-     │    ├── ServerStartError    the server did not start for a reason of its own
-     │    └── ServerLostError     the server ended under way and the model is not known to be the cause
-     ├── UnregisteredOpError    the embedded server lacks an op that production may have
-     ├── PlatformNotBuiltError  a serving platform infraval knows but does not run yet
-     ├── WarmupFileError        infraval wrote a warmup file that the server rejects: a bug of infraval's
-     └── AbortedError           a signal asked the process to end, or another image could not judge
-
-Each class has a `code`, and what is raised may have a finer one. A code never changes its meaning; `--json` prints it.
+Each class has a `code`, and an error may have a finer one. A code never changes its meaning; `--json` prints it.
 
 Messages say what happened, where, and what to do next. They never hold request payloads: text that comes from a
 server passes `infraval.redaction` first.
@@ -31,7 +17,7 @@ class InfravalError(Exception):
 
     Args:
       message: what happened, where, and what to do next.
-      code: a finer code than the class has.
+      code: a finer code than the class's.
 
     Attributes:
       code: stable name of what happened, `AREA/WHAT`.
@@ -46,19 +32,19 @@ class InfravalError(Exception):
 
 
 class InputError(InfravalError):
-    """What was asked for cannot be done with what was given."""
+    """An option, the model, the examples or the place for the results cannot be used."""
 
     code = "input/invalid"
 
 
 class OptionError(InputError):
-    """An option or a combination of them makes no sense."""
+    """An option or a combination of options is invalid."""
 
     code = "option/invalid"
 
 
 class ModelError(InputError):
-    """The model directory is not a SavedModel that can be asked what was requested."""
+    """The model directory is not a SavedModel, or not one that can serve the requested signatures."""
 
     code = "model/unreadable"
 
@@ -70,7 +56,7 @@ class ExamplesError(InputError):
 
 
 class OutputError(InputError):
-    """The results cannot be written where they were asked for."""
+    """The results cannot be written to the given place."""
 
     code = "output/unwritable"
 
@@ -82,13 +68,13 @@ class SandboxError(InfravalError):
 
 
 class ServerStartError(SandboxError):
-    """The model server did not start, for a reason that is not the model's."""
+    """The model server did not start, and the model is not the cause."""
 
     code = "sandbox/start"
 
 
 class ServerLostError(SandboxError):
-    """The model server ended under way and the model is not known to be the cause."""
+    """The model server ended during the trial, and the model is not known to be the cause."""
 
     code = "sandbox/lost"
 
@@ -100,13 +86,13 @@ class UnregisteredOpError(InfravalError):
 
 
 class PlatformNotBuiltError(InfravalError):
-    """A serving platform that infraval knows but does not run yet."""
+    """A serving platform that infraval knows but cannot run yet."""
 
     code = "platform/not-built"
 
 
 class WarmupFileError(InfravalError):
-    """The server rejects a warmup file that infraval wrote although it answers the same requests."""
+    """The server rejects a warmup file that infraval wrote, but answers the same requests: a bug in infraval."""
 
     code = "warmup/refused"
 

@@ -11,22 +11,23 @@ from pathlib import Path
 import pytest
 
 RESULT = """
-import sys
 import click
 from infraval.report import terminal as console
 from infraval.cli import guard
 
-def run():
+@click.command(cls=guard.Command)
+@click.option("--json", "as_json", is_flag=True)
+def run(as_json):
     with console.progress() as progress:
         progress("Booting")
     with guard.writing():
-        if sys.argv[1] == "json":
+        if as_json:
             click.echo("{}")
         else:
             console.show_inspection({"signatures": {}, "warmup": None})
     return 0
 
-sys.exit(guard.guarded(run, as_json=sys.argv[1] == "json"))
+run()
 """
 
 
@@ -45,15 +46,15 @@ def unwritable() -> Callable[[str], int]:
 
 
 @pytest.mark.parametrize(
-    ("form", "kind", "why"), [("json", "disk", "No space left on device"), ("table", "pipe", "Broken pipe")]
+    ("form", "kind", "why"), [(["--json"], "disk", "No space left on device"), ([], "pipe", "Broken pipe")]
 )
 def test_a_result_that_cannot_be_written_is_exit_code_2(
-    form: str, kind: str, why: str, unwritable: Callable[[str], int]
+    form: list[str], kind: str, why: str, unwritable: Callable[[str], int]
 ) -> None:
     """1 would say that the model is not blessed; what is wrong is on standard error, in one sentence."""
     descriptor = unwritable(kind)
     finished = subprocess.run(
-        [sys.executable, "-c", RESULT, form], stdout=descriptor, stderr=subprocess.PIPE, text=True, check=False
+        [sys.executable, "-c", RESULT, *form], stdout=descriptor, stderr=subprocess.PIPE, text=True, check=False
     )
     os.close(descriptor)
     assert (finished.returncode, finished.stderr) == (
@@ -67,7 +68,7 @@ def test_progress_that_nobody_reads_is_no_reason_to_end(kind: str, unwritable: C
     """The result comes all the same."""
     descriptor = unwritable(kind)
     finished = subprocess.run(
-        [sys.executable, "-c", RESULT, "json"], stdout=subprocess.PIPE, stderr=descriptor, text=True, check=False
+        [sys.executable, "-c", RESULT, "--json"], stdout=subprocess.PIPE, stderr=descriptor, text=True, check=False
     )
     os.close(descriptor)
     assert (finished.returncode, finished.stdout) == (0, "{}\n")

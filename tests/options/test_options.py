@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -277,6 +278,17 @@ def test_every_mistake_has_a_line_of_its_own() -> None:
     assert all(line.startswith(start) for line, start in zip(lines, starts, strict=True))
 
 
+@pytest.mark.parametrize("key", ["", ".", "a.b", "{}", "{warmup.seed}", "warmup.seed", "\0"])
+@pytest.mark.parametrize("kind", [options.Job, options.WarmupOptions, options.ProcessServer])
+def test_an_unknown_option_may_have_any_name(kind: type[options.Options], key: str) -> None:
+    """JSON allows any key; the message quotes it as it is."""
+    text = json.dumps({"model": "m", key: 1} if kind is options.Job else {key: 1})
+    name = f"{kind.group}.{key}" if kind.group else key
+    with pytest.raises(errors.OptionError) as caught:
+        kind.from_json(text)
+    assert str(caught.value).startswith(f"{name} is not an option; there are ")
+
+
 @pytest.mark.parametrize(
     ("given_options", "names"),
     [
@@ -311,11 +323,11 @@ def test_what_is_not_a_json_object_is_refused(text: str) -> None:
 @given(st.recursive(st.none() | st.booleans() | st.floats() | st.text(), lambda inner: st.lists(inner, max_size=2)))
 def test_any_json_value_is_taken_or_refused(value: Any) -> None:
     """Never another error, for any field of any group."""
-    for each in base.describe(options.Job):
+    for name, each in base.describe(options.Job).items():
         values: Any = value
-        for part in reversed(each.path):
+        for part in reversed(name.split(".")):
             values = {part: values}
-        if each.holder.group == "server" and each.path[-1] != "platform":
+        if each.holder.group == "server" and name != "server.platform":
             values["server"]["platform"] = each.holder.model_fields["platform"].default
         try:
             options.Job(**{"model": "m", **values})
@@ -331,6 +343,14 @@ def test_a_default_platform_and_none_that_is_unknown() -> None:
             options.Job(model="m", server={"platform": platform})
 
 
+def test_server_options_are_always_those_of_one_platform() -> None:
+    """The base is not made by itself; what is made can be copied and pickled."""
+    with pytest.raises(TypeError, match="ProcessServer"):
+        options.ServerOptions(platform="docker")
+    server = options.ServerOptions.parse({"platform": "docker", "images": "i"})
+    assert pickle.loads(pickle.dumps(server)) == server == server.model_copy()  # noqa: S301 - made here
+
+
 def test_options_are_frozen() -> None:
     """They are hashable, and no stage changes them for another."""
     with pytest.raises(ValueError, match="frozen"):
@@ -339,7 +359,7 @@ def test_options_are_frozen() -> None:
 
 def test_each_flag_and_each_description_is_there_once() -> None:
     """No two options of the command line have one name, and no option is without a meaning."""
-    described = list(base.describe(options.Job))
+    described = base.describe(options.Job).values()
     flags = [each.flag.name for each in described if each.flag]
     assert len(flags) == len(set(flags))
     assert all(each.field.description for each in described)
@@ -347,11 +367,11 @@ def test_each_flag_and_each_description_is_there_once() -> None:
 
 def test_the_reference_is_up_to_date() -> None:
     """`make docs` writes it."""
-    page = Path(__file__).parents[2] / "docs" / "reference" / "options.md"
+    reference = Path(__file__).parents[2] / "docs" / "reference"
     written = subprocess.run(
-        [sys.executable, "-m", "infraval.options.reference"], check=True, capture_output=True, text=True
+        [sys.executable, reference / "generate_options.py"], check=True, capture_output=True, text=True
     ).stdout
-    assert page.read_text(encoding="utf-8") == written
+    assert (reference / "options.md").read_text(encoding="utf-8") == written
 
 
 def test_cells_are_ordered_and_hashable() -> None:

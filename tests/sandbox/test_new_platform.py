@@ -18,14 +18,11 @@ from infraval.sandbox.process import sandbox as process
 
 
 class ShelfServer(options.ServerOptions):
-    """Model servers of a shelf, each a process in truth."""
+    """Model servers on a shelf, each really a process."""
 
     platform: Literal["shelf"] = "shelf"
     programs: Annotated[tuple[str, ...], options.Flag("--program")] = Field(default=(), description="Programs to run.")
     outgrown: bool = False
-
-
-del options.ServerOptions._variants["shelf"]  # noqa: SLF001 - no other test is to know it
 
 
 class ShelfSandbox(process.ProcessSandbox):
@@ -74,9 +71,8 @@ class Shelf:
 def shelf(monkeypatch: pytest.MonkeyPatch) -> Shelf:
     """The platform, known for one test."""
     made = Shelf()
-    monkeypatch.setitem(options.ServerOptions._variants, "shelf", ShelfServer)  # noqa: SLF001 - see above
-    monkeypatch.setattr(registry, "_PLATFORMS", dict(registry._PLATFORMS))  # noqa: SLF001 - see above
-    registry.register("shelf", made)
+    monkeypatch.setitem(options.VARIANTS, "shelf", ShelfServer)
+    monkeypatch.setitem(registry.PLATFORMS, "shelf", made)
     return made
 
 

@@ -189,7 +189,7 @@ def test_leftovers_of_a_killed_try_are_removed(
     if kind == "local":
         store.upload(Path(uri), URI)
     assert store.below(URI) == RESULTS
-    assert "holds what a former try left (report.json, stamped_model)" in caplog.text
+    assert "holds what an earlier try left (report.json, stamped_model)" in caplog.text
 
 
 def test_somebody_elses_files_are_not_touched(store: Any, write: Write) -> None:

@@ -39,7 +39,7 @@ class Verbs(click.Group):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Writes the summaries in full."""
+        """Lists the verbs with their summaries, which click would shorten."""
         del ctx
         with formatter.section("Commands"):
             formatter.write_dl(list(VERBS.items()))
@@ -56,7 +56,7 @@ def main() -> None:
     try:
         code = commands.main(prog_name="infraval", standalone_mode=False)
     except click.ClickException as error:
-        # Not left to click, which exits with 1, a verdict, if nobody reads what it says.
+        # click itself would exit with 1, which is a verdict, if standard error cannot be written.
         with streams.optional(sys.stderr):
             error.show()
         code = error.exit_code

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import click
@@ -15,19 +14,15 @@ from infraval.cli import guard
 @click.command("inspect", cls=guard.Command, help=cli.VERBS["inspect"])
 @click.argument("directory", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
-def command(*, directory: Path, as_json: bool) -> None:
-    """Prints what there is."""
+def command(*, directory: Path, as_json: bool) -> int:
+    """Prints the signatures and the coverage."""
+    from infraval.report import terminal  # noqa: PLC0415 - takes seconds
+    from infraval.requests import inspection  # noqa: PLC0415 - takes seconds
 
-    def run() -> int:
-        from infraval.report import terminal  # noqa: PLC0415 - takes seconds
-        from infraval.requests import inspection  # noqa: PLC0415 - takes seconds
-
-        found = inspection.inspect(directory)
-        with guard.writing():
-            if as_json:
-                click.echo(json.dumps(found))
-            else:
-                terminal.show_inspection(found)
-        return 0
-
-    sys.exit(guard.guarded(run, as_json=as_json))
+    found = inspection.inspect(directory)
+    with guard.writing():
+        if as_json:
+            click.echo(json.dumps(found))
+        else:
+            terminal.show_inspection(found)
+    return 0

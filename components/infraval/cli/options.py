@@ -1,11 +1,11 @@
-"""The command line's options of a model of options: names, types, limits, defaults and help come from its fields."""
+"""The command line's options for a model of options: names, types, limits, defaults and help come from its fields."""
 
 from __future__ import annotations
 
 import enum
 import pathlib
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, Literal
 
 import click
@@ -16,51 +16,44 @@ from infraval.options import base
 
 def make(model: type[base.Options]) -> list[click.Parameter]:
     """An option for every field that has a `Flag`."""
-    return [_option(each, each.flag) for each in base.describe(model) if each.flag is not None]
+    return [_option(name, each.field, each.flag) for name, each in base.describe(model).items() if each.flag]
 
 
 def read(model: type[base.Options], context: click.Context) -> Any:
-    """The model that a command line describes; only what was given is set in it.
+    """Makes the model from a command line; only the options that were given are set in it.
 
     Raises:
-      OptionError: the options make no sense; each line names its options as they are on the command line.
+      OptionError: the options are invalid; each line names its options as they are on the command line.
     """
-    flags = {each.path: each.flag.name for each in base.describe(model) if each.flag is not None}
+    flags = {name: each.flag.name for name, each in base.describe(model).items() if each.flag}
     values: dict[str, Any] = {}
-    for path in flags:
-        name = _name(path)
-        if context.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT:
-            group = values
-            for part in path[:-1]:
-                group = group.setdefault(part, {})
-            group[path[-1]] = context.params[name]
-    return model.parse(values, lambda path: flags.get(path, ".".join(path)))
+    for name in flags:
+        if context.get_parameter_source(_parameter(name)) is not click.core.ParameterSource.DEFAULT:
+            *groups, field = name.split(".")
+            inner = values
+            for group in groups:
+                inner = inner.setdefault(group, {})
+            inner[field] = context.params[_parameter(name)]
+    return model.parse(values, flags)
 
 
-def _name(path: base.Path) -> str:
-    return "__".join(path)
+def _parameter(name: str) -> str:
+    return name.replace(".", "__")
 
 
-def _option(described: base.Described, flag: base.Flag) -> click.Option:
-    field = described.field
-    constant = field.get_default(call_default_factory=True)
-    shown: bool | str = flag.default or not (constant is None or constant in ((), ""))
-    kind = field.annotation
-    settings: dict[str, Any] = {}
-    if kind is bool:
-        settings = {"is_flag": True, "flag_value": not constant, "show_default": False}
+def _option(name: str, field: FieldInfo, flag: base.Flag) -> click.Option:
+    settings: dict[str, Any] = {"help": field.description, "required": field.is_required()}
+    default = field.get_default()
+    if field.annotation is bool:
+        settings |= {"is_flag": True, "flag_value": not default, "default": default}
     else:
-        multiple = typing.get_origin(kind) is tuple and flag.parse is None
-        inner = FieldInfo.from_annotation(typing.get_args(kind)[0]) if multiple else field
-        settings = {"multiple": multiple, "type": _type(inner, flag), "show_default": shown}
-        settings["metavar"] = flag.metavar or None
-    if not field.is_required() and not settings.get("multiple"):
-        settings["default"] = constant.value if isinstance(constant, enum.Enum) else constant
-        if flag.parse is not None or constant in ((), "", None):
-            settings["default"] = None
-    return click.Option(
-        [flag.name, _name(described.path)], help=field.description, required=field.is_required(), **settings
-    )
+        multiple = typing.get_origin(field.annotation) is tuple and flag.parse is None
+        value = FieldInfo.from_annotation(typing.get_args(field.annotation)[0]) if multiple else field
+        settings |= {"multiple": multiple, "type": _type(value, flag), "metavar": flag.metavar or None}
+        settings["show_default"] = flag.default or True
+        if default not in {(), "", None} and flag.parse is None and not field.is_required():
+            settings["default"] = default.value if isinstance(default, enum.Enum) else default
+    return click.Option([flag.name, _parameter(name)], **settings)
 
 
 def _type(field: FieldInfo, flag: base.Flag) -> Any:
@@ -79,7 +72,7 @@ def _type(field: FieldInfo, flag: base.Flag) -> Any:
     return click.Path(path_type=pathlib.Path) if pathlib.Path in {kind, *typing.get_args(kind)} else click.STRING
 
 
-def _limits(field: FieldInfo) -> Mapping[str, Any]:
+def _limits(field: FieldInfo) -> dict[str, Any]:
     limits: dict[str, Any] = {}
     for each in field.metadata:
         for bound, side in (("ge", "min"), ("gt", "min"), ("le", "max"), ("lt", "max")):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 import click
@@ -22,23 +21,19 @@ _BLESSED, _NOT_BLESSED = 0, 1
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
 @click.pass_context
-def command(context: click.Context, /, *, as_json: bool, **_: Any) -> None:
+def command(context: click.Context, /, *, as_json: bool, **_: Any) -> int:
     """Validates, and prints the report."""
+    job = flags.read(options.Job, context)
+    from infraval import publish, validation  # noqa: PLC0415 - takes seconds
+    from infraval.report import data, terminal  # noqa: PLC0415 - the same
 
-    def run() -> int:
-        job = flags.read(options.Job, context)
-        from infraval import publish, validation  # noqa: PLC0415 - takes seconds
-        from infraval.report import data, terminal  # noqa: PLC0415 - the same
-
-        with terminal.progress() as progress:
-            judged = validation.validate(job, progress=progress)
-        with guard.writing():
-            if as_json:
-                click.echo(data.report(judged).model_dump_json())
-            else:
-                terminal.show_report(data.report(judged))
-                if job.output is not None:
-                    click.echo(f"written {job.output / (publish.STAMPED_MODEL if judged.blessed else data.REPORT)}")
-        return _BLESSED if judged.blessed else _NOT_BLESSED
-
-    sys.exit(guard.guarded(run, as_json=as_json))
+    with terminal.progress() as progress:
+        judged = validation.validate(job, progress=progress)
+    with guard.writing():
+        if as_json:
+            click.echo(data.report(judged).model_dump_json())
+        else:
+            terminal.show_report(data.report(judged))
+            if job.output is not None:
+                click.echo(f"written {job.output / (publish.STAMPED_MODEL if judged.blessed else data.REPORT)}")
+    return _BLESSED if judged.blessed else _NOT_BLESSED

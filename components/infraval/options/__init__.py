@@ -1,6 +1,6 @@
-"""What a validation is asked to do: pydantic models, without tfx, TensorFlow or a server in sight.
+"""The options of a validation: pydantic models that need neither tfx nor TensorFlow nor a server.
 
-Each option is described once, by its field; see `base`. A new platform is a subclass of `ServerOptions`.
+Each option is described once, by its field; see `base`. A new platform is a subclass of `ServerOptions` in `VARIANTS`.
 """
 
 from infraval.options.base import Flag, Mistake, Options
@@ -10,7 +10,7 @@ from infraval.options.kubernetes import KubernetesServer
 from infraval.options.limits import Limits
 from infraval.options.process import ProcessServer
 from infraval.options.requests import DEFAULT_SIGNATURE, Cell, Method, RequestOptions
-from infraval.options.server import DEFAULT_MODEL_NAME, DEFAULT_PLATFORM, ServerOptions
+from infraval.options.server import DEFAULT_MODEL_NAME, DEFAULT_PLATFORM, VARIANTS, ServerOptions
 from infraval.options.warmup import MAX_WARMUP_RECORDS, WARMUP_FILE, ExistingWarmup, WarmupOptions
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "DEFAULT_SIGNATURE",
     "MAX_WARMUP_RECORDS",
     "MIN_PIDS",
+    "VARIANTS",
     "WARMUP_FILE",
     "Cell",
     "DockerServer",
@@ -38,3 +39,5 @@ __all__ = [
     "ServerOptions",
     "WarmupOptions",
 ]
+
+VARIANTS.update(process=ProcessServer, docker=DockerServer, kubernetes=KubernetesServer)

@@ -1,8 +1,11 @@
 """What every model of options is: frozen, strict, and refused with one line per mistake.
 
-A field says everything about its option once: name, type, limits, default and meaning, and with a `Flag` what it is
-called on the command line. The Python API, the JSON of RuntimeParameters, the command line's options with their help,
-JSON Schema and docs/reference/options.md are all made from that.
+A field says everything about its option once: name, type, limits, default, in its docstring the meaning, and with a
+`Flag` what it is called on the command line. The Python API, the JSON of RuntimeParameters, the command line's options
+with their help, JSON Schema and docs/reference/options.md are all made from that.
+
+Code names an option by its full name from `Job` on, such as `warmup.batch_sizes`; what the user calls it is looked up
+only when a mistake is reported.
 """
 
 from __future__ import annotations
@@ -12,7 +15,7 @@ import json
 import os
 import re
 import reprlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import pydantic
@@ -22,12 +25,6 @@ from infraval import errors
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-Path = tuple[str, ...]
-"""Where an option is: names of fields, from the outermost model inwards."""
-
-Namer = Callable[[Path], str]
-"""What the user calls an option."""
-
 
 @dataclasses.dataclass(frozen=True)
 class Flag:
@@ -35,10 +32,10 @@ class Flag:
 
     Attributes:
       name: with its dashes. `--no-…` of a field that is True by default sets it to False.
-      metavar: what stands for the value in the help text; empty for the name of the type.
+      metavar: stands for the value in the help text; empty for the name of the type.
       default: describes a default that is not a constant.
-      parse: makes the field's value of the string that was given; its ValueError says what is wrong.
-      choices: the values there are, for a field whose type does not say.
+      parse: makes the field's value from the given string; its ValueError says what is wrong.
+      choices: the possible values, for a field whose type does not list them.
     """
 
     name: str
@@ -48,12 +45,12 @@ class Flag:
     choices: Callable[[], Sequence[str]] | None = None
 
 
-class Mistake(ValueError):  # noqa: N818 - becomes a line of an OptionError; it never leaves a check as it is
+class Mistake(ValueError):  # noqa: N818 - becomes a line of an OptionError, and is not raised to callers
     """Raised by a check of a field or model.
 
     Args:
-      template: the sentence. `{}` stands for what the user calls the field or model that is checked, `{name}` for what
-        the user calls a field in it (`{outer.inner}` for one further in), or for a value if one of that name is given.
+      template: the sentence, in which `{warmup.seed}` becomes the user's name for that option, `{}` the one for the
+        option that is checked, and `{value}` the value of that name.
       values: values to show.
     """
 
@@ -62,27 +59,22 @@ class Mistake(ValueError):  # noqa: N818 - becomes a line of an OptionError; it 
         self._template = template
         self._values = values
 
-    def sentence(self, path: Path, name: Namer) -> str:
-        """The sentence, in the user's words.
-
-        Args:
-          path: of what was checked.
-          name: what the user calls an option.
-        """
+    def sentence(self, option: str, names: Mapping[str, str]) -> str:
+        """The sentence for a user who has other names for some options."""
 
         def replace(found: re.Match[str]) -> str:
-            key = found[1]
-            if key in self._values:
-                return str(self._values[key])
-            return name((*path, *key.split("."))) if key else name(path)
+            key = found[1] or option
+            return str(self._values[key]) if key in self._values else names.get(key, key)
 
         return re.sub(r"\{([a-z_.]*)\}", replace, self._template)
 
 
 class Options(pydantic.BaseModel):
-    """Base of every model of options; construction raises OptionError with one line per mistake."""
+    """Base of every model of options; the constructor raises OptionError with one line per mistake."""
 
-    model_config = pydantic.ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+    model_config = pydantic.ConfigDict(
+        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
 
     group: ClassVar[str] = ""
     """What these options are called as a group: a field of `Job`, and an argument of the component."""
@@ -91,31 +83,35 @@ class Options(pydantic.BaseModel):
         try:
             super().__init__(**values)
         except pydantic.ValidationError as error:
-            raise _refusal(type(self), error, self.named) from None
+            raise _refusal(type(self), error, {}) from None
 
-    # Nested models are validated without this constructor, so that the mistakes in all of them come out together.
+    # Nested models are validated without this constructor, so that the mistakes in all of them are reported together.
     __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]  # pydantic's own mark
 
     @classmethod
-    def parse(cls, values: Mapping[str, Any], name: Namer) -> Self:
-        """The same as the constructor for a user who calls the options something else, such as `--batch-size`.
+    def parse(cls, values: Mapping[str, Any], names: Mapping[str, str] | None = None) -> Self:
+        """The same as the constructor, for a user who calls some options something else.
+
+        Args:
+          values: by field; those of a nested model as a mapping.
+          names: the user's name for an option, such as `--batch-size` for `warmup.batch_sizes`.
 
         Raises:
-          OptionError: the values make no sense.
+          OptionError: the values are invalid.
         """
         try:
             return cls.model_validate(values)
         except pydantic.ValidationError as error:
-            raise _refusal(cls, error, name) from None
+            raise _refusal(cls, error, names or {}) from None
 
     @classmethod
     def from_json(cls, text: str) -> Self:
         """Parses what `to_json` wrote, or the same written by hand.
 
         Raises:
-          OptionError: this is not a JSON object, or it has a key or a value that these options do not take.
+          OptionError: this is not a JSON object, or it has an invalid key or value.
         """
-        return cls(**read_object(cls.named(()), text))
+        return cls.parse(read_object(cls.group or "The job", text))
 
     def to_json(self) -> str:
         """The options that were set, as one JSON object with sorted keys."""
@@ -126,20 +122,15 @@ class Options(pydantic.BaseModel):
         return {name: getattr(self, name) for name in sorted(self.model_fields_set)}
 
     @classmethod
-    def named(cls, path: Path) -> str:
-        """What a user of Python or JSON calls an option of this model."""
-        return ".".join(filter(None, (cls.group, *path))) or "The job"
-
-    @classmethod
-    def alternatives(cls) -> tuple[type[Options], ...]:
-        """The models that a field of this type may hold: itself, and then its variants."""
+    def alternatives(cls) -> Sequence[type[Options]]:
+        """The models that a field of this type may hold: this one, and then its variants."""
         return (cls,)
 
     @classmethod
-    def unknown(cls, key: str) -> Mistake:
-        """What is wrong with a field that this model does not have."""
+    def unknown(cls, key: str) -> str:
+        """The rest of the sentence about a field that this model does not have."""
         del key
-        return Mistake("{} is not an option; there are {known}.", known=", ".join(sorted(cls.model_fields)))
+        return f"is not an option; there are {', '.join(sorted(cls.model_fields))}."
 
 
 def read_object(name: str, text: str) -> dict[str, Any]:
@@ -157,55 +148,74 @@ def read_object(name: str, text: str) -> dict[str, Any]:
     return values
 
 
-def _refusal(cls: type[Options], error: pydantic.ValidationError, name: Namer) -> errors.OptionError:
-    return errors.OptionError("\n".join(dict.fromkeys(_line(cls, each, name) for each in error.errors())))
+@dataclasses.dataclass(frozen=True)
+class Described:
+    """One option.
+
+    Attributes:
+      field: its type, limits, default and meaning.
+      flag: what it is called on the command line; None if it cannot be given there.
+      holder: the model that it is a field of.
+    """
+
+    field: pydantic.fields.FieldInfo
+    flag: Flag | None
+    holder: type[Options]
 
 
-def _line(cls: type[Options], mistake: Mapping[str, Any], name: Namer) -> str:
-    path = tuple(part for part in mistake["loc"] if isinstance(part, str))
-    holder, field = _find(cls, path)
-    known = mistake.get("ctx", {}).get("error")
-    if isinstance(known, Mistake):
-        return known.sentence(path, name)
-    if mistake["type"] == "extra_forbidden":
-        return holder.unknown(path[-1]).sentence(path, name)
+def describe(cls: type[Options]) -> dict[str, Described]:
+    """Every option of a model, its variants and the models in it, by full name and in the order of the fields."""
+    found: dict[str, Described] = {}
+    for variant in cls.alternatives():
+        for name, field in variant.model_fields.items():
+            if isinstance(field.annotation, type) and issubclass(field.annotation, Options):
+                found |= describe(field.annotation)
+            else:
+                flag = next((each for each in field.metadata if isinstance(each, Flag)), None)
+                found.setdefault(_full_name(variant, name), Described(field, flag, variant))
+    return found
+
+
+def _full_name(cls: type[Options], *path: str) -> str:
+    return ".".join((cls.group, *path) if cls.group else path)
+
+
+def _refusal(cls: type[Options], error: pydantic.ValidationError, names: Mapping[str, str]) -> errors.OptionError:
+    return errors.OptionError("\n".join(dict.fromkeys(_line(cls, each, names) for each in error.errors())))
+
+
+def _line(cls: type[Options], mistake: Mapping[str, Any], names: Mapping[str, str]) -> str:
+    path = [part for part in mistake["loc"] if isinstance(part, str)]
+    option = _full_name(cls, *path)
+    name = names.get(option, option)
+    known = describe(cls)
+    own = mistake.get("ctx", {}).get("error")
+    if isinstance(own, Mistake):
+        return own.sentence(option, names)
     if mistake["type"] == "missing":
-        return f"{name(path)} is missing."
+        return f"{name} is missing."
+    if mistake["type"] == "extra_forbidden":
+        group = _full_name(cls, *path[:-1])
+        holder = next(each.holder for each in known.values() if each.holder.group == group)
+        return f"{name} {holder.unknown(path[-1])}"
     must = {
         "string_too_short": "must not be empty",
         "tuple_type": "must be a list",
         "path_type": "must be a path",
     }.get(mistake["type"], mistake["msg"].replace("Input should", "must", 1))
     if mistake["type"] == "model_type":
-        return f"{name(path)} {must}, not {type(mistake['input']).__name__}."
-    secret = field is not None and not field.repr
-    return f"{name(path)} {must}." if secret else f"{name(path)} {must}, not {reprlib.repr(mistake['input'])}."
-
-
-def _find(cls: type[Options], path: Path) -> tuple[type[Options], pydantic.fields.FieldInfo | None]:
-    """The model that a path ends in, and the field there if it, or a variant of it, has one."""
-    field = None
-    for part in path:
-        if field is not None and isinstance(field.annotation, type) and issubclass(field.annotation, Options):
-            cls = field.annotation
-        variants = (variant.model_fields for variant in cls.alternatives())
-        field = next((fields[part] for fields in variants if part in fields), None)
-    return cls, field
-
-
-def _as_tuple(value: Any) -> Any:
-    """A tuple of strings, of how people write one."""
-    if isinstance(value, (str, os.PathLike)):
-        value = (value,)
-    return tuple(map(_as_string, value)) if isinstance(value, (list, tuple)) else value
+        return f"{name} {must}, not {type(mistake['input']).__name__}."
+    secret = option in known and not known[option].field.repr
+    return f"{name} {must}." if secret else f"{name} {must}, not {reprlib.repr(mistake['input'])}."
 
 
 def _as_string(value: Any) -> Any:
     return os.fspath(value) if isinstance(value, os.PathLike) else value
 
 
-def _list_as_tuple(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
+def _as_strings(value: Any) -> Any:
+    values = (value,) if isinstance(value, (str, os.PathLike)) else value
+    return tuple(map(_as_string, values)) if isinstance(values, (list, tuple)) else values
 
 
 def _name_once(values: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -218,12 +228,12 @@ def _name_once(values: tuple[Any, ...]) -> tuple[Any, ...]:
 def checked(
     holds: Callable[[str], object], what: str, show: Callable[[str], str] = lambda value: value
 ) -> pydantic.AfterValidator:
-    """Marks a string, or strings, that must be something in particular; an empty one by itself counts as not given.
+    """Marks a string, or a list of strings, that must pass a check; an empty string counts as not given.
 
     Args:
-      holds: whether a string is that.
-      what: what it must be.
-      show: the part of a string that may be told.
+      holds: the check of one string.
+      what: what the string must be.
+      show: the part of a string that may be shown.
     """
 
     def check(value: Any) -> Any:
@@ -236,48 +246,20 @@ def checked(
 
 
 Once = pydantic.AfterValidator(_name_once)
-"""Marks a list in which nothing may be twice."""
+"""Marks a list without duplicates."""
 
-AsTuple = pydantic.BeforeValidator(_list_as_tuple)
-"""Marks a tuple that may be given as a list."""
-
-Strings = Annotated[tuple[Annotated[str, pydantic.Field(min_length=1)], ...], pydantic.BeforeValidator(_as_tuple)]
+Strings = Annotated[tuple[Annotated[str, pydantic.Field(min_length=1)], ...], pydantic.BeforeValidator(_as_strings)]
 """Strings, none empty: given as a list, a tuple or one string; a path counts as its string."""
 
 PathOrUri = Annotated[str, pydantic.BeforeValidator(_as_string)]
 """A string, or a path that counts as its string."""
 
+Count = Annotated[int, pydantic.Field(ge=1)]
+"""How many; at least one."""
+
+Seconds = Annotated[float, pydantic.Field(gt=0)]
+"""A time limit."""
+
 Lax = pydantic.Field(strict=False)
-"""Marks a field that also takes what makes its value: a dict for a model, a string for an enum or a path."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Described:
-    """One option.
-
-    Attributes:
-      path: where it is.
-      field: its type, limits, default and meaning.
-      flag: what it is called on the command line; None if it cannot be given there.
-      holder: the model that it is a field of.
-    """
-
-    path: Path
-    field: pydantic.fields.FieldInfo
-    flag: Flag | None
-    holder: type[Options]
-
-
-def describe(cls: type[Options], path: Path = ()) -> Iterable[Described]:
-    """Every option of a model and of the models in it, in the order of the fields."""
-    for name, field in cls.model_fields.items():
-        annotation = field.annotation
-        if isinstance(annotation, type) and issubclass(annotation, Options):
-            found: dict[Path, Described] = {}
-            for variant in annotation.alternatives():
-                for each in describe(variant, (*path, name)):
-                    found.setdefault(each.path, each)
-            yield from found.values()
-        else:
-            flag = next((each for each in field.metadata if isinstance(each, Flag)), None)
-            yield Described((*path, name), field, flag, cls)
+"""Marks a field that also takes what its value can be made from: a dict for a model, a string for an enum or a path, a
+list for a tuple."""

@@ -12,15 +12,10 @@ from pydantic import Field, model_validator
 from infraval.options import base, server
 
 MIN_PIDS = 512
-"""Fewer processes and threads than this, and TensorFlow Serving aborts while it loads."""
+"""With fewer processes and threads, TensorFlow Serving aborts while it loads."""
 
-_DIRECTORY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*(=.*)?", re.DOTALL)
-_GPUS = re.compile(r"all|[1-9][0-9]*|device=[^,\s]+(,[^,\s]+)*")
-_USER = re.compile(r"[0-9]{1,10}(:[0-9]{1,10})?")
 _MAX_ID = 2**31 - 1
-"""Of a user or group; engines refuse more (moby/sys user: `maxID`)."""
-_BYTES = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
+"""The largest user or group ID that engines accept (moby/sys user: `maxID`)."""
 
 
 class PullPolicy(str, enum.Enum):
@@ -51,11 +46,10 @@ def read_bytes(text: str) -> int:
     found = re.fullmatch(r"([1-9][0-9]*)([bkmg]?)", text.lower())
     if found is None:
         raise ValueError(f"{text!r} is not a number of bytes such as 4g or 512m.")
-    return int(found[1]) * _BYTES[found[2]]
+    return int(found[1]) << {"": 0, "b": 0, "k": 10, "m": 20, "g": 30}[found[2]]
 
 
 def _is_address(value: str) -> bool:
-    """Whether a server there is open to one network only."""
     try:
         return not ipaddress.ip_address(value).is_unspecified
     except ValueError:
@@ -63,17 +57,20 @@ def _is_address(value: str) -> bool:
 
 
 def _is_user(value: str) -> bool:
-    return bool(_USER.fullmatch(value)) and max(map(int, value.split(":"))) <= _MAX_ID
+    return bool(re.fullmatch("[0-9]{1,10}(:[0-9]{1,10})?", value)) and max(map(int, value.split(":"))) <= _MAX_ID
 
 
 _Reference = base.checked(
     lambda value: value.strip() == value, "a reference of an image such as tensorflow/serving:2.16.1"
 )
-_Address = base.checked(_is_address, "an IP address of one network, not a name or an address of all")
+_Address = base.checked(_is_address, "an IP address, neither a name nor one that stands for all such as 0.0.0.0")
 _User = base.checked(_is_user, f"UID or UID:GID, numbers up to {_MAX_ID}")
-_Gpus = base.checked(_GPUS.fullmatch, "all, a count or device=ID,ID")
-# The value may be a secret, so only the name is told.
-_Variable = base.checked(_VARIABLE.fullmatch, "NAME=VALUE or NAME", show=lambda value: value.partition("=")[0])
+_Gpus = base.checked(re.compile(r"all|[1-9][0-9]*|device=[^,\s]+(,[^,\s]+)*").fullmatch, "all, a count or device=ID,ID")
+_Variable = base.checked(
+    re.compile("[A-Za-z_][A-Za-z0-9_.-]*(=.*)?", re.DOTALL).fullmatch,
+    "NAME=VALUE or NAME",
+    show=lambda value: value.partition("=")[0],  # the value may be a secret
+)
 _Argument = base.checked(lambda value: value.startswith("-"), "a flag such as --name=value")
 
 
@@ -84,93 +81,71 @@ class DockerServer(server.ServerOptions):
     """
 
     platform: Literal["docker"] = "docker"
-    images: Annotated[base.Strings, _Reference, base.Once, base.Flag("--image", metavar="REFERENCE")] = Field(
-        default=(),
-        description="Images of a model server, such as tensorflow/serving:2.16.1 or NAME@sha256:DIGEST; with several, "
-        "all must bless the model.",
-    )
+    images: Annotated[base.Strings, _Reference, base.Once, base.Flag("--image", metavar="REFERENCE")] = ()
+    """Images of a model server, such as tensorflow/serving:2.16.1 or NAME@sha256:DIGEST; with several, all must bless
+    the model."""
     base_url: Annotated[
         str, base.Flag("--docker-host", metavar="URL", default="DOCKER_HOST, else the current context")
-    ] = Field(
-        default="", description="URL of the engine's API, such as unix:///var/run/docker.sock or tcp://HOST:PORT."
-    )
-    context: Annotated[str, base.Flag("--docker-context", metavar="NAME")] = Field(
-        default="", description="Docker context to take the engine from."
-    )
-    api_version: str = Field(
-        default="", description="Version of the engine's API, such as 1.41; by default the newest that both sides know."
-    )
-    client_timeout_s: float = Field(
-        default=60.0, gt=0, description="Seconds that the engine may take to answer one call."
-    )
-    host_ip_address: Annotated[str, _Address] = Field(
-        default="",
-        description="Where the engine's machine is reached, for a server that no socket can be shared with: its port "
-        "is published on this IP address only. By default 127.0.0.1.",
-    )
-    pull: Annotated[PullPolicy, base.Lax, base.Flag("--pull")] = Field(
-        default=PullPolicy.IF_MISSING, description="When to pull an image."
-    )
-    pull_timeout_s: Annotated[float, base.Flag("--pull-timeout")] = Field(
-        default=1800.0, gt=0, description="Seconds that one pull may take."
-    )
-    model_transfer: Annotated[ModelTransfer, base.Lax, base.Flag("--model-transfer")] = Field(
-        default=ModelTransfer.AUTO,
-        description="How the model gets into the container; auto mounts it where the engine sees this machine's "
-        "files and the container's user may read them, else copies it.",
-    )
-    user: Annotated[str, _User] = Field(
-        default="",
-        description="Numeric UID or UID:GID of the server; by default this process' own, or an unprivileged one for "
-        "root.",
-    )
+    ] = ""
+    """URL of the engine's API, such as unix:///var/run/docker.sock or tcp://HOST:PORT."""
+    context: Annotated[str, base.Flag("--docker-context", metavar="NAME")] = ""
+    """Docker context to take the engine from."""
+    api_version: str = ""
+    """Version of the engine's API, such as 1.41; by default the newest that both sides know."""
+    client_timeout_s: base.Seconds = 60.0
+    """Seconds that the engine may take to answer one call."""
+    host_ip_address: Annotated[str, _Address] = ""
+    """IP address of the engine's machine, used if no socket can be shared with the server: the server's port is
+    published on this address only. By default 127.0.0.1."""
+    pull: Annotated[PullPolicy, base.Lax, base.Flag("--pull")] = PullPolicy.IF_MISSING
+    """When to pull an image."""
+    pull_timeout_s: Annotated[base.Seconds, base.Flag("--pull-timeout")] = 1800.0
+    """Seconds that one pull may take."""
+    model_transfer: Annotated[ModelTransfer, base.Lax, base.Flag("--model-transfer")] = ModelTransfer.AUTO
+    """How the model gets into the container; auto mounts it where the engine sees this machine's files and the
+    container's user may read them, else copies it."""
+    user: Annotated[str, _User] = ""
+    """Numeric UID or UID:GID of the server; by default this process' own, or an unprivileged one for root."""
     memory_bytes: Annotated[
         int,
         base.Flag("--memory", metavar="BYTES", default="most of what the engine's machine has", parse=read_bytes),
-    ] = Field(
-        default=0,
-        ge=0,
-        description="Memory limit of a container, swap included, such as 4g on the command line; a server that "
-        "outgrows it is the model's fault.",
-    )
-    cpus: Annotated[float, base.Flag("--cpus", default="all that the engine's machine has")] = Field(
-        default=0.0, ge=0, description="CPU limit of a container."
-    )
+        Field(ge=0),
+    ] = 0
+    """Memory limit of a container, swap included, such as 4g on the command line; exceeding it counts as the
+    model's fault."""
+    cpus: Annotated[float, base.Flag("--cpus", default="all that the engine's machine has"), Field(ge=0)] = 0.0
+    """CPU limit of a container."""
     pids: int = Field(
         default=4096,
         ge=MIN_PIDS,
         description=f"Limit of processes and threads; TensorFlow Serving aborts with fewer than {MIN_PIDS}.",
     )
-    gpus: Annotated[str, _Gpus, base.Flag("--gpus", metavar="all|N|device=ID")] = Field(
-        default="", description="GPUs that the server may use, as `docker run --gpus` names them."
-    )
-    environment: Annotated[base.Strings, _Variable, base.Flag("--env", metavar="NAME[=VALUE]")] = Field(
-        default=(), repr=False, description="Variables of the server; NAME alone passes this process' value."
-    )
-    server_arguments: Annotated[base.Strings, _Argument, base.Flag("--server-argument", metavar="FLAG")] = Field(
-        default=(), description="Further flags of tensorflow_model_server; the last one of a name counts."
-    )
-    parallel_images: Annotated[int, base.Flag("--parallel-images")] = Field(
-        default=2, ge=1, description="Images that judge at the same time."
-    )
+    gpus: Annotated[str, _Gpus, base.Flag("--gpus", metavar="all|N|device=ID")] = ""
+    """GPUs that the server may use, as `docker run --gpus` names them."""
+    environment: Annotated[base.Strings, _Variable, base.Flag("--env", metavar="NAME[=VALUE]"), Field(repr=False)] = ()
+    """Environment variables of the server; NAME alone passes on this process' value."""
+    server_arguments: Annotated[base.Strings, _Argument, base.Flag("--server-argument", metavar="FLAG")] = ()
+    """Further flags of tensorflow_model_server; if one is given twice, the last one counts."""
+    parallel_images: Annotated[base.Count, base.Flag("--parallel-images")] = 2
+    """Images that judge the model at the same time."""
 
     @model_validator(mode="after")
     def _check(self) -> DockerServer:
         if self.base_url and self.context:
-            raise base.Mistake("{base_url} and {context} both name an engine; drop one or the other.")
-        if not _DIRECTORY_NAME.fullmatch(self.model_name):
+            raise base.Mistake("{server.base_url} and {server.context} both name an engine; drop one or the other.")
+        if not re.fullmatch("[A-Za-z0-9][A-Za-z0-9._-]*", self.model_name):
             raise base.Mistake(
-                "{model_name} names a directory in the container that the model is served from, so it must be letters "
-                "and digits, with . _ - within, not {value}.",
+                "{server.model_name} names a directory in the container that the model is served from, so it must be "
+                "letters and digits, with . _ - within, not {value}.",
                 value=repr(self.model_name),
             )
         return self
 
     def complete(self) -> DockerServer:
-        """Itself, once it names an image."""
+        """Returns itself if it names an image."""
         if not self.images:
             raise base.Mistake(
-                "{images} is missing: the Docker sandbox needs an image of a model server, such as "
+                "{server.images} is missing: the Docker sandbox needs an image of a model server, such as "
                 "tensorflow/serving:2.16.1."
             )
         return self

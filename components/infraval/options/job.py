@@ -1,23 +1,23 @@
-"""Everything that one validation is asked for."""
+"""Everything about one validation."""
 
 from __future__ import annotations
 
 import pathlib
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, SerializeAsAny, model_validator
 
 from infraval.options import base
 from infraval.options.limits import Limits
 from infraval.options.process import ProcessServer
 from infraval.options.requests import RequestOptions
-from infraval.options.server import AnyServer
+from infraval.options.server import ServerOptions
 from infraval.options.warmup import WarmupOptions
 
 ServerMessages = Literal["full", "redacted", "codes"]
 
 _WITHOUT_REQUESTS = {"requests.splits", "requests.tag_set", "warmup.batching_parameters_file", "warmup.compare_cold"}
-"""Options of those groups that matter to a model that is only loaded."""
+"""Options of these groups that also matter to a model that is only loaded."""
 
 _ON_WARMUP_FILE = {"warmup.existing", "warmup.max_records"}
 
@@ -25,33 +25,24 @@ _ON_WARMUP_FILE = {"warmup.existing", "warmup.max_records"}
 class Job(base.Options):
     """What to validate, and how."""
 
-    model: Annotated[pathlib.Path, base.Lax, base.Flag("--model", metavar="PATH")] = Field(
-        description="SavedModel directory."
-    )
-    examples: Annotated[base.Strings, base.Flag("--examples", metavar="GLOB")] = Field(
-        default=(),
-        description="TFRecord files (.gz: gzip) of serialized examples to build requests of; with none, the model is "
-        "only loaded.",
-    )
+    model: Annotated[pathlib.Path, base.Lax, base.Flag("--model", metavar="PATH")]
+    """SavedModel directory."""
+    examples: Annotated[base.Strings, base.Flag("--examples", metavar="GLOB")] = ()
+    """TFRecord files (.gz: gzip) of serialized examples to build requests from; with none, the model is only loaded."""
     requests: Annotated[RequestOptions, base.Lax] = RequestOptions()
-    make_warmup: Annotated[bool, base.Flag("--no-warmup")] = Field(
-        default=True, description="False (--no-warmup) only validates: the model gets no new warmup records."
-    )
+    make_warmup: Annotated[bool, base.Flag("--no-warmup")] = True
+    """False (--no-warmup) only validates: the model gets no new warmup records."""
     warmup: Annotated[WarmupOptions, base.Lax] = WarmupOptions()
-    server: AnyServer = ProcessServer()
+    server: Annotated[SerializeAsAny[ServerOptions], AfterValidator(lambda server: server.complete())] = ProcessServer()
     limits: Annotated[Limits, base.Lax] = Limits()
-    output: Annotated[pathlib.Path | None, base.Lax, base.Flag("--output", metavar="PATH")] = Field(
-        default=None, description="New or empty directory for the results."
-    )
-    server_messages: Annotated[ServerMessages, base.Flag("--server-messages")] = Field(
-        default="redacted",
-        description="How much of a server's messages is shown: all, all but what occurs in the requests, or no more "
-        "than status codes.",
-    )
+    output: Annotated[pathlib.Path | None, base.Lax, base.Flag("--output", metavar="PATH")] = None
+    """New or empty directory for the results."""
+    server_messages: Annotated[ServerMessages, base.Flag("--server-messages")] = "redacted"
+    """How much of a server's messages is shown: all, all but what occurs in the requests, or only status codes."""
 
     @model_validator(mode="after")
     def _check_effect(self) -> Job:
-        """Refuses options that others leave without effect, even where the default is spelled out."""
+        """Refuses options that have no effect because of others, even if they only repeat the default."""
         given = {
             f"{group}.{name}" for group in ("requests", "warmup") for name in getattr(self, group).model_fields_set
         }
@@ -62,8 +53,8 @@ class Job(base.Options):
             )
         if not self.examples:
             mistakes += [
-                f"{{{name}}} is about the requests, and there are no {{examples}} to build them of; drop one or give "
-                "the other."
+                f"{{{name}}} is about the requests, and there are no {{examples}} to build them from; drop one or "
+                "give the other."
                 for name in sorted(given - _WITHOUT_REQUESTS)
             ]
         if not self.make_warmup:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar
 
-from pydantic import Field
-
 from infraval.options import base
 
 
@@ -14,15 +12,11 @@ class Limits(base.Options):
 
     group: ClassVar[str] = "limits"
 
-    max_loading_time_s: Annotated[float, base.Flag("--max-loading-time")] = Field(
-        default=300.0, gt=0, description="Seconds from the start of the server until the model must be AVAILABLE."
-    )
-    num_tries: Annotated[int, base.Flag("--num-tries")] = Field(
-        default=5, ge=1, description="Boots to try at most; a definite refusal is not tried again."
-    )
-    request_timeout_s: Annotated[float, base.Flag("--request-timeout")] = Field(
-        default=60.0, gt=0, description="Seconds that one request may take."
-    )
-    concurrency: Annotated[int, base.Flag("--concurrency")] = Field(
-        default=4, ge=1, description="Requests under way at the same time."
-    )
+    max_loading_time_s: Annotated[base.Seconds, base.Flag("--max-loading-time")] = 300.0
+    """Seconds from the start of the server until the model must be AVAILABLE."""
+    num_tries: Annotated[base.Count, base.Flag("--num-tries")] = 5
+    """Maximum number of boots; a definite refusal is not retried."""
+    request_timeout_s: Annotated[base.Seconds, base.Flag("--request-timeout")] = 60.0
+    """Seconds that one request may take."""
+    concurrency: Annotated[base.Count, base.Flag("--concurrency")] = 4
+    """Requests to send at the same time."""

@@ -25,7 +25,7 @@ class Method(str, enum.Enum):
 
 @dataclasses.dataclass(frozen=True, order=True)
 class Cell:
-    """One way of calling a model that is slow the first time: what a warmup must touch.
+    """One way of calling a model that is slow the first time: what a warmup must cover.
 
     Attributes:
       signature: key of the SignatureDef; for MultiInference the keys joined by a comma.
@@ -39,7 +39,7 @@ class Cell:
 
 
 class RequestOptions(base.Options):
-    """Which requests to build of the examples."""
+    """Which requests to build from the examples."""
 
     group: ClassVar[str] = "requests"
 
@@ -51,37 +51,31 @@ class RequestOptions(base.Options):
             metavar="NAME[:METHOD]",
             default=f"{DEFAULT_SIGNATURE}, or none if --multi-inference is given",
         ),
-    ] = Field(
-        default=(),
-        description="Signatures to call, each by predict, classify or regress, or else by the method that it declares; "
-        "all stands for every one that the examples can feed.",
-    )
-    multi_inference: Annotated[base.Strings, base.Flag("--multi-inference", metavar="NAME,NAME")] = Field(
-        default=(), description="Pairs of signatures to ask in one MultiInference each."
-    )
+    ] = ()
+    """Signatures to call, each with the given method (predict, classify or regress) or else the one that it declares;
+    all stands for every signature that the examples can feed."""
+    multi_inference: Annotated[base.Strings, base.Flag("--multi-inference", metavar="NAME,NAME")] = ()
+    """Pairs of signatures to call in one MultiInference each."""
     features: Annotated[
-        base.Strings, base.Flag("--feature", metavar="NAME/INPUT=FEATURE", default="the one of the same name")
-    ] = Field(
-        default=(),
-        description="Features of the tf.Examples that feed an input; nothing after = stands for the whole record.",
-    )
-    num_examples: Annotated[int, base.Flag("--num-examples")] = Field(
-        default=1,
-        ge=1,
-        description="Distinct examples to send per signature and batch size; all there are if there are fewer.",
-    )
-    max_dead_letter_share: Annotated[float, base.Flag("--max-dead-letter-share")] = Field(
-        default=0.1, ge=0, le=1, description="Share of the records that may be unfit for what is to be called."
-    )
+        base.Strings, base.Flag("--feature", metavar="NAME/INPUT=FEATURE", default="the feature with the input's name")
+    ] = ()
+    """Features of the tf.Examples that feed an input; nothing after = stands for the whole record."""
+    num_examples: Annotated[base.Count, base.Flag("--num-examples")] = 1
+    """Distinct examples to send per signature and batch size; all of them if there are fewer."""
+    max_dead_letter_share: Annotated[float, base.Flag("--max-dead-letter-share"), Field(ge=0, le=1)] = 0.1
+    """Share of the records that need not fit the signatures to call."""
     tag_set: Annotated[
         base.Strings,
         base.Flag(
-            "--tag-set", metavar="TAG,TAG", default="those of the only one", parse=lambda text: tuple(text.split(","))
+            "--tag-set",
+            metavar="TAG,TAG",
+            default="those of the only MetaGraphDef",
+            parse=lambda text: tuple(text.split(",")),
         ),
-    ] = Field(default=(), description="The exact tags of the MetaGraphDef to use.")
-    splits: base.Strings = Field(
-        default=(), description="Splits of the Examples to read, the first one by default; for the component only."
-    )
+    ] = ()
+    """The exact tags of the MetaGraphDef to use."""
+    splits: base.Strings = ()
+    """Splits of the Examples to read, the first one by default; for the component only."""
 
     @property
     def called(self) -> tuple[str, ...]:

@@ -33,28 +33,22 @@ class WarmupOptions(base.Options):
     group: ClassVar[str] = "warmup"
 
     batch_sizes: Annotated[
-        tuple[Annotated[int, Field(ge=1)], ...],
-        base.AsTuple,
+        tuple[base.Count, ...],
+        base.Lax,
         base.Once,
         base.Flag("--batch-size", default="every allowed_batch_sizes of the batching parameters file, else 1"),
-    ] = Field(default=(), description="Examples per request; each size is a cell of its own.")
-    batching_parameters_file: Annotated[base.PathOrUri, base.Flag("--batching-parameters-file", metavar="PATH")] = (
-        Field(
-            default="",
-            description="TF Serving's BatchingParameters text proto, which the server boots with: a path, or for the "
-            "component any URI that TFX can read.",
-        )
+    ] = ()
+    """Examples per request; each size is a cell of its own."""
+    batching_parameters_file: Annotated[base.PathOrUri, base.Flag("--batching-parameters-file", metavar="PATH")] = ""
+    """TF Serving's BatchingParameters text proto, which the server boots with: a path, or for the component any URI
+    that TFX can read."""
+    seed: Annotated[int, base.Flag("--seed"), Field(ge=0, lt=2**64)] = 0
+    """Seed of the sample; the same seed always draws the same records."""
+    existing: Annotated[ExistingWarmup, base.Lax, base.Flag("--existing-warmup")] = ExistingWarmup.MERGE
+    """What to do with a warmup file that came with the model."""
+    max_records: Annotated[base.Count, base.Flag("--max-warmup-records"), Field(le=MAX_WARMUP_RECORDS)] = (
+        MAX_WARMUP_RECORDS
     )
-    seed: Annotated[int, base.Flag("--seed")] = Field(
-        default=0, ge=0, lt=2**64, description="Another seed draws another sample; the same one always draws the same."
-    )
-    existing: Annotated[ExistingWarmup, base.Lax, base.Flag("--existing-warmup")] = Field(
-        default=ExistingWarmup.MERGE, description="What to do with a warmup file that came with the model."
-    )
-    max_records: Annotated[int, base.Flag("--max-warmup-records")] = Field(
-        default=MAX_WARMUP_RECORDS, ge=1, le=MAX_WARMUP_RECORDS, description="The warmup file never holds more records."
-    )
-    compare_cold: Annotated[bool, base.Flag("--compare-cold")] = Field(
-        default=False,
-        description="Boot once without the warmup file as well, and report the first requests of both boots.",
-    )
+    """Maximum number of records in the warmup file."""
+    compare_cold: Annotated[bool, base.Flag("--compare-cold")] = False
+    """Boot once without the warmup file as well, and report the first requests of both boots."""

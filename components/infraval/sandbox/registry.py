@@ -1,7 +1,7 @@
 """Which sandbox stands for which platform.
 
-A new platform is a folder here with a module that has `Platform`'s functions, a line in `_PLATFORMS`, and its variant
-of `options.ServerOptions`.
+A new platform is a folder here with a module that has `Platform`'s functions, its variant of `options.ServerOptions`,
+and a line in each of `PLATFORMS` and `options.VARIANTS`.
 """
 
 from __future__ import annotations
@@ -48,20 +48,11 @@ class Platform(Protocol):
         """
 
 
-_PLATFORMS: dict[str, str | Platform] = {
+PLATFORMS: dict[str, str | Platform] = {
     "process": "infraval.sandbox.process.sandbox",
     "docker": "infraval.sandbox.docker.sandbox",
 }
-
-
-def register(name: str, platform: str | Platform) -> None:
-    """Adds a platform.
-
-    Args:
-      name: `platform` of its variant of `ServerOptions`.
-      platform: the platform, or the name of a module that is imported when it is first used.
-    """
-    _PLATFORMS[name] = platform
+"""By `ServerOptions.platform`: the platform, or the name of a module that is imported when it is first used."""
 
 
 def platform(server: options.ServerOptions) -> Platform:
@@ -71,7 +62,7 @@ def platform(server: options.ServerOptions) -> Platform:
       PlatformNotBuiltError: infraval does not run that platform yet.
       SandboxError: a Python package that it needs is missing.
     """
-    found = _PLATFORMS.get(server.platform)
+    found = PLATFORMS.get(server.platform)
     if found is None:
         raise errors.PlatformNotBuiltError(
             f"The serving platform {server.platform} is not built yet; leave the platform unset to serve in a process "

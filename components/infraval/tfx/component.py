@@ -1,4 +1,4 @@
-"""TFX's face of infraval: spec and component."""
+"""The TFX component and its spec."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from infraval.tfx import executor, from_protos
 _log = logging.getLogger(__name__)
 
 _LATER = (data_types.RuntimeParameter, placeholder.Placeholder)
-"""What has its value when the component runs."""
+"""Arguments whose value is known only when the component runs."""
 
 Carried: TypeAlias = Mapping[str, Any] | str | data_types.RuntimeParameter | None
-"""How else an argument is given: as a dict, as JSON, or by a RuntimeParameter that carries its JSON."""
+"""Other forms of an argument: a dict, JSON, or a RuntimeParameter whose value is JSON."""
 
 
 class WarmupInfraValidatorSpec(component_spec.ComponentSpec):
@@ -37,28 +37,25 @@ class WarmupInfraValidatorSpec(component_spec.ComponentSpec):
     """
 
     PARAMETERS = {  # noqa: RUF012 - TFX reads it as a plain class attribute
-        "serving_spec": component_spec.ExecutionParameter(type=infra_validator_pb2.ServingSpec, optional=True),
-        "validation_spec": component_spec.ExecutionParameter(type=infra_validator_pb2.ValidationSpec, optional=True),
-        "request_spec": component_spec.ExecutionParameter(type=infra_validator_pb2.RequestSpec, optional=True),
-        "requests": component_spec.ExecutionParameter(type=str, optional=True),
-        "warmup": component_spec.ExecutionParameter(type=str, optional=True),
-        "server": component_spec.ExecutionParameter(type=str, optional=True),
-        "limits": component_spec.ExecutionParameter(type=str, optional=True),
-        "server_messages": component_spec.ExecutionParameter(type=str, optional=True),
+        name: component_spec.ExecutionParameter(type=kind, optional=True)
+        for name, kind in {
+            **from_protos.PROTOS,
+            **dict.fromkeys((*from_protos.EXTRAS, "server_messages"), str),
+        }.items()
     }
-    INPUTS = {  # noqa: RUF012 - likewise
+    INPUTS = {  # noqa: RUF012 - see PARAMETERS
         "model": component_spec.ChannelParameter(type=standard_artifacts.Model),
         "examples": component_spec.ChannelParameter(type=standard_artifacts.Examples, optional=True),
     }
-    OUTPUTS = {  # noqa: RUF012 - likewise
+    OUTPUTS = {  # noqa: RUF012 - see PARAMETERS
         "blessing": component_spec.ChannelParameter(type=standard_artifacts.InfraBlessing),
     }
 
 
 class WarmupInfraValidator(base_beam_component.BaseBeamComponent):
-    """Validates a model in a real model server and hands on a copy that starts warm.
+    """Validates a model in a real model server and outputs a copy that starts warm.
 
-    Takes InfraValidator's place between Trainer and Pusher: the same arguments, the same blessing. To push the copy
+    It replaces InfraValidator between Trainer and Pusher: the same arguments, the same blessing. To push the copy
     that holds the warmup file, give Pusher the blessing and no `model`.
 
     The output `blessing` (InfraBlessing) carries the int custom properties `blessed` and `has_model` that Pusher
@@ -82,12 +79,12 @@ class WarmupInfraValidator(base_beam_component.BaseBeamComponent):
         limits: options.Limits | Carried = None,
         server_messages: options.ServerMessages | data_types.RuntimeParameter | None = None,
     ) -> None:
-        """Makes the component.
+        """Checks the arguments.
 
         Args:
           model: channel of the `Model` to validate.
           serving_spec: what serves the model and where; without a platform, the process sandbox.
-          examples: channel of the `Examples` to build requests of; without it the model is only loaded.
+          examples: channel of the `Examples` to build requests from; without it the model is only loaded.
           request_spec: which requests to build, taken literally: unless it sets `make_warmup`, the model gets no
             warmup file. Without it, examples give one request to serving_default and its warmup file.
           validation_spec: time to load, and number of tries.
@@ -99,7 +96,7 @@ class WarmupInfraValidator(base_beam_component.BaseBeamComponent):
           server_messages: how much of a server's messages is shown.
 
         Raises:
-          OptionError: an argument makes no sense, as far as that is known before a run gives RuntimeParameters values.
+          OptionError: an argument is invalid, as far as that is known before a run gives values to RuntimeParameters.
         """
         given = {
             "serving_spec": serving_spec,
@@ -119,33 +116,30 @@ class WarmupInfraValidator(base_beam_component.BaseBeamComponent):
         )
         _check_together(spec.exec_properties, examples=examples is not None)
         super().__init__(spec)
-        # Whether a RuntimeParameter asks for one is not known before the run; it is taken to.
+        # Whether a RuntimeParameter asks for a warmup file is not known before the run; assume that it does.
         self._makes_warmup = examples is not None and getattr(request_spec, "make_warmup", True)
 
     def add_downstream_node(self, downstream_node: Any) -> None:
-        """Warns of a Pusher that would push the model without its warmup file.
+        """Warns about a Pusher that would push the model without its warmup file.
 
-        Pipelines call it for whatever depends on the blessing. No other place sees both: a running executor is told
-        the ids of the nodes behind its own, not their inputs.
-
-        Args:
-          downstream_node: a node that runs after this one.
+        Pipelines call it for every node that depends on the blessing. No other place sees both: a running executor is
+        told the ids of the nodes after its own, not their inputs.
         """
         super().add_downstream_node(downstream_node)
         if self._makes_warmup and isinstance(downstream_node, Pusher) and "model" in downstream_node.inputs:
             _log.warning(
-                "%s is given `model`, so it will push that one, which starts cold. Leave `model` out, and it pushes "
-                "the copy with the warmup file that %s hands on.",
+                "%s is given `model`, so it will push that one, which starts cold. Leave `model` out to push the "
+                "copy with the warmup file, which %s outputs.",
                 downstream_node.id,
                 self.id,
             )
 
 
 def _check_together(exec_properties: Mapping[str, Any], *, examples: bool) -> None:
-    """Sees that what is known now makes sense together.
+    """Checks the combination of all arguments that are known now.
 
     Raises:
-      OptionError: it does not.
+      OptionError: they contradict each other.
     """
     later = {name for name, value in exec_properties.items() if isinstance(value, _LATER)}
     if not later:
@@ -159,50 +153,38 @@ def _checked(name: str, given: Any) -> Any:
     """An argument as TFX takes it; options become JSON.
 
     Raises:
-      OptionError: it is of the wrong kind, or wrong by itself.
+      OptionError: it has the wrong type, or is invalid by itself.
     """
     if given is None or isinstance(given, _LATER):
         return given
-    if _holds_runtime_parameter(given):
+    # A RuntimeParameter, nested or in a string, shows as its JSON.
+    text = json_format.MessageToJson(given) if isinstance(given, message.Message) else str(given)
+    if re.search(data_types.PARAMETER_NAME_LITERAL, text):
         raise errors.OptionError(
-            f"There is a RuntimeParameter within {name}; make {name} as a whole a RuntimeParameter, which is given its "
-            "JSON."
+            f"There is a RuntimeParameter within {name}; make {name} as a whole a RuntimeParameter with a JSON value."
         )
     if name in from_protos.EXTRAS:
-        return _extra_as_json(name, from_protos.EXTRAS[name], given)
+        return _extra_as_json(name, given)
     if name in from_protos.PROTOS and isinstance(given, options.Options):
         raise errors.OptionError(
             f"{name} takes TFX's proto {from_protos.PROTOS[name].DESCRIPTOR.name}, and was given infraval's "
-            f"{type(given).__name__}; give that as {given.group}."
+            f"{type(given).__name__}; pass that as {given.group}."
         )
     return given
 
 
-def _extra_as_json(name: str, kind: type[options.Options], given: Any) -> str:
+def _extra_as_json(name: str, given: Any) -> str:
+    kind = from_protos.EXTRAS[name]
     if isinstance(given, str):
         given = options.base.read_object(name, given or "{}")
-    if isinstance(given, kind):
-        return given.to_json()
-    if not isinstance(given, Mapping):
+    if isinstance(given, Mapping):
+        if name == "server" and "platform" not in given:
+            # The platform may come from serving_spec; both are checked together later.
+            return json.dumps(given, sort_keys=True, default=os.fspath)
+        given = kind.parse(given)
+    if not isinstance(given, kind):
         raise errors.OptionError(
             f"{name} takes infraval's {kind.__name__}, a dict or its JSON, and was given {type(given).__name__}; "
-            "TFX's protos are given as serving_spec, validation_spec and request_spec."
+            "TFX's protos are passed as serving_spec, validation_spec and request_spec."
         )
-    if name != "server":
-        return kind(**given).to_json()
-    if "platform" in given:
-        return options.server.make(given).to_json()
-    # The platform is serving_spec's, if that names one; they are looked at together later.
-    return json.dumps(given, sort_keys=True, default=os.fspath)
-
-
-def _holds_runtime_parameter(given: Any) -> bool:
-    if isinstance(given, data_types.RuntimeParameter):
-        return True
-    if isinstance(given, Mapping):
-        return any(map(_holds_runtime_parameter, given.values()))
-    if isinstance(given, (list, tuple)):
-        return any(map(_holds_runtime_parameter, given))
-    # Within a string, or a proto's field, there can be one as its JSON only.
-    text = json_format.MessageToJson(given) if isinstance(given, message.Message) else given
-    return isinstance(text, str) and re.search(data_types.PARAMETER_NAME_LITERAL, text) is not None
+    return given.to_json()

@@ -1,14 +1,13 @@
 """TFX's artifacts and protos -> validation -> blessing.
 
-Everything below this folder runs without tfx and sees local files only: protos become options (`from_protos`), and what
-a remote URI names is copied in and out (`artifacts`).
+Nothing outside this folder knows tfx or a remote URI: protos become options (`from_protos`), and artifacts are copied
+in and out (`artifacts`).
 """
 
 from __future__ import annotations
 
 import glob
 import logging
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -54,23 +53,23 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         blessing = artifact_utils.get_single_instance(output_dict["blessing"])
         examples = input_dict.get("examples") or []
         asked = from_protos.read(exec_properties, examples=bool(examples))
-        asked.make_job(model=model.uri, examples="*" if examples else ())  # what makes no sense is said at once
+        asked.make_job(model=model.uri, examples="*" if examples else ())  # refuses invalid options before any copying
         _log_plan(examples, asked)
         with (
             signals.abort_on_signal(),
             workspace.workspace() as directory,
             artifacts.results(blessing.uri, directory / "results") as output,
         ):
+            uri = artifacts.serving_model(model.uri, old=path_utils.is_old_model_artifact(model))
             job = asked.make_job(
                 warmup=_fetch_parameters(asked.job["warmup"], directory),
-                model=_fetch_model(model, directory),
-                examples=tuple(
-                    os.path.join(glob.escape(str(fetched)), "*")  # noqa: PTH118 - a glob
-                    for fetched in _fetch_examples(examples, asked.splits, directory)
-                ),
+                model=artifacts.fetch(uri, directory / "model", errors.ModelError),
+                examples=_fetch_examples(examples, asked.splits, directory),
                 output=output,
             )
-            judged = validation.validate(job, self._make_beam_pipeline if self._configures_beam() else None)
+            # If the pipeline does not configure Beam, TFX would take the DirectRunner; see ADR 13.
+            configured = self._beam_pipeline_args or self._make_beam_pipeline_fn
+            judged = validation.validate(job, self._make_beam_pipeline if configured else None)
         _set_properties(blessing, judged)
         for server in judged.servers:
             by = f" by {server.evidence.server.image}" if len(judged.servers) > 1 else ""
@@ -80,14 +79,10 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             if server.evidence.decisive.server_log:
                 _log.error("The last lines of the server's log%s:\n%s", by, server.evidence.decisive.server_log)
 
-    def _configures_beam(self) -> bool:
-        """Whether the pipeline says on what runner; TFX's default would be the DirectRunner, see ADR 13."""
-        return bool(self._beam_pipeline_args or self._make_beam_pipeline_fn)
-
 
 def _log_plan(examples: Sequence[types.Artifact], asked: from_protos.Asked) -> None:
     if not examples:
-        note = " (request_spec is of no use without examples)" if asked.request_spec else ""
+        note = " (request_spec has no effect without examples)" if asked.request_spec else ""
         _log.info("No examples: the model is only loaded%s.", note)
     if not (examples and asked.job["make_warmup"]):
         _log.warning(
@@ -96,16 +91,13 @@ def _log_plan(examples: Sequence[types.Artifact], asked: from_protos.Asked) -> N
         )
 
 
-def _fetch_model(model: types.Artifact, directory: Path) -> Path:
-    uri = artifacts.serving_model(model.uri, old=path_utils.is_old_model_artifact(model))
-    return artifacts.fetch(uri, directory / "model", errors.ModelError)
-
-
-def _fetch_examples(examples: Sequence[types.Artifact], splits: tuple[str, ...], directory: Path) -> list[Path]:
-    return [
+def _fetch_examples(examples: Sequence[types.Artifact], splits: tuple[str, ...], directory: Path) -> tuple[str, ...]:
+    """Patterns of the shards."""
+    fetched = (
         artifacts.fetch(uri, directory / f"examples-{number}", errors.ExamplesError)
         for number, uri in enumerate(_split_uris(examples, splits))
-    ]
+    )
+    return tuple(f"{glob.escape(str(path))}/*" for path in fetched)
 
 
 def _fetch_parameters(warmup: options.WarmupOptions, directory: Path) -> options.WarmupOptions:
@@ -116,7 +108,7 @@ def _fetch_parameters(warmup: options.WarmupOptions, directory: Path) -> options
 
 
 def _split_uris(examples: Sequence[types.Artifact], splits: tuple[str, ...]) -> list[str]:
-    """Directories of the shards: these splits of every artifact, the first one if none is named."""
+    """Directories of the shards: these splits of every artifact, or its first one if none is named."""
     uris = []
     for artifact in examples:
         available = artifact_utils.decode_split_names(artifact.split_names)

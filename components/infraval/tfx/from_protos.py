@@ -1,4 +1,4 @@
-"""InfraValidator's protos, refined by infraval's own options, as the options of a `Job`."""
+"""Makes the options of a `Job` from InfraValidator's protos and infraval's own options."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ class Asked:
     """What the parameters of an execution ask for.
 
     Attributes:
-      splits: of the Examples to read; the first one if there are none.
+      splits: of the Examples to read; empty for the first one.
       request_spec: whether the parameter of that name is set.
-      job: arguments of `Job` besides those that artifacts give.
+      job: arguments of `Job`, without those that come from artifacts.
     """
 
     splits: tuple[str, ...]
@@ -53,12 +53,12 @@ class Asked:
     job: Mapping[str, Any]
 
     def make_job(self, **given: Any) -> options.Job:
-        """The job, with arguments in place of, or beside, those that were asked for.
+        """The job, with these arguments as well.
 
         Raises:
           OptionError: the options contradict each other.
         """
-        return options.Job.parse({**self.job, **given}, _name)
+        return options.Job.parse({**self.job, **given}, {"make_warmup": "request_spec.make_warmup"})
 
 
 def read(exec_properties: Mapping[str, Any], *, examples: bool) -> Asked:
@@ -66,34 +66,33 @@ def read(exec_properties: Mapping[str, Any], *, examples: bool) -> Asked:
 
     Args:
       exec_properties: by the names in `PROTOS` and `EXTRAS`, and `server_messages`; each a string, or not set.
-      examples: whether there are examples to build requests of.
+      examples: whether there are examples to build requests from.
 
     Raises:
-      OptionError: a parameter cannot be read, or what it asks for makes no sense.
+      OptionError: a parameter cannot be read, or its value is invalid.
     """
-    given = {name: literal(value) for name, value in exec_properties.items()}
+    given = {name: _literal(value) for name, value in exec_properties.items()}
     serving, validation, request = (_parse(given.get(name), PROTOS[name]) for name in PROTOS)
-    requests = _requests(request, options.RequestOptions.from_json(given.get("requests") or "{}"), examples=examples)
-    limits = options.Limits.from_json(given.get("limits") or "{}")
-    splits = requests.splits
-    if splits and not examples:
+    extras = {name: given.get(name) or "{}" for name in EXTRAS}
+    requests = _requests(request, options.RequestOptions.from_json(extras["requests"]), examples=examples)
+    if requests.splits and not examples:
         raise errors.OptionError("requests.splits is about the examples, and there are none; drop it or give some.")
     job = {
         "requests": {name: value for name, value in requests.given().items() if name != "splits"},
         "make_warmup": request is None or request.make_warmup,
-        "warmup": options.WarmupOptions.from_json(given.get("warmup") or "{}"),
-        "server": _server(serving, options.base.read_object("server", given.get("server") or "{}")),
-        "limits": {**_limits(validation), **limits.given()},
+        "warmup": options.WarmupOptions.from_json(extras["warmup"]),
+        "server": _server(serving, options.base.read_object("server", extras["server"])),
+        "limits": {**_limits(validation), **options.Limits.from_json(extras["limits"]).given()},
     }
     if given.get("server_messages"):
         job["server_messages"] = given["server_messages"]
-    return Asked(splits, request is not None, job)
+    return Asked(requests.splits, request is not None, job)
 
 
-def literal(value: Any) -> Any:
-    """The value of a parameter; a RuntimeParameter's default where nothing has put a value in its place.
+def _literal(value: Any) -> Any:
+    """The value of a parameter; for a RuntimeParameter, its default.
 
-    InteractiveContext runs a component without: it hands over the RuntimeParameter, or its JSON.
+    InteractiveContext puts no values in place of RuntimeParameters: it passes on the RuntimeParameter, or its JSON.
     """
     if isinstance(value, str) and '"RuntimeParameter"' in value:
         try:
@@ -103,27 +102,24 @@ def literal(value: Any) -> Any:
     return value.default if isinstance(value, data_types.RuntimeParameter) else value
 
 
-def _name(path: tuple[str, ...]) -> str:
-    return "request_spec.make_warmup" if path == ("make_warmup",) else ".".join(path)
-
-
 def _parse(text: str | None, proto_class: type[message.Message]) -> Any:
-    """The proto in an exec property, None if it is not set."""
     if not text:
         return None
     try:
         return json_format.Parse(text, proto_class(), ignore_unknown_fields=True)
     except json_format.ParseError as error:
-        raise errors.OptionError(f"{proto_class.DESCRIPTOR.name} is not what its proto says: {error}") from None
+        raise errors.OptionError(
+            f"{proto_class.DESCRIPTOR.name} cannot be parsed as that proto's JSON: {error}"
+        ) from None
 
 
 def _requests(
     given: infra_validator_pb2.RequestSpec | None, extra: options.RequestOptions, *, examples: bool
 ) -> options.RequestOptions:
     proto = given or infra_validator_pb2.RequestSpec()
-    # InfraValidator's own default, whatever other MetaGraphDefs there are.
+    # "serve" is InfraValidator's own default, whatever other MetaGraphDefs there are.
     said: dict[str, Any] = {"tag_set": tuple(proto.tensorflow_serving.tag_set) or ("serve",)}
-    if examples:  # without, a RequestSpec is of no use and does no harm
+    if examples:  # without them, the rest of a RequestSpec is ignored
         said["signatures"] = tuple(proto.tensorflow_serving.signature_names)
         said["num_examples"] = proto.num_examples
         said["splits"] = (proto.split_name,) if proto.split_name else ()
@@ -141,27 +137,20 @@ def _server(given: infra_validator_pb2.ServingSpec | None, extra: dict[str, Any]
     said: dict[str, Any] = {"platform": platform, "model_name": proto.model_name}
     engine: dict[str, Any] = {}
     if platform == "docker":
-        said["images"] = _images(proto.tensorflow_serving)
-        engine = _engine(proto.local_docker)
+        images = proto.tensorflow_serving
+        name = images.image_name or _DEFAULT_IMAGE
+        said["images"] = (*(f"{name}:{tag}" for tag in images.tags), *(f"{name}@{digest}" for digest in images.digests))
+        host = proto.local_docker.host_ip_address
+        engine = {
+            "base_url": proto.local_docker.client_base_url,
+            "api_version": proto.local_docker.client_api_version,
+            "client_timeout_s": float(proto.local_docker.client_timeout_seconds),
+            "host_ip_address": "" if host == "localhost" else host,
+        }
     elif platform == "process" and proto.HasField("tensorflow_serving"):
         _log.warning("ServingSpec names an image and no platform; the process sandbox runs no image and ignores it.")
-    # What LocalDockerConfig says of the engine comes before what the extras say.
-    return options.server.make({**_set(said), **extra, **_set(engine)})
-
-
-def _images(given: infra_validator_pb2.TensorFlowServing) -> tuple[str, ...]:
-    """References as InfraValidator forms them."""
-    name = given.image_name or _DEFAULT_IMAGE
-    return (*(f"{name}:{tag}" for tag in given.tags), *(f"{name}@{digest}" for digest in given.digests))
-
-
-def _engine(given: infra_validator_pb2.LocalDockerConfig) -> dict[str, Any]:
-    return {
-        "base_url": given.client_base_url,
-        "api_version": given.client_api_version,
-        "client_timeout_s": float(given.client_timeout_seconds),
-        "host_ip_address": "" if given.host_ip_address == "localhost" else given.host_ip_address,
-    }
+    # For the engine, LocalDockerConfig takes precedence over the extras.
+    return options.ServerOptions.parse({**_set(said), **extra, **_set(engine)})
 
 
 def _limits(given: infra_validator_pb2.ValidationSpec | None) -> dict[str, Any]:
@@ -170,5 +159,5 @@ def _limits(given: infra_validator_pb2.ValidationSpec | None) -> dict[str, Any]:
 
 
 def _set(fields: dict[str, Any]) -> dict[str, Any]:
-    """The fields that a proto sets: proto3 does not tell a default value from none."""
+    """The fields that a proto sets: in proto3, a default value means not set."""
     return {name: value for name, value in fields.items() if value}

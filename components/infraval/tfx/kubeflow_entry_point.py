@@ -1,11 +1,11 @@
-"""Entry point of a TFX task on Kubeflow Pipelines v2: gives input artifacts their types, then runs TFX's own.
+"""Entry point of a TFX task on Kubeflow Pipelines v2: gives input artifacts their types, then runs TFX's entry point.
 
     python -m infraval.tfx.kubeflow_entry_point --executor_class_path … --json_serialized_invocation_args … …
 
-TFX's needs the type of each input artifact. Vertex sends it; open-source KFP 2.x sends none (its driver reads
-artifacts back from ML Metadata without: tensorflow/tfx issue 7768), and kfp.local sends `system.Artifact`. Which type
-it is stands in the arguments all the same, in `--json_serialized_inputs_spec_args`. A pipeline asks for this entry
-point with `KubeflowV2DagRunnerConfig(default_commands=["python", "-m", "infraval.tfx.kubeflow_entry_point"])`.
+TFX's entry point needs the type of each input artifact. Vertex sends it; open-source KFP 2.x does not (its driver reads
+artifacts from ML Metadata without it: tensorflow/tfx issue 7768), and kfp.local sends `system.Artifact`. The argument
+`--json_serialized_inputs_spec_args` names the type in all cases. A pipeline chooses this entry point with
+`KubeflowV2DagRunnerConfig(default_commands=["python", "-m", "infraval.tfx.kubeflow_entry_point"])`.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ def main() -> None:
 
 
 def restore_types(arguments: Sequence[str]) -> list[str]:
-    """The same arguments, with the declared type on each input artifact that came with none of TFX's.
+    """The same arguments, with the declared type on each input artifact that does not have a TFX type.
 
     Args:
-      arguments: of TFX's module; an ExecutorInput and a ComponentInputsSpec (kfp's pipeline_spec.proto) are among
-        them as JSON.
+      arguments: of TFX's module, among them an ExecutorInput and a ComponentInputsSpec (kfp's pipeline_spec.proto) as
+        JSON.
     """
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument(_EXECUTOR_INPUT, dest="executor_input")
@@ -51,7 +51,7 @@ def restore_types(arguments: Sequence[str]) -> list[str]:
 
 
 def _is_typed(artifact: dict[str, Any]) -> bool:
-    """Whether the type is more than what KFP calls every artifact (`system.Artifact`)."""
+    """Whether the type is more specific than KFP's own, such as `system.Artifact`."""
     given = artifact.get("type", {})
     title = given.get("schemaTitle", "")
     return "instanceSchema" in given or bool(title and not title.startswith("system."))

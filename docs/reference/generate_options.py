@@ -1,4 +1,4 @@
-"""docs/reference/options.md, from the models: `python -m infraval.options.reference` prints it."""
+"""Prints options.md, made from the models of options; `make docs` writes it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import enum
 import inspect
 import json
 import pathlib
-import sys
 import typing
 from typing import Any, Literal
 
@@ -25,26 +24,11 @@ string; its flag is given once for each. The component takes `requests`, `warmup
 """
 
 
-def main() -> None:
-    """Prints the page; with `--schema`, the JSON Schema of every group instead."""
-    if sys.argv[1:] == ["--schema"]:
-        print(json.dumps(schemas(), indent=2, sort_keys=True))  # noqa: T201 - what was asked for
-    else:
-        print(page(), end="")  # noqa: T201 - what was asked for
-
-
-def schemas() -> dict[str, Any]:
-    """The JSON Schema of each model, by its name."""
-    models: tuple[type[base.Options], ...]
-    models = (options.RequestOptions, options.WarmupOptions, options.Limits, *options.ServerOptions.variants().values())
-    return {model.__name__: model.model_json_schema() for model in models}
-
-
 def page() -> str:
     """The page as Markdown: a table for each model."""
     rows: dict[type[base.Options], list[str]] = {}
-    for each in base.describe(options.Job):
-        rows.setdefault(each.holder, []).append(_row(each))
+    for name, each in base.describe(options.Job).items():
+        rows.setdefault(each.holder, []).append(_row(name, each))
     tables = [
         f"## {holder.__name__}\n\n{inspect.getdoc(holder)}\n\n"
         "| flag | name | type | default | meaning |\n|---|---|---|---|---|\n" + "\n".join(lines)
@@ -53,16 +37,10 @@ def page() -> str:
     return "\n\n".join([_HEAD.strip(), *tables]) + "\n"
 
 
-def _row(each: base.Described) -> str:
-    field = each.field
+def _row(name: str, each: base.Described) -> str:
     flag = f"`{each.flag.name}`" if each.flag else ""
-    cells = (
-        flag,
-        f"`{'.'.join(each.path)}`",
-        _type(field.annotation, each.flag),
-        _default(each),
-        field.description or "",
-    )
+    meaning = " ".join((each.field.description or "").split())
+    cells = (flag, f"`{name}`", _type(each.field.annotation, each.flag), _default(each), meaning)
     return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
 
 
@@ -82,7 +60,7 @@ def _type(annotation: Any, flag: base.Flag | None = None) -> str:
 
 
 def _default(each: base.Described) -> str:
-    default = each.field.get_default(call_default_factory=True)
+    default = each.field.get_default()
     if each.field.is_required():
         return "required"
     if each.flag is not None and each.flag.default:
@@ -93,4 +71,4 @@ def _default(each: base.Described) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    print(page(), end="")
