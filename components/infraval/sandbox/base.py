@@ -39,11 +39,7 @@ _SIGNAL_BASE = 128
 
 @dataclasses.dataclass(frozen=True)
 class Endpoint:
-    """Where the server answers gRPC.
-
-    Attributes:
-      target: a gRPC target, `unix:<path>` or `127.0.0.1:<port>`.
-    """
+    """Where the server answers: a gRPC target, `unix:<path>` or `127.0.0.1:<port>`."""
 
     target: str
 
@@ -141,12 +137,7 @@ def check_socket_path(path: Path) -> None:
 
 
 def wait_until(ready: Callable[[], bool], sandbox: Sandbox, deadline_s: float) -> ServerExit | None:
-    """Polls until `ready`, the server's end or the deadline.
-
-    Args:
-      ready: called at least once, even if the deadline has passed.
-      sandbox: the server.
-      deadline_s: the latest time, in seconds of `time.monotonic`.
+    """Polls until `ready`, the server's end or the deadline, in seconds of `time.monotonic`; but `ready` at least once.
 
     Returns:
       None once ready, else how the server ended.

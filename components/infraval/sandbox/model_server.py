@@ -12,12 +12,7 @@ EMBEDDED = "infraval embedded server"
 
 
 def flags(launch: base.Launch, batching_parameters_file: str | None) -> list[str]:
-    """The flags that are the same wherever the server runs.
-
-    Args:
-      launch: what to boot.
-      batching_parameters_file: where the server finds the file; None for no batching.
-    """
+    """The flags that are the same wherever the server runs, with the path at which it sees the batching file."""
     flags = ["--max_num_load_retries=0", f"--grpc_max_threads={launch.grpc_max_threads}"]
     if batching_parameters_file is not None:
         flags += ["--enable_batching", f"--batching_parameters_file={batching_parameters_file}"]

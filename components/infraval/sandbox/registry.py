@@ -21,9 +21,7 @@ class Platform(Protocol):
     def check(self, server: Any, progress: Callable[[str], None]) -> None:
         """Checks that a sandbox can be made, before any work is put into what it is to serve.
 
-        Args:
-          server: the server's options.
-          progress: called with a line about whatever takes time, such as pulling an image.
+        `progress` is called with a line about whatever takes time, such as pulling an image.
 
         Raises:
           SandboxError: the platform lacks something it needs: a Docker engine, an image.
@@ -41,10 +39,7 @@ class Platform(Protocol):
     def create(self, server: Any, launch: base.Launch, run_directory: Path) -> base.Sandbox:
         """The sandbox of one server, not entered yet.
 
-        Args:
-          server: the server's options.
-          launch: what to boot.
-          run_directory: the sandbox's own directory, absolute and short; the sandbox makes it and removes it.
+        `run_directory` is the sandbox's own, absolute and short; the sandbox makes it and removes it.
         """
 
 
@@ -55,12 +50,7 @@ _PLATFORMS: dict[str, str | Platform] = {
 
 
 def register(name: str, platform: str | Platform) -> None:
-    """Adds a platform.
-
-    Args:
-      name: `platform` of its variant of `ServerOptions`.
-      platform: the platform, or the name of a module to import when it is first used.
-    """
+    """Adds a platform, or a module to import when it is first used; `name` is its `ServerOptions.platform`."""
     _PLATFORMS[name] = platform
 
 

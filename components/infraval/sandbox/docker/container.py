@@ -75,10 +75,7 @@ def command(launch: base.Launch, docker: options.DockerServer, *, on_socket: boo
 def environment(launch: base.Launch, docker: options.DockerServer, here: Mapping[str, str]) -> dict[str, str]:
     """The container's environment: what the image's entrypoint needs, and what the options set.
 
-    Args:
-      launch: what to boot.
-      docker: sets NAME=VALUE, or NAME for its value in this process.
-      here: this process's environment.
+    An option is NAME=VALUE, or NAME for its value in `here`, this process's environment.
     """
     given = {}
     for variable in docker.environment:
@@ -122,11 +119,8 @@ def host_config(
 ) -> dict[str, Any]:
     """The container's isolation, as arguments of `create_host_config`.
 
-    Args:
-      engine: the engine.
-      docker_options: limits and devices.
-      on_socket: whether clients reach the server through its socket, so that it needs no network.
-      scratch: what the image declares as VOLUME. Like /tmp, it is kept in memory and not on the engine's disk.
+    A server `on_socket` needs no network. `scratch` is what the image declares as VOLUME: like /tmp, it is kept in
+    memory and not on the engine's disk.
     """
     network: dict[str, Any] = {"network_mode": "none"}
     if not on_socket:
@@ -157,13 +151,7 @@ def create(
     host: Mapping[str, Any],
     mounts: Sequence[docker.types.Mount],
 ) -> None:
-    """Creates the container, without starting it.
-
-    Args:
-      engine: the engine.
-      arguments: of `create_container`.
-      host: of `create_host_config`.
-      mounts: files of this machine (`bind`), and volumes.
+    """Creates the container, from the arguments of `create_container` and those of `create_host_config`.
 
     Raises:
       UnseenPathError: the engine cannot see the source of a `bind`.

@@ -129,17 +129,12 @@ def connect(docker_options: options.DockerServer) -> Iterator[Engine]:
 
 
 @contextlib.contextmanager
-def failing_as(kind: type[errors.SandboxError], doing: str) -> Iterator[None]:
-    """Turns docker-py's errors in the block into ours, with advice.
-
-    Args:
-      kind: the error to raise.
-      doing: what failed: `… could not be …`.
-    """
+def failing_as(kind: type[errors.SandboxError], failed: str) -> Iterator[None]:
+    """Turns docker-py's errors in the block into ours: what failed (`… could not be …`), why, and advice."""
     try:
         yield
     except API_ERRORS as error:
-        raise kind(" ".join(filter(None, (f"{doing}: {said(error)}", advice(said(error)))))) from error
+        raise kind(" ".join(filter(None, (f"{failed}: {said(error)}", advice(said(error)))))) from error
 
 
 def finish(call: Callable[[], Any]) -> Any:

@@ -23,9 +23,7 @@ _CHUNK_BYTES = 1 << 20
 def may_read(directory: Path, user: str) -> bool:
     """Whether a container's user may read everything below a directory, as far as file modes tell.
 
-    Args:
-      directory: the directory.
-      user: UID or UID:GID on this machine; without a GID, the image sets the group.
+    The user is UID or UID:GID on this machine; without a GID, the image sets the group.
     """
     uid, _, gid = user.partition(":")
     return uid == "0" or all(_allows(path, int(uid), int(gid) if gid else None) for path in _below(directory))
@@ -54,16 +52,10 @@ def copy(
     labels: Mapping[str, str],
     files: Mapping[str, Path],
 ) -> None:
-    """Copies files and directories into a volume, where anyone may read them.
+    """Copies files and directories, given by their path in a volume, into it; anyone may read them there.
 
-    Args:
-      engine: the engine.
-      volume: name of the volume.
-      helper: name of a container to create, because the API copies into containers only. It is never started, and is
-        removed once everything is copied; after an error it is still there.
-      image_id: any image, to create that container from.
-      labels: of that container.
-      files: what to copy, by its path in the volume.
+    The API copies into containers only, so one named `helper` is created, from any image. It is never started, and is
+    removed once everything is copied; after an error it is still there.
 
     Raises:
       ServerStartError: the engine refuses.
@@ -80,10 +72,9 @@ def copy(
 
 
 def tar(files: Mapping[str, Path]) -> Iterator[bytes]:
-    """A tar archive of files and directories, a chunk at a time, readable by everyone and owned by root.
+    """A tar archive of files and directories, given by their path in it; readable by everyone and owned by root.
 
-    Args:
-      files: what to pack, by its path in the archive; links are followed.
+    It comes in chunks. Links are followed.
     """
     for name, source in files.items():
         for path in _below(source):
@@ -118,11 +109,10 @@ def _below(path: Path) -> Iterator[Path]:
 
 def _allows(path: Path, uid: int, gid: int | None) -> bool:
     status = path.stat()
-    needed = stat.S_IRWXO & (0o5 if stat.S_ISDIR(status.st_mode) else 0o4)
+    needed = 0o5 if stat.S_ISDIR(status.st_mode) else 0o4
+    owner, group, others = ((status.st_mode >> shift) & needed == needed for shift in (6, 3, 0))
     if status.st_uid == uid:
-        return (status.st_mode >> 6) & needed == needed
-    others = status.st_mode & needed == needed
-    group = (status.st_mode >> 3) & needed == needed
+        return owner
     if gid is None:
         return others and group
     return group if status.st_gid == gid else others

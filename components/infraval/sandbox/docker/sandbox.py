@@ -39,10 +39,6 @@ _BATCHING_PARAMETERS = "batching_parameters"
 def check(server: options.DockerServer, progress: Callable[[str], None]) -> None:
     """Checks that the engine answers and has the images; pulls those that are missing.
 
-    Args:
-      server: which images, on which engine.
-      progress: called with a line about each pull and removal.
-
     Raises:
       SandboxError: no engine answers, or an image is missing and cannot be pulled.
     """

@@ -17,13 +17,7 @@ _known: dict[str, str] = {}
 
 
 class VersionQuery:
-    """Asks in a thread of its own, once for each image.
-
-    Args:
-      engine: the container's engine.
-      container: its name.
-      image_id: the id of its image.
-    """
+    """Asks in a thread of its own, once for each image."""
 
     def __init__(self, engine: docker_engine.Engine, container: str, image_id: str) -> None:
         self._engine = engine

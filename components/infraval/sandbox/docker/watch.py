@@ -17,12 +17,7 @@ _JOIN_TIMEOUT_S = 1.0
 
 
 class ContainerWatch:
-    """Waits for a container's end in a thread of its own.
-
-    Args:
-      engine: the container's engine.
-      name: the container's name.
-    """
+    """Waits for a container's end in a thread of its own."""
 
     def __init__(self, engine: docker_engine.Engine, name: str) -> None:
         self._engine = engine

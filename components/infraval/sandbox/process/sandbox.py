@@ -96,7 +96,9 @@ class ProcessSandbox:
             self._identity = _embedded_identity()
             command = [sys.executable, "-m", "infraval_server"]
             flags = [*self._flags(), *(f"--import-ops={module}" for module in self._process.import_ops)]
-            environment |= _python_environment()
+            # The other interpreter must find the modules that this one finds, and write its log without delay.
+            environment["PYTHONPATH"] = os.pathsep.join(str(Path(entry).absolute()) for entry in sys.path)
+            environment["PYTHONUNBUFFERED"] = "1"
         else:
             command = [binary]
             flags = self._flags()
@@ -169,14 +171,6 @@ def _binary(server: str) -> str | None:
             f"{model_server.TF_SERVING} binary, or to `embedded` for the embedded server."
         )
     return None if found is None else str(Path(found).absolute())
-
-
-def _python_environment() -> dict[str, str]:
-    """Lets another interpreter find the modules that this one finds, and write its log without delay."""
-    return {
-        "PYTHONPATH": os.pathsep.join(str(Path(entry).absolute()) for entry in sys.path),
-        "PYTHONUNBUFFERED": "1",
-    }
 
 
 def _embedded_identity() -> evidence.Server:

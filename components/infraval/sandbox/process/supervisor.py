@@ -48,12 +48,7 @@ _PR_SET_NO_NEW_PRIVS = 38
 
 
 def supervise(client: int, run_directory: str, command: Sequence[str]) -> int:
-    """Runs the server until it ends, the client ends, or this process is told to.
-
-    Args:
-      client: pid of the process that started this one.
-      run_directory: removed at the end, with everything in it.
-      command: the server's executable and arguments.
+    """Runs the server until it, the client (a pid) or this process must end; then removes the run directory.
 
     Returns:
       The exit code that says how the server ended.
