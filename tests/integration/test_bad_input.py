@@ -129,19 +129,24 @@ class Row:
 
 
 ROWS = [
-    Row("no such model", lambda m: ["--model", m.folder / "no"], "There is no directory .*/no", "Name the directory"),
-    Row("no saved_model.pb", lambda m: ["--model", m.folder], "holds no saved_model.pb", "Name the directory"),
-    Row("a base path", lambda m: ["--model", m.model.parent], "holds no saved_model.pb", "versions 1: name one"),
+    Row("no such model", lambda m: ["--model", m.folder / "no"], "There is no directory .*/no", "Set --model"),
+    Row("no saved_model.pb", lambda m: ["--model", m.folder], "does not contain saved_model.pb", "Set --model"),
+    Row(
+        "a base path",
+        lambda m: ["--model", m.model.parent],
+        "does not contain saved_model.pb",
+        "one of the versions in it: 1",
+    ),
     Row(
         "a text for a saved_model.pb",
         lambda m: ["--model", m.file("t/saved_model.pb", b"the text").parent],
-        "corrupt: it does not parse",
+        "corrupt and cannot be parsed",
         "Export it again",
     ),
     Row(
         "half a saved_model.pb",
         lambda m: ["--model", m.file("h/saved_model.pb", (m.model / "saved_model.pb").read_bytes()[:9999]).parent],
-        "corrupt: it does not parse",
+        "corrupt and cannot be parsed",
         "Export it again",
     ),
     Row(
@@ -154,20 +159,20 @@ ROWS = [
         "several tag sets",
         lambda m: ["--model", m.two_graphs()],
         "several MetaGraphDefs, with the tags serve; gpu,serve",
-        "Name one by its tags with --tag-set",
+        "Select one by its tags with --tag-set",
     ),
-    Row("an unknown tag set", lambda _: ["--tag-set", "tpu"], "no MetaGraphDef with the tags tpu", "It has serve"),
+    Row("an unknown tag set", lambda _: ["--tag-set", "tpu"], "no MetaGraphDef with the tags tpu", "with: serve"),
     Row(
         "an unknown signature",
         lambda _: ["--signature", "predict"],
         "no signature 'predict'",
-        "It has classify, .*two_inputs; name one",
+        "signatures are: classify, .*two_inputs",
     ),
     Row(
         "an unknown method",
         lambda _: ["--signature", "classify:session_run"],
-        "names no method",
-        "write SIGNATURE:METHOD with one of predict, classify, regress",
+        "does not name a method",
+        "Write SIGNATURE:METHOD with one of predict, classify, regress",
     ),
     Row(
         "a method that the signature cannot serve",
@@ -179,25 +184,25 @@ ROWS = [
         "a pair that cannot be served",
         lambda _: ["--multi-inference", "classify,logs"],
         "'logs' can serve neither classify nor regress",
-        "so no MultiInference",
+        "cannot be in --multi-inference",
     ),
     Row(
         "no pair",
         lambda _: ["--multi-inference", "classify"],
-        "no pair of two different signatures",
-        "write SIGNATURE,SIGNATURE",
+        "not a pair of different signatures",
+        "Write SIGNATURE,SIGNATURE",
     ),
     Row(
         "a glob without a match",
         lambda m: ["--examples", m.folder / "no-*"],
         "No file matches .*/no-",
-        "Name TFRecord files",
+        "--examples .* to TFRecord files",
     ),
     Row(
         "one glob of two without a match",
         lambda m: ["--examples", m.examples, "--examples", m.folder / "no-*"],
         "No file matches .*/no-",
-        "Name TFRecord files",
+        "--examples .* to TFRecord files",
     ),
     Row(
         "a shard that is none",
@@ -214,22 +219,22 @@ ROWS = [
     Row(
         "gzip without .gz",
         lambda m: ["--examples", m.file("shard", gzip.compress(m.examples.read_bytes()))],
-        r"compressed in another way than its name says \(\.gz is gzip\)",
+        r"not compressed as its name says \(\.gz is gzip\)",
         "Write the examples again",
     ),
     Row(
         ".gz without gzip",
         lambda m: ["--examples", m.file("shard.gz", m.examples.read_bytes())],
-        r"compressed in another way than its name says \(\.gz is gzip\)",
+        r"not compressed as its name says \(\.gz is gzip\)",
         "Write the examples again",
     ),
     Row(
         "half a gzip file",
         lambda m: ["--examples", m.file("shard.gz", gzip.compress(m.examples.read_bytes())[:-1])],
-        "no more than a part of .*shard.gz: it was cut off",
+        "only a part of .*shard.gz: it was cut off",
         "Write the examples again",
     ),
-    Row("no record", lambda m: ["--examples", m.file("shard", b"")], "The examples hold no record", "Name others"),
+    Row("no record", lambda m: ["--examples", m.file("shard", b"")], "The examples have no records", "to other files"),
     Row(
         "an unmapped input",
         lambda _: ["--signature", "two_inputs"],
@@ -239,44 +244,44 @@ ROWS = [
     Row(
         "a mapping of no input",
         lambda _: ["--feature", "serving_default/y=x"],
-        "'serving_default/y=x' maps no input",
-        "write SIGNATURE/INPUT=FEATURE with one of .*serving_default/x",
+        "'serving_default/y=x' does not map an input",
+        "Write SIGNATURE/INPUT=FEATURE with one of .*serving_default/x",
     ),
     Row(
         "a mapping of an input twice",
         lambda _: ["--feature", "serving_default/x=x", "--feature", "serving_default/x=y"],
-        "serving_default/x is mapped twice",
-        "map it once",
+        "maps the input serving_default/x twice",
+        "Map it once",
     ),
     Row(
         "a mapping that nothing asks for",
         lambda _: ["--feature", "logs/x=x"],
-        "No Predict request is asked for that takes the mapped input logs/x",
-        "name its signature with --signature .* or drop the mapping",
+        "maps the input logs/x, but no Predict request",
+        "Add its signature to --signature .* or drop the mapping",
     ),
     Row(
         "no feature of the mapped name",
         lambda _: ["--feature", "serving_default/x=X"],
-        "20 times no feature 'X'",
-        "Mend the examples or the mapping",
+        "no feature 'X' .*20 times",
+        "Fix the examples or --feature",
     ),
     Row(
         "a feature of the wrong dtype",
         lambda _: ["--feature", "serving_default/x=text"],
-        "feature 'text' is a bytes_list, input 'x' needs a float_list",
-        "Mend the examples or the mapping",
+        "feature 'text' has kind bytes_list, but input 'x' needs float_list",
+        "Fix the examples or --feature",
     ),
     Row(
         "a feature of the wrong size",
         lambda _: ["--signature", "logs"],
-        r"feature 'x' has another number of values than input 'x' needs \(float\[\]\)",
-        "Mend the examples or the mapping",
+        r"feature 'x' has the wrong number of values for input 'x' \(float\[\]\)",
+        "Fix the examples or --feature",
     ),
     Row(
         "a sparse feature",
         lambda m: ["--examples", m.shard(*(_record("Grace.Hopper.1906", values=n % 5) for n in range(20)))],
-        "16 of 20 records cannot feed .* another number of values than input 'x'",
-        "Mend the examples or the mapping",
+        "16 of 20 records cannot feed .* the wrong number of values for input 'x'",
+        "Fix the examples or --feature",
     ),
     Row(
         "a batch size of 0",
@@ -298,28 +303,30 @@ ROWS = [
             "--batching-parameters-file",
             m.file("batching", b"max_batch_size { value: 8 }"),
         ],
-        "Batch size 9 is over the maximum of 8 in .*/batching",
-        "Ask for a smaller one, or raise max_batch_size",
+        "--batch-size .* 9 is over the maximum of 8 in .*/batching",
+        "Use a smaller one, or raise max_batch_size",
     ),
     Row(
         "a batching parameters file that is none",
         lambda m: ["--batching-parameters-file", m.file("batching", b"max_batch: 8")],
-        "is no BatchingParameters",
+        "is not a text-format BatchingParameters",
         'no field named "max_batch"',
     ),
     Row(
         "more than 1000 cells",
         lambda _: [argument for size in range(1, 1002) for argument in ("--batch-size", size)],
-        "1 signatures at 1001 batch sizes are 1001 cells",
-        "the file may hold 1000. Ask for fewer",
+        "1 signatures at 1001 batch sizes make 1001 cells",
+        "--max-warmup-records .* is 1000. Use fewer",
     ),
     Row(
         "more cells than may be written",
         lambda _: ["--max-warmup-records", 1, "--signature", "classify", "--signature", "scalar"],
-        "2 signatures at 1 batch sizes are 2 cells",
-        "the file may hold 1. Ask for fewer",
+        "2 signatures at 1 batch sizes make 2 cells",
+        "--max-warmup-records .* is 1. Use fewer",
     ),
-    Row("an output that is a file", lambda m: ["--output", m.file("o", b"1")], "/o is no directory", "Name a new one"),
+    Row(
+        "an output that is a file", lambda m: ["--output", m.file("o", b"1")], "/o is not a directory", "Name a new one"
+    ),
     Row(
         "an output that cannot be made",
         lambda m: ["--output", m.file("o", b"1") / "new"],
@@ -371,20 +378,20 @@ ROWS = [
     Row(
         "the same target twice",
         lambda _: ["--signature", "classify", "--signature", "classify:predict"],
-        "classify is asked for twice",
-        "name it once",
+        "classify is requested twice",
+        "Name it once",
     ),
     Row(
         "more dead letters than their share",
         lambda m: ["--examples", m.shard(*m.records[:8], *([b"Grace.Hopper.1906"] * 2))],
-        "2 of 10 records cannot feed what is to be called: 2 times not a tf.Example",
-        "Mend the examples or the mapping, or raise --max-dead-letter-share",
+        r"2 of 10 records cannot feed .*: not a tf.Example \(2 times\)",
+        "Fix the examples or --feature .*, or raise --max-dead-letter-share",
     ),
     Row(
         "dead letters where none may be",
         lambda m: ["--examples", m.shard(*m.records, b"Grace.Hopper.1906"), "--max-dead-letter-share", 0],
-        "1 of 21 records cannot feed .* A share of 0 may be left out",
-        "Mend the examples or the mapping, or raise --max-dead-letter-share",
+        "1 of 21 records cannot feed .* a share of 0 may be left out",
+        "Fix the examples or --feature .*, or raise --max-dead-letter-share",
     ),
     *(
         Row(
@@ -505,7 +512,7 @@ def test_a_record_that_feeds_one_target_has_to_feed_all(
         ["--examples", material.shard(*records), "--signature", "classify", "--signature", "scalar"],
     )
     message = _message(invoke(*arguments), temporary)
-    assert "9 of 29 records cannot feed what is to be called: 9 times no feature 'x'" in message
+    assert re.search(r"9 of 29 records cannot feed .*: no feature 'x' .*\(9 times\)", message)
 
 
 def test_good_input_gets_to_the_server(

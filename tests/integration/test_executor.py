@@ -229,7 +229,7 @@ def test_an_empty_split_raises(
     if content is not None:
         (split / "data_tfrecord-00000-of-00001.gz").write_bytes(content)
 
-    with pytest.raises(errors.ExamplesError, match=f"No file matches .*{tmp_path}|The examples hold no record"):
+    with pytest.raises(errors.ExamplesError, match=f"No file matches .*{tmp_path}|The examples have no records"):
         run(model, [artifact])
 
     assert not (tmp_path / "blessing").exists()

@@ -99,9 +99,9 @@ def test_what_is_no_example_feeds_only_what_takes_bytes(garbage: bytes) -> None:
 @pytest.mark.parametrize(
     ("change", "cause"),
     [
-        (lambda: record(x=(1,)), "feature 'x' has another number of values than input 'x' needs (float[2])"),
+        (lambda: record(x=(1,)), "feature 'x' has the wrong number of values for input 'x' (float[2])"),
         (lambda: record(count=(256,)), "feature 'count' has values that input 'n' cannot hold (uint8)"),
-        (lambda: record(y=(SECRET, SECRET)), "feature 'y' has another number of values"),
+        (lambda: record(y=(SECRET, SECRET)), "feature 'y' has the wrong number of values"),
         (lambda: record()[:2], "not a tf.Example"),
         (lambda: b"", "no feature 'x' (for input 'x')"),
     ],
@@ -127,4 +127,4 @@ def test_what_only_tensorflow_cannot_parse_is_looked_at_alone() -> None:
     assert list(acceptance.Acceptance([DENSE, OTHER]).accepted([odd], dead_letters)) == [odd]
     target = targets.Target(("z",), options.Method.PREDICT, dense_inputs=(wanted,))
     assert list(acceptance.Acceptance([target]).accepted([odd], dead_letters)) == []
-    assert dict(dead_letters) == {"feature 'z' is a list of no kind, input 'z' needs a float_list": 1}
+    assert dict(dead_letters) == {"feature 'z' has kind none, but input 'z' needs float_list": 1}

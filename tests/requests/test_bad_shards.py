@@ -73,7 +73,7 @@ def test_a_gzip_file_of_which_only_the_head_is_left(whole: Callable[..., Path], 
     """No record, but not for want of one."""
     path = whole()
     path.write_bytes(path.read_bytes()[:12])
-    assert f"reads no more than a part of {path}: it was cut off" in refused(path)
+    assert f"reads only a part of {path}: it was cut off" in refused(path)
 
 
 def test_a_plain_file_cut_within_a_record(whole: Callable[..., Path], refused: Callable[..., str]) -> None:
@@ -102,7 +102,7 @@ def test_several_bad_files_are_counted(whole: Callable[..., Path], refused: Call
         path.with_name(name).write_bytes(b"neither gzip nor TFRecord")
     message = refused(path.parent / "*")
     assert f"{path.with_name('a.gz')} is corrupt" in message
-    assert "2 more files" in message
+    assert "2 more" in message
 
 
 def test_files_without_a_record(tmp_path: Path) -> None:
@@ -110,7 +110,7 @@ def test_files_without_a_record(tmp_path: Path) -> None:
     paths = [tmp_path / "a.gz", tmp_path / "b"]
     for path, content in zip(paths, (gzip.compress(b""), b""), strict=True):
         path.write_bytes(content)
-    with pytest.raises(errors.ExamplesError, match=rf"no record \(files: 2, the first {paths[0]}\)"):
+    with pytest.raises(errors.ExamplesError, match=rf"no records \(files: 2, the first {paths[0]}\)"):
         shards.peek([str(path) for path in paths], 1)
 
 
@@ -124,7 +124,7 @@ def test_a_file_of_a_few_bytes(content: bytes, tmp_path: Path, refused: Callable
     assert str(path) in refused(path)
 
 
-def test_a_member_behind_the_first_that_is_damaged(tmp_path: Path, refused: Callable[..., str]) -> None:
+def test_a_member_after_the_first_that_is_damaged(tmp_path: Path, refused: Callable[..., str]) -> None:
     """Python's decompressor has an error of its own for it."""
     path = tmp_path / "joined.gz"
     path.write_bytes(gzip.compress(b"") + gzip.compress(b"")[:10] + b"\xff" * 8)

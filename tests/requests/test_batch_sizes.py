@@ -86,13 +86,13 @@ def test_with_splitting_the_last_size_is_that_of_execution(sizes: Callable[..., 
     allowed = SPLITTING + "max_batch_size { value: 64 } allowed_batch_sizes: [2, 8]"
     assert sizes(allowed) == (2, 8)
     assert sizes(allowed, 64) == (64,)
-    with pytest.raises(errors.OptionError, match="64, but it has to be the maximum of 8"):
+    with pytest.raises(errors.OptionError, match=r"is 64, .* maximum, 8"):
         sizes(SPLITTING + "max_batch_size { value: 64 } allowed_batch_sizes: [2, 64]")
 
 
 def test_an_execution_size_means_nothing_without_splitting(sizes: Callable[..., tuple[int, ...]]) -> None:
     """It takes both fields."""
-    with pytest.raises(errors.OptionError, match="8, but it has to be the maximum of 64"):
+    with pytest.raises(errors.OptionError, match=r"is 8, .* maximum, 64"):
         sizes("max_execution_batch_size { value: 8 } max_batch_size { value: 64 } allowed_batch_sizes: 8")
 
 

@@ -85,7 +85,7 @@ def test_predict_from_features_is_what_the_real_server_answered(
     assert target.takes_examples
     log = builders.build(target, "sink", records)
     assert serialized(log.predict_log.request) == GOLDEN[case, "Predict"]
-    assert prediction_logs.cell(log) == target.cell(len(records))
+    assert prediction_logs.cell(log) == options.Cell(",".join(target.signatures), target.method, len(records))
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ def test_requests_that_hold_examples_are_what_the_real_server_answered(
     assert log.WhichOneof("log_type") == f"{target.method.value}_log"
     request = getattr(log, f"{target.method.value}_log").request
     assert serialized(request) == GOLDEN[case, rpc]
-    assert prediction_logs.cell(log) == target.cell(len(records))
+    assert prediction_logs.cell(log) == options.Cell(",".join(target.signatures), target.method, len(records))
 
 
 def test_the_default_signature_is_named(resolve: Callable[..., targets.Target]) -> None:

@@ -132,10 +132,10 @@ def test_the_file_is_an_uncompressed_tfrecord(tmp_path: Path) -> None:
 
 def test_a_compressed_file_is_refused(write_records: Callable[..., Path], refused: Callable[[Path], str]) -> None:
     """TF Serving reads gzip as data loss, so infraval does not take it for good."""
-    assert "no uncompressed TFRecord" in refused(write_records([SECRET], "GZIP"))
+    assert "not an uncompressed TFRecord" in refused(write_records([SECRET], "GZIP"))
 
 
-def test_a_corrupt_file_is_refused_behind_its_good_records(
+def test_a_corrupt_file_is_refused_after_its_good_records(
     write_records: Callable[..., Path], refused: Callable[[Path], str]
 ) -> None:
     """A flipped byte, a cut end, something else entirely: the message counts what could be read."""
@@ -146,9 +146,9 @@ def test_a_corrupt_file_is_refused_behind_its_good_records(
     path = write_records([])
     for damaged in (bytes(flipped), content[:-10]):
         path.write_bytes(damaged)
-        assert "corrupt behind record 1" in refused(path)
+        assert "corrupt after record 1" in refused(path)
     path.write_bytes(SECRET * 3)
-    assert "corrupt behind record 0" in refused(path)
+    assert "corrupt after record 0" in refused(path)
 
 
 @pytest.mark.filterwarnings("ignore:Unexpected end-group tag:RuntimeWarning")

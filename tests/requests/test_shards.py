@@ -77,7 +77,7 @@ def test_gzip_members_that_follow_each_other_are_one_file(write: Callable[..., s
     assert records == [*records_of([5] * 9), *records_of([70_000])]
     for members in ((first, empty, second), (empty, second)):
         joined.write_bytes(b"".join(members))
-        with pytest.raises(errors.ExamplesError, match=f"no more than a part of {joined}: .* empty gzip member"):
+        with pytest.raises(errors.ExamplesError, match=f"only a part of {joined}: .* empty gzip member"):
             list(shards.read(str(joined)))
 
 
@@ -134,5 +134,5 @@ def test_a_first_look_takes_what_is_there(write: Callable[..., str]) -> None:
     paths = [write("0.gz", []), write("1.gz", records), "/nowhere"]
     assert shards.peek(paths, 100) == records[:100]
     assert shards.peek(paths, 1000) == records
-    with pytest.raises(errors.ExamplesError, match=rf"hold no record \(files: 1, the first {paths[0]}\)"):
+    with pytest.raises(errors.ExamplesError, match=rf"have no records \(files: 1, the first {paths[0]}\)"):
         shards.peek(paths[:1], 100)

@@ -127,7 +127,7 @@ def test_the_shape_of_a_tensor(
         (("string", None), None),
         (("bfloat16", (None, None, 3)), None),
         (("int64", ()), "no batch dimension"),
-        (("float", (None, None, None)), "more than one of its dimensions"),
+        (("float", (None, None, None)), "more than one dimension"),
         (("variant", (None,)), "no feature can hold its dtype variant"),
         (("float_ref", (None,)), "no feature can hold its dtype float_ref"),
     ],
@@ -142,16 +142,16 @@ def test_which_inputs_features_can_feed(tensor: tuple[str, Any], problem: str | 
     ("dtype", "shape", "values", "cause"),
     [
         ("float", (), None, "no feature 'f' (for input 'x')"),
-        ("float", (), [1], "feature 'f' is a int64_list, input 'x' needs a float_list"),
-        ("string", (), [1.0], "feature 'f' is a float_list, input 'x' needs a bytes_list"),
-        ("int32", (), [SECRET], "feature 'f' is a bytes_list, input 'x' needs a int64_list"),
-        ("bool", (), [1.0], "feature 'f' is a float_list, input 'x' needs a int64_list"),
-        ("string", (), [SECRET, SECRET], "feature 'f' has another number of values than input 'x' needs (string[])"),
-        ("float", (2, 3), [1.0] * 5, "another number of values than input 'x' needs (float[2, 3])"),
-        ("float", (None, 3), [1.0] * 5, "another number of values than input 'x' needs (float[?, 3])"),
-        ("float", (None, 0), [1.0], "another number of values than input 'x' needs (float[?, 0])"),
-        ("float", (3,), [], "another number of values"),
-        ("float", (), [], "another number of values"),
+        ("float", (), [1], "feature 'f' has kind int64_list, but input 'x' needs float_list"),
+        ("string", (), [1.0], "feature 'f' has kind float_list, but input 'x' needs bytes_list"),
+        ("int32", (), [SECRET], "feature 'f' has kind bytes_list, but input 'x' needs int64_list"),
+        ("bool", (), [1.0], "feature 'f' has kind float_list, but input 'x' needs int64_list"),
+        ("string", (), [SECRET, SECRET], "feature 'f' has the wrong number of values for input 'x' (string[])"),
+        ("float", (2, 3), [1.0] * 5, "the wrong number of values for input 'x' (float[2, 3])"),
+        ("float", (None, 3), [1.0] * 5, "the wrong number of values for input 'x' (float[?, 3])"),
+        ("float", (None, 0), [1.0], "the wrong number of values for input 'x' (float[?, 0])"),
+        ("float", (3,), [], "the wrong number of values"),
+        ("float", (), [], "the wrong number of values"),
     ],
 )
 def test_why_an_example_is_rejected(dtype: str, shape: Any, values: list[Any] | None, cause: str) -> None:
@@ -168,7 +168,7 @@ def test_a_feature_of_no_kind_is_rejected() -> None:
     made = example_pb2.Example()
     made.features.feature["f"].SetInParent()
     cause = tensors.cause_of_rejection(made.features.feature, tensors.DenseInput("x", "f", "float", (None,)))
-    assert cause == "feature 'f' is a list of no kind, input 'x' needs a float_list"
+    assert cause == "feature 'f' has kind none, but input 'x' needs float_list"
 
 
 @pytest.mark.parametrize("dtype", [dtype for dtype in INTEGERS if dtype != "int64"])

@@ -17,7 +17,6 @@ from infraval.sandbox.docker import container as docker_container
 from infraval.sandbox.docker import engine as docker_engine
 from infraval.sandbox.docker import model as docker_model
 from infraval.sandbox.docker import version as docker_version
-from infraval.sandbox.docker import watch as docker_watch
 
 INFO = {"MemTotal": 10_000_000_000, "NCPU": 8, "CpuCfsQuota": True, "SecurityOptions": ["name=seccomp,profile=default"]}
 
@@ -136,7 +135,7 @@ def test_an_engine_that_goes_while_it_tells_the_version_leaves_it_unknown(breaki
 @pytest.mark.parametrize(("code", "ended"), [(0, (0, None)), (255, (255, None)), (137, (None, 9)), (134, (None, 6))])
 def test_a_containers_exit_code_may_stand_for_a_signal(code: int, ended: tuple[int | None, int | None]) -> None:
     """As shells have it."""
-    assert docker_watch.server_exit(code, out_of_memory=False) == base.ServerExit(*ended)
+    assert base.server_exit(code) == base.ServerExit(*ended)
 
 
 def test_an_archive_holds_what_was_there_and_anyone_may_read_it(tmp_path: Path) -> None:

@@ -255,10 +255,10 @@ def test_the_identity_is_what_the_binary_says(make_sandbox: MakeSandbox) -> None
 @pytest.mark.parametrize(
     ("content", "mode", "message"),
     [
-        (None, 0, "is not an executable file; give the path"),
-        ("#!/bin/sh\n", 0o644, "is not an executable file; give the path"),
-        ("\x7fELF of another machine", 0o755, "cannot be executed: .*Exec format error"),
-        ("#!/nonexistent/interpreter\n", 0o755, "cannot be executed: .*No such file"),
+        (None, 0, "is not an executable file. Set --server"),
+        ("#!/bin/sh\n", 0o644, "is not an executable file. Set --server"),
+        ("\x7fELF of another machine", 0o755, "could not be executed: .*Exec format error"),
+        ("#!/nonexistent/interpreter\n", 0o755, "could not be executed: .*No such file"),
         ("#!/bin/sh\necho bash 5.2\n", 0o755, "does not answer as a tensorflow_model_server does"),
     ],
 )
@@ -307,7 +307,7 @@ def test_a_socket_path_that_grpc_reads_otherwise_is_an_error(name: str, private_
     """The server would be waited for where it does not listen, and the model be called late."""
     launch = base.Launch(model_name="serve", model_base_path=private_directory)
     misread = process.ProcessSandbox(launch, options.ProcessServer(), private_directory / name)
-    with pytest.raises(errors.ServerStartError, match=r"may not hold .; set TMPDIR"), misread:
+    with pytest.raises(errors.ServerStartError, match=r"must not contain .\. Set TMPDIR"), misread:
         pass
     assert list(private_directory.iterdir()) == []
 
@@ -332,7 +332,7 @@ def test_a_socket_path_that_is_too_long_is_an_error(
     with process.ProcessSandbox(launch, options.ProcessServer(), longest) as sandbox:
         assert eventually(lambda: answers(sandbox.endpoint))
     too_long = process.ProcessSandbox(launch, options.ProcessServer(), longest.with_name(f"{longest.name}r"))
-    with pytest.raises(errors.ServerStartError, match="has 108 bytes and may have 107; set TMPDIR"), too_long:
+    with pytest.raises(errors.ServerStartError, match=r"108 bytes long; the limit is 107\. Set TMPDIR"), too_long:
         pass
     assert list(private_directory.iterdir()) == []
 

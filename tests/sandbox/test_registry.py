@@ -26,7 +26,7 @@ def test_a_process_is_what_serves_unless_something_else_is_asked_for(tmp_path: P
 
 def test_a_platform_that_is_not_built_says_so() -> None:
     """The error names the platform and what there is instead."""
-    with pytest.raises(errors.PlatformNotBuiltError, match=r"kubernetes .*leave the platform unset") as caught:
+    with pytest.raises(errors.PlatformNotBuiltError, match=r"kubernetes .*server\.platform") as caught:
         registry.platform(options.KubernetesServer())
     assert caught.value.code == "platform/not-built"
 

@@ -71,13 +71,6 @@ REFUSALS = {
     ),
 }
 
-START_FAILURES = {
-    "batching_file_without_flag": "INVALID_ARGUMENT: server_options.batching_parameters_file is set without setting "
-    "server_options.enable_batching to true.",
-    "not_a_text_proto": "INVALID_ARGUMENT: Invalid protobuf file: '<base>/batching.txt'",
-    "unknown_field": "INVALID_ARGUMENT: Invalid protobuf file: '<base>/batching.txt'",
-}
-
 RECORDS_READ = {
     "none": 0,
     "five": 5,
@@ -100,10 +93,8 @@ def test_golden(case: dict[str, Any]) -> None:
     log = log_of(case)
     refusal = REFUSALS.get(case["case"])
     assert serving_log.refusal(log) == (refusal and serving_log.Refusal(*refusal))
-    assert serving_log.start_failure(log) == START_FAILURES.get(case["case"])
     assert serving_log.warmup_records_read(log) == RECORDS_READ.get(case["case"])
     assert serving_log.unregistered_op(log) is None
-    assert not serving_log.no_version_found(log)
 
 
 def refused(message: str, name: str = "sink") -> str:
@@ -124,14 +115,12 @@ def test_a_refusal_keeps_any_message(message: str, name: str) -> None:
     """Whatever a message holds, line breaks and the closing brackets included, comes back as it was."""
     log = refused(message, name)
     assert serving_log.refusal(log) == serving_log.Refusal("NOT_FOUND", message)
-    assert serving_log.start_failure(log) is None
 
 
 @given(st.text())
 def test_other_text_is_neither_a_refusal_nor_an_end_of_warmup(text: str) -> None:
     """A log without TF Serving's lines says nothing."""
     assert serving_log.refusal(text) is None
-    assert serving_log.start_failure(text) is None
     assert serving_log.warmup_records_read(text) is None
     assert serving_log.unregistered_op(text) is None
 
@@ -154,11 +143,3 @@ def test_an_unregistered_op_is_named() -> None:
     """The op that a server lacks is told by its name."""
     message = "Op type not registered 'ExampleOp>V2' in binary running on host. Make sure the Op is registered."
     assert serving_log.unregistered_op(refused(message)) == "ExampleOp>V2"
-
-
-def test_a_base_path_without_versions_is_noticed() -> None:
-    """The server's complaint about a base path without version directories is recognised."""
-    assert serving_log.no_version_found(
-        "W file_system_storage_path_source.cc:353] No versions of servable m found under base path /models/m. "
-        "Did you forget to name your leaf directory as a number (eg. '/1/')?\n"
-    )

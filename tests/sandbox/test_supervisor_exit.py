@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infraval.sandbox import base
-from infraval.sandbox.process import supervised, supervisor
+from infraval.sandbox.process import supervisor
 
 SIGNALS = st.sampled_from(sorted(signal.valid_signals()))
 
@@ -18,16 +18,16 @@ def test_a_signal_comes_through(number: int) -> None:
     """An end by any signal is read as that signal."""
     code = supervisor.exit_code(wait_status=number)
     assert 0 <= code <= 255
-    assert supervised.command_exit(code) == base.ServerExit(code=None, signal=number)
+    assert base.server_exit(code) == base.ServerExit(code=None, signal=number)
 
 
 @given(st.integers(0, supervisor.SIGNAL_BASE) | st.integers(supervisor.SIGNAL_BASE + signal.NSIG, 255))
 def test_an_exit_code_comes_through(code: int) -> None:
     """An exit code is read as it was, apart from those that mean a signal in a shell too."""
-    assert supervised.command_exit(supervisor.exit_code(wait_status=code << 8)) == base.ServerExit(code, signal=None)
+    assert base.server_exit(supervisor.exit_code(wait_status=code << 8)) == base.ServerExit(code, signal=None)
 
 
 @given(SIGNALS)
 def test_a_killed_supervisor_stands_for_its_server(number: int) -> None:
     """A supervisor that was killed took the server along, and is read as the server's end."""
-    assert supervised.command_exit(-number) == base.ServerExit(code=None, signal=number)
+    assert base.server_exit(-number) == base.ServerExit(code=None, signal=number)

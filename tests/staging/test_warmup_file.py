@@ -49,7 +49,7 @@ def test_a_model_without_one_gets_the_new_requests(
     assert list(prediction_logs.read(path)) == requests
 
 
-def test_merge_puts_new_ones_behind_those_of_the_model(path: Path, make_log: MakeLog) -> None:
+def test_merge_puts_new_ones_after_those_of_the_model(path: Path, make_log: MakeLog) -> None:
     """What the model's makers chose stays and comes first; what they have already does not come twice."""
     theirs = [make_log(b"theirs"), make_log(b"both")]
     prediction_logs.write(path, theirs)
@@ -80,7 +80,7 @@ def test_an_unreadable_file_cannot_be_merged(path: Path, make_log: MakeLog) -> N
     prediction_logs.write(path, [make_log(b"theirs")] * 2)
     damaged = path.read_bytes()[:-5]
     path.write_bytes(damaged)
-    with pytest.raises(errors.ModelError, match=r"corrupt behind record 1.* Replace it"):
+    with pytest.raises(errors.ModelError, match=r"corrupt after record 1.* Replace it"):
         warmup_file.write(path, [make_log(b"new")], MERGE)
     assert path.read_bytes() == damaged
 

@@ -1,7 +1,7 @@
-"""Which records can feed what is called; the others are dead letters, counted by cause.
+"""Which records can feed the targets; the others are dead letters, counted by cause.
 
-Every record of every shard passes here, so a chunk is first checked as a whole by TensorFlow's parser and protobuf's,
-both in C++. Only a chunk with something wrong in it is looked at record by record.
+Every record of every shard passes through here, so TensorFlow's and protobuf's parsers, both in C++, first check a
+chunk as a whole. Only a chunk in which something is wrong is checked record by record.
 """
 
 from __future__ import annotations
@@ -17,23 +17,14 @@ from infraval.requests import targets, tensors
 
 
 class Acceptance:
-    """Sorts out records that cannot feed every target.
-
-    Args:
-      called: the targets.
-    """
+    """Sorts out records that cannot feed every target."""
 
     def __init__(self, called: Sequence[targets.Target]) -> None:
         self._parses = any(target.takes_examples for target in called)
         self._dense_inputs = list(dict.fromkeys(dense for target in called for dense in target.dense_inputs))
 
     def accepted(self, records: Sequence[bytes], dead_letters: Counter[str]) -> Sequence[bytes]:
-        """The records that can feed every target, in their order.
-
-        Args:
-          records: any number of them.
-          dead_letters: the others are counted here by cause; a cause names features and inputs, never a value.
-        """
+        """The records that can feed every target, in their order; the others are counted as dead letters by cause."""
         if not (records and self._parses) or self._all_fit(records):
             return records
         accepted = []

@@ -1,7 +1,7 @@
 """Beam: read every shard, sample, build PredictionLogs, write them.
 
-A worker may be another process on another Python, so nothing but data crosses: what goes wrong with the examples
-comes back as a field of the result, not as an exception that a runner would wrap.
+A worker may run in another process with another Python, so only data is exchanged: problems with the examples come
+back as a field of the result, not as an exception that a runner would wrap.
 """
 
 from __future__ import annotations
@@ -19,20 +19,18 @@ from tensorflow_serving.apis import prediction_log_pb2
 from infraval import errors, options
 from infraval.requests import acceptance, builders, coverage, prediction_logs, sampling, shards, targets
 
-_MOST_CAUSES = 3
-
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """What to build, in a form that travels to Beam workers.
+    """What to build, in a form that Beam can send to its workers.
 
     Attributes:
       targets: what to call.
       batch_sizes: examples per request; each is a cell with every target.
       num_examples: distinct examples to send to each cell.
       seed: of the sample.
-      model_name: goes into the requests.
-      max_dead_letter_share: of all records, at most this share may be left out.
+      model_name: for the requests' ModelSpec.
+      max_dead_letter_share: the share of all records that may be left out.
     """
 
     targets: tuple[targets.Target, ...]
@@ -42,14 +40,9 @@ class Plan:
     model_name: str
     max_dead_letter_share: float = options.RequestOptions().max_dead_letter_share
 
-    @property
-    def sample_size(self) -> int:
-        """Records that the sample has to hold."""
-        return max(self.num_examples, *self.batch_sizes)
-
     def empty_sample(self) -> sampling.Sample:
-        """A sample with nothing in it."""
-        return sampling.Sample(self.sample_size, self.seed)
+        """A sample with room for the largest batch and for all distinct examples."""
+        return sampling.Sample(max(self.num_examples, *self.batch_sizes), self.seed)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,7 +50,7 @@ class Requests:
     """Prepared requests.
 
     Attributes:
-      path: TFRecord of PredictionLogs; the first ones touch every cell once.
+      path: TFRecord of PredictionLogs; the first ones cover every cell once.
       count: how many there are.
       records_read: records in all shards.
       dead_letters: records left out, by cause.
@@ -71,7 +64,7 @@ class Requests:
 
 @dataclasses.dataclass
 class _Harvest:
-    """What some of the shards gave."""
+    """The result of reading some of the shards."""
 
     sample: sampling.Sample
     records_read: int = 0
@@ -126,7 +119,7 @@ class _MergeHarvests(beam.CombineFn):
 class _WriteRequests(beam.DoFn):
     """The harvest of all shards -> the file of PredictionLogs, and a summary beside it.
 
-    Beam's own TFRecord sink is not used: on some runners it reports success and writes nothing.
+    Beam's own TFRecord sink is not used: with some runners it reports success and writes nothing.
     """
 
     def __init__(self, plan: Plan, path: Path) -> None:
@@ -148,17 +141,17 @@ class _WriteRequests(beam.DoFn):
         yield count
 
     def _misread(self, records: Sequence[bytes]) -> tuple[str, ...]:
-        """Records that only the check of a whole chunk takes: of a field set twice it sees another value."""
+        """Records that only the check of a whole chunk accepts: if a field is set twice, it sees a different value."""
         accept = acceptance.Acceptance(self._plan.targets)
         causes = Counter(filter(None, map(accept.cause_of_rejection, records)))
         return tuple(
-            f"A record sets a field twice and can be read in two ways ({cause}). Write the examples again."
+            f"A record sets a field twice, so it can be read in two ways ({cause}). Write the examples again."
             for cause in causes
         )
 
 
 class PrepareRequests(beam.PTransform):
-    """Paths of TFRecord shards -> one file of PredictionLogs; yields how many logs it holds."""
+    """Paths of TFRecord shards -> one file of PredictionLogs; yields the number of logs in it."""
 
     def __init__(self, plan: Plan, path: Path) -> None:
         super().__init__()
@@ -179,38 +172,31 @@ class PrepareRequests(beam.PTransform):
 def in_memory_pipeline() -> beam.Pipeline:
     """A pipeline that runs in this process and leaves nothing behind.
 
-    Beam's DirectRunner is not used: it looks for a Prism binary first, by download, and leaves temporary folders.
+    Beam's DirectRunner is not used: it first tries to download a Prism binary, and leaves temporary folders behind.
     """
     return beam.Pipeline(runner=fn_api_runner.FnApiRunner())
 
 
 def prepare(plan: Plan, paths: Sequence[str], path: Path, make_pipeline: Callable[[], beam.Pipeline]) -> Requests:
-    """Runs the transform.
-
-    Args:
-      plan: what to build.
-      paths: TFRecord shards.
-      path: the file to write.
-      make_pipeline: makes the Beam pipeline to run in.
+    """Builds requests from the TFRecord shards at `paths` and writes them to `path`.
 
     Raises:
-      ExamplesError: a shard cannot be read, there is no record, or too many of them cannot feed the targets.
+      ExamplesError: a shard cannot be read, there is no record, or too many records cannot feed the targets.
     """
     with make_pipeline() as pipeline:
         pipeline | "Shards" >> beam.Create(list(paths)) | "PrepareRequests" >> PrepareRequests(plan, path)
     summary = json.loads(_summary_path(path).read_text(encoding="utf-8"))
     problems, records_read, dead_letters = summary["problems"], summary["records_read"], summary["dead_letters"]
     if problems:
-        more = f" ({len(problems) - 1} more files likewise.)" if len(problems) > 1 else ""
+        more = f" ({len(problems) - 1} more problems like this.)" if len(problems) > 1 else ""
         raise errors.ExamplesError(problems[0] + more, code="examples/corrupt")
     left_out = sum(dead_letters.values())
     if left_out > plan.max_dead_letter_share * records_read or left_out == records_read:
-        most = Counter(dead_letters).most_common(_MOST_CAUSES)
-        causes = "; ".join(f"{count} times {cause}" for cause, count in most)
+        causes = "; ".join(f"{cause} ({count} times)" for cause, count in Counter(dead_letters).most_common(3))
         raise errors.ExamplesError(
-            f"{left_out} of {records_read} records cannot feed what is to be called: {causes}. A share of "
-            f"{plan.max_dead_letter_share:g} may be left out, and never all. Mend the examples or the mapping, or "
-            "raise --max-dead-letter-share (requests.max_dead_letter_share).",
+            f"{left_out} of {records_read} records cannot feed the requested signatures: {causes}. At most a share of "
+            f"{plan.max_dead_letter_share:g} may be left out, and never all. Fix the examples or --feature "
+            "(requests.features), or raise --max-dead-letter-share (requests.max_dead_letter_share).",
             code="examples/unfit",
         )
     return Requests(path, summary["count"], records_read, dead_letters)

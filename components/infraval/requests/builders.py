@@ -12,11 +12,6 @@ from tensorflow_serving.apis import input_pb2, model_pb2, prediction_log_pb2
 from infraval import options
 from infraval.requests import targets, tensors
 
-_METHOD_NAMES = {
-    options.Method.CLASSIFY: "tensorflow/serving/classify",
-    options.Method.REGRESS: "tensorflow/serving/regress",
-}
-
 
 def shape_bucket(target: targets.Target, record: bytes) -> Hashable:
     """What records must have in common to share a batch: the shapes of their elements, by input."""
@@ -27,19 +22,14 @@ def shape_bucket(target: targets.Target, record: bytes) -> Hashable:
 
 
 def build(target: targets.Target, model_name: str, records: Sequence[bytes]) -> prediction_log_pb2.PredictionLog:
-    """Builds the log of one request.
-
-    Args:
-      target: what to call.
-      model_name: goes into the request's ModelSpec.
-      records: one per element of the batch, none of them rejected and all in one shape bucket.
-    """
+    """Builds the log of one request, with one accepted record per element of the batch, all of one shape bucket."""
     log = prediction_log_pb2.PredictionLog()
     if target.method is options.Method.MULTI_INFERENCE:
         request = log.multi_inference_log.request
         request.input.CopyFrom(_input(records))
         for key, method in zip(target.signatures, target.task_methods, strict=True):
-            request.tasks.add(model_spec=_model_spec(model_name, key), method_name=_METHOD_NAMES[method])
+            name = f"tensorflow/serving/{method.value}"
+            request.tasks.add(model_spec=_model_spec(model_name, key), method_name=name)
         return log
     request = getattr(log, f"{target.method.value}_log").request
     request.model_spec.CopyFrom(_model_spec(model_name, target.signatures[0]))

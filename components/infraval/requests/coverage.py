@@ -1,4 +1,4 @@
-"""Which cells (signature x method x batch size) the requests touch, and with which records."""
+"""Which cells (signature x method x batch size) the requests cover, and with which records."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ def deal(
 ) -> Iterator[tuple[_Cell, list[bytes]]]:
     """Deals records out to requests.
 
-    The first `num_examples` records go to every cell once, in as many requests as they fill in each shape bucket; a
-    request that they do not fill is filled up with other records of the bucket, or with the same ones again. The
-    first request of every cell comes first, then the second of each, so that a file that is cut anywhere behind
-    the first round still touches every cell.
+    The first `num_examples` records go to every cell once, in as many requests as they fill in each shape bucket; the
+    last request is filled up with other records of the bucket, or with the same ones again. The first request of every
+    cell comes first, then the second of each, so that a file that is cut off anywhere after the first round still
+    covers every cell.
 
     Args:
-      cells: what to touch, each with its batch size.
+      cells: what to cover, each with its batch size.
       num_examples: distinct examples to send to each cell.
       records: at least one.
       shape_bucket: what records must have in common to share a batch of a cell.
 
     Yields:
-      A cell and the records of one request to it, as many as its batch size.
+      A cell and the records of one request to it, as many as the batch size.
     """
     queues = [_requests(cell, size, num_examples, records, shape_bucket) for cell, size in cells]
     for turn in itertools.zip_longest(*queues):

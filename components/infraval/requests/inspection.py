@@ -11,14 +11,11 @@ from infraval.requests import prediction_logs, signatures
 
 
 def inspect(model: Path) -> dict[str, Any]:
-    """Reads signatures and warmup records; the graph is not loaded.
-
-    Args:
-      model: the SavedModel directory.
+    """Reads a SavedModel's signatures and warmup records, without loading the graph.
 
     Returns:
       JSON values: `signatures` (key -> method, inputs and outputs as `dtype[shape]` by alias) and `warmup` (None
-      without a file, else `records` and `cells` with signature, method, batch size and records of each).
+      without a file, else `records` and `cells` with the signature, method, batch size and records of each).
 
     Raises:
       ModelError: the model or its warmup file cannot be read.

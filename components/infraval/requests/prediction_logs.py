@@ -1,6 +1,6 @@
-"""PredictionLogs on disk: the one currency that stages hand to each other.
+"""PredictionLogs on disk: the form in which requests pass between the stages.
 
-A file is what TF Serving takes as `assets.extra/tf_serving_warmup_requests`: an uncompressed TFRecord of serialized
+A file is what TF Serving reads as `assets.extra/tf_serving_warmup_requests`: an uncompressed TFRecord of serialized
 `tensorflow.serving.PredictionLog` (tensorflow_serving/apis/prediction_log.proto).
 """
 
@@ -26,15 +26,7 @@ _METHODS = {
 
 
 def write(path: Path, logs: Iterable[prediction_log_pb2.PredictionLog]) -> int:
-    """Writes a file whole or not at all; the same logs always give the same bytes.
-
-    Args:
-      path: the file; its folder is made if need be.
-      logs: what to write, in this order.
-
-    Returns:
-      How many logs were written.
-    """
+    """Writes a file whole or not at all; the same logs always give the same bytes. Returns the number of logs."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(path.name + ".unfinished")
     count = 0
@@ -56,7 +48,7 @@ def read(path: Path) -> Iterator[prediction_log_pb2.PredictionLog]:
     """Reads a file log by log.
 
     Raises:
-      ModelError: it cannot be read, is no uncompressed TFRecord, or a record is no PredictionLog.
+      ModelError: it cannot be read, is not an uncompressed TFRecord, or a record is not a PredictionLog.
     """
     position = 0
     try:
@@ -67,22 +59,22 @@ def read(path: Path) -> Iterator[prediction_log_pb2.PredictionLog]:
             yield log
     except tf.errors.DataLossError:
         raise errors.ModelError(
-            f"{path} is corrupt behind record {position}, or no uncompressed TFRecord; TF Serving will not load a "
-            "model with it. Replace it, or take it out of the model.",
+            f"{path} is corrupt after record {position}, or is not an uncompressed TFRecord; TF Serving will not load "
+            "a model with it. Replace it, or remove it from the model.",
             code="model/warmup-file",
         ) from None
     except tf.errors.OpError as error:
         raise errors.ModelError(f"{path} cannot be read ({type(error).__name__}).") from None
     except message.DecodeError:
         raise errors.ModelError(
-            f"Record {position} of {path} is no PredictionLog; TF Serving will not load a model with it. Replace the "
-            "file, or take it out of the model.",
+            f"Record {position} of {path} is not a PredictionLog; TF Serving will not load a model with it. Replace "
+            "the file, or remove it from the model.",
             code="model/warmup-file",
         ) from None
 
 
 def cell(log: prediction_log_pb2.PredictionLog) -> options.Cell | None:
-    """Which cell a log touches; None if it is of a kind that TF Serving's warmup does not replay."""
+    """Which cell a log covers; None for a kind that TF Serving's warmup does not replay."""
     method = _METHODS.get(log.WhichOneof("log_type"))
     if method is None:
         return None
@@ -100,7 +92,7 @@ def _signature(model_spec: object) -> str:
 
 
 def _tensor_batch_size(inputs: object) -> int:
-    """Dimension 0 of the first input by name; 0 if there is none, as of a scalar."""
+    """Dimension 0 of the first input by name; 0 without inputs, or for a scalar."""
     for _, tensor in sorted(dict(inputs).items()):  # type: ignore[call-overload]  # a protobuf map
         return int(tensor.tensor_shape.dim[0].size) if tensor.tensor_shape.dim else 0
     return 0

@@ -1,4 +1,4 @@
-"""What to ask of the model, and the PredictionLogs that ask it."""
+"""Which requests to send to the model, and building them as PredictionLogs."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
     import apache_beam as beam
 
 _PEEKED = 100
-"""Records looked at beforehand to see which features there are."""
+"""Records read beforehand to see which features there are."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Selection:
-    """What to ask.
+    """Which requests to send.
 
     Attributes:
       signatures: all that the model has, by key.
-      paths: of the shards of the examples; none means that the model is only loaded.
+      paths: of the shards of the examples; without any, the model is only loaded.
       targets: what to call.
       left_out: signatures that `all` leaves out, and why.
       batch_sizes: examples per request; each is a cell with every target.
@@ -39,10 +39,10 @@ class Selection:
 
 
 def select(job: options.Job) -> Selection:
-    """Decides what to ask, before anything costly is done.
+    """Decides which requests to send, before anything costly is done.
 
     Raises:
-      InputError: the model, the examples and what is asked for do not fit.
+      InputError: the model, the examples and the options do not fit together.
     """
     available = signatures.read(job.model, job.requests.tag_set)
     sizes = batch_sizes.batch_sizes(job.warmup)
@@ -53,8 +53,9 @@ def select(job: options.Job) -> Selection:
     cells = len(called) * len(sizes)
     if job.make_warmup and cells > job.warmup.max_records:
         raise errors.OptionError(
-            f"{len(called)} signatures at {len(sizes)} batch sizes are {cells} cells, and each needs a warmup record; "
-            f"the file may hold {job.warmup.max_records}. Ask for fewer."
+            f"{len(called)} signatures at {len(sizes)} batch sizes make {cells} cells, each of which needs a warmup "
+            f"record, but --max-warmup-records (warmup.max_records) is {job.warmup.max_records}. Use fewer signatures "
+            "or batch sizes."
         )
     return Selection(available, paths, tuple(called), left_out, sizes)
 
@@ -66,26 +67,19 @@ def build(
     make_pipeline: Callable[[], beam.Pipeline] | None,
     progress: Callable[[str], None],
 ) -> tuple[list[prediction_log_pb2.PredictionLog], evidence.Examples | None]:
-    """Builds the requests with Beam.
-
-    Args:
-      job: how many, and of which sample.
-      selection: what to ask.
-      path: where the pipeline writes the requests.
-      make_pipeline: makes the pipeline; None for one in this process.
-      progress: is told what happens.
+    """Builds the requests with Beam, in a pipeline in this process if none is given; it writes them to `path`.
 
     Returns:
-      The requests, those that cover every cell first, and where they came from; nothing without examples.
+      The requests, those that cover every cell first, and where they came from; none without examples.
 
     Raises:
       ExamplesError: the examples cannot be read, or too few of them fit.
     """
     if not selection.paths:
         return [], None
-    from infraval.requests import beam_transform  # noqa: PLC0415 - Beam takes seconds, and a model can be loaded without
+    from infraval.requests import beam_transform  # noqa: PLC0415 - importing Beam takes seconds
 
-    progress(f"Building requests for {', '.join(target.cell(1).signature for target in selection.targets)}")
+    progress(f"Building requests for {', '.join(','.join(target.signatures) for target in selection.targets)}")
     for reason in selection.left_out.values():
         progress(f"Left out: {reason}")
     plan = beam_transform.Plan(

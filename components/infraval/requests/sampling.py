@@ -1,7 +1,7 @@
 """A uniform sample of distinct records that comes out the same for any sharding, order or runner.
 
-Every record has a rank, a seeded hash of its content; the sample is the records of the lowest ranks. Samples of
-parts merge into the sample of the whole, in any order and grouping.
+Every record has a rank, a seeded hash of its content; the sample is the records with the lowest ranks. Samples of parts
+can be merged into the sample of the whole, in any order and grouping.
 """
 
 from __future__ import annotations
@@ -16,10 +16,7 @@ _MAX_RANK = 2**64 - 1
 
 
 class Sample:
-    """The `size` distinct records of the lowest rank among those added so far.
-
-    Memory is bounded by `size` records, whatever is added.
-    """
+    """The `size` distinct records with the lowest ranks among those added so far; no others are kept in memory."""
 
     def __init__(self, size: int, seed: int) -> None:
         self._size = size
@@ -32,7 +29,7 @@ class Sample:
         return [record for _, record in self._ranked]
 
     def add(self, records: Sequence[bytes]) -> None:
-        """Adds records; the more at once, the less each costs."""
+        """Adds records; many at once cost less each."""
         ranks = list(map(xxhash.xxh3_64_intdigest, records, itertools.repeat(self._seed)))
         if not ranks or min(ranks) > self._highest_rank():
             return

@@ -1,4 +1,4 @@
-"""TFRecord shards: finding them, reading them, saying what is wrong with them."""
+"""TFRecord shards: finding and reading them, with clear errors about broken ones."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _FRAME_BYTES = 16
 
 _CHUNK_BYTES = 1 << 20
 _RECORD_BYTES = 256
-"""Memory that a record takes besides its content, rounded up; keeps chunks of tiny records small, too."""
+"""Memory that a record needs besides its content, rounded up; keeps chunks of tiny records small, too."""
 
 
 def find(patterns: Sequence[str]) -> list[str]:
@@ -33,7 +33,8 @@ def find(patterns: Sequence[str]) -> list[str]:
         matches = {path for path in glob.glob(pattern, recursive=True) if os.path.isfile(path)}  # noqa: PTH113, PTH207 - a glob may be absolute
         if not matches:
             raise errors.ExamplesError(
-                f"No file matches {pattern}. Name TFRecord files of serialized examples.", code="examples/missing"
+                f"No file matches {pattern}. Set --examples (examples) to TFRecord files of serialized examples.",
+                code="examples/missing",
             )
         found |= matches
     return sorted(found)
@@ -43,25 +44,24 @@ def peek(paths: Sequence[str], count: int) -> list[bytes]:
     """The first records of the first shard that has any.
 
     Raises:
-      ExamplesError: a shard cannot be read, or none holds a record.
+      ExamplesError: a shard cannot be read, or none has a record.
     """
     for path in paths:
         records = list(itertools.islice(itertools.chain.from_iterable(read(path)), count))
         if records:
             return records
     raise errors.ExamplesError(
-        f"The examples hold no record (files: {len(paths)}, the first {paths[0]}). Name others.", code="examples/empty"
+        f"The examples have no records (files: {len(paths)}, the first {paths[0]}). Set --examples (examples) to other "
+        "files.",
+        code="examples/empty",
     )
 
 
 def read(path: str) -> Iterator[list[bytes]]:
-    """The records of a shard, in chunks of a size that is quick and takes little memory.
-
-    Args:
-      path: the file; a name that ends with `.gz` means gzip.
+    """The records of a shard, in chunks that are quick to read and need little memory; `.gz` at the end means gzip.
 
     Raises:
-      ExamplesError: the file cannot be read, or not as what its name says; no part of a record is in the message.
+      ExamplesError: the file is unreadable, corrupt, or not compressed as its name says. The message quotes no record.
     """
     kinds = tf.compat.v1.io.TFRecordCompressionType
     is_gzip = path.endswith(".gz")
@@ -73,8 +73,8 @@ def read(path: str) -> Iterator[list[bytes]]:
             yield chunk
     except tf.errors.DataLossError:
         raise errors.ExamplesError(
-            f"{path} is corrupt, or compressed in another way than its name says (.gz is gzip). Write the examples "
-            "again, or leave the file out.",
+            f"{path} is corrupt, or is not compressed as its name says (.gz is gzip). Write the examples again, or "
+            "leave the file out.",
             code="examples/corrupt",
         ) from None
     except tf.errors.OpError as error:
@@ -83,8 +83,8 @@ def read(path: str) -> Iterator[list[bytes]]:
         ) from None
     if not _is_all(Path(path), size, is_gzip=is_gzip):
         raise errors.ExamplesError(
-            f"TensorFlow reads no more than a part of {path}: it was cut off, or has an empty gzip member. Write the "
-            "examples again, or leave the file out.",
+            f"TensorFlow reads only a part of {path}: it was cut off, or has an empty gzip member. Write the examples "
+            "again, or leave the file out.",
             code="examples/corrupt",
         )
 
@@ -103,9 +103,10 @@ def _chunks(records: Iterator[bytes]) -> Iterator[list[bytes]]:
 
 
 def _is_all(path: Path, size: int, *, is_gzip: bool) -> bool:
-    """Whether records of so many bytes with their frames are all that a file holds, and it has its end.
+    """Whether the file is complete and contains nothing but records, which have `size` bytes with their frames.
 
-    TensorFlow's reader says nothing about a cut before or within a record's length, and stops at an empty gzip member.
+    TensorFlow's reader does not notice that a file was cut off before or within a record's length, and stops at an
+    empty gzip member.
     """
     if not is_gzip:
         return path.stat().st_size == size
@@ -114,10 +115,10 @@ def _is_all(path: Path, size: int, *, is_gzip: bool) -> bool:
         end = file.read()
     if size and end == (size % 2**32).to_bytes(4, "little"):  # RFC 1952: ISIZE
         return True
-    # Without records, or with several gzip members: only reading tells.
+    # Without records, or with several gzip members, the only way to know is to read it.
     try:
         with gzip.open(path) as content:
             held = sum(map(len, iter(lambda: content.read(_CHUNK_BYTES), b"")))
     except (EOFError, gzip.BadGzipFile, zlib.error):
         return False
-    return bool(end) and held == size  # an empty file passes for gzip with Python, but not with gzip
+    return bool(end) and held == size  # Python takes an empty file for gzip, but gzip does not

@@ -43,7 +43,7 @@ class Signature:
 
     Attributes:
       key: its key in the MetaGraphDef's `signature_def`.
-      method: what its `method_name` says; None for a name that TF Serving has no RPC for.
+      method: what its `method_name` says; None if TF Serving has no RPC of that name.
       inputs: by alias.
       outputs: by alias.
     """
@@ -55,14 +55,10 @@ class Signature:
 
 
 def read(model: Path, tag_set: tuple[str, ...] = ()) -> dict[str, Signature]:
-    """Reads the callable signatures of a SavedModel, sorted by key.
-
-    Args:
-      model: the SavedModel directory.
-      tag_set: the exact tags of the MetaGraphDef to read; empty for the only one there is.
+    """Reads the callable signatures of a SavedModel's MetaGraphDef with exactly these tags, sorted by key.
 
     Raises:
-      ModelError: there is no readable SavedModel, no MetaGraphDef with these tags, or several and no tags.
+      ModelError: there is no readable SavedModel, no MetaGraphDef with these tags, or several and no tags were given.
     """
     meta_graph = _meta_graph(_read_proto(model), model, tag_set)
     return {
@@ -80,7 +76,8 @@ def read(model: Path, tag_set: tuple[str, ...] = ()) -> dict[str, Signature]:
 def _read_proto(model: Path) -> saved_model_pb2.SavedModel:
     if not model.is_dir():
         raise errors.ModelError(
-            f"There is no directory {model}. Name the directory that holds saved_model.pb.", code="model/missing"
+            f"There is no directory {model}. Set --model (model) to the directory that contains saved_model.pb.",
+            code="model/missing",
         )
     saved_model = saved_model_pb2.SavedModel()
     binary, text = model / "saved_model.pb", model / "saved_model.pbtxt"
@@ -91,15 +88,15 @@ def _read_proto(model: Path) -> saved_model_pb2.SavedModel:
             text_format.Parse(text.read_text(encoding="utf-8"), saved_model)
         else:
             versions = sorted(found.parent.name for found in model.glob("*/saved_model.pb"))
-            hint = f" It holds the versions {', '.join(versions)}: name one of them." if versions else ""
-            raise errors.ModelError(
-                f"{model} holds no saved_model.pb.{hint or ' Name the directory that does.'}", code="model/missing"
-            )
+            hint = "Set --model (model) to the directory that does."
+            if versions:
+                hint = f"Set --model (model) to one of the versions in it: {', '.join(versions)}."
+            raise errors.ModelError(f"{model} does not contain saved_model.pb. {hint}", code="model/missing")
     except OSError as error:
         raise errors.ModelError(f"The SavedModel in {model} cannot be read: {error.strerror}.") from error
     except (message.DecodeError, text_format.ParseError, UnicodeDecodeError):
         raise errors.ModelError(
-            f"The SavedModel in {model} is corrupt: it does not parse. Export it again.", code="model/corrupt"
+            f"The SavedModel in {model} is corrupt and cannot be parsed. Export it again.", code="model/corrupt"
         ) from None
     return saved_model
 
@@ -112,7 +109,7 @@ def _meta_graph(
         if len(saved_model.meta_graphs) == 1:
             return saved_model.meta_graphs[0]
         raise errors.ModelError(
-            f"{model} has several MetaGraphDefs, with the tags {found}. Name one by its tags with --tag-set "
+            f"{model} has several MetaGraphDefs, with the tags {found}. Select one by its tags with --tag-set "
             "(requests.tag_set)."
             if found
             else f"{model} has no MetaGraphDef. Export it again.",
@@ -122,14 +119,15 @@ def _meta_graph(
         if set(meta_graph.meta_info_def.tags) == set(tag_set):
             return meta_graph
     raise errors.ModelError(
-        f"{model} has no MetaGraphDef with the tags {','.join(tag_set)}. It has {found or 'none at all'}.",
+        f"{model} has no MetaGraphDef with the tags {','.join(tag_set)}, but with: {found or 'none'}. Change --tag-set "
+        "(requests.tag_set).",
         code="model/tag-set",
     )
 
 
 def _tensor_spec(info: meta_graph_pb2.TensorInfo) -> TensorSpec:
     known = info.dtype in types_pb2.DataType.values()
-    # A later TensorFlow may have types that this one does not know.
+    # A later TensorFlow may have types that this version does not know.
     dtype = types_pb2.DataType.Name(info.dtype).removeprefix("DT_").lower() if known else f"type {info.dtype}"
     if info.tensor_shape.unknown_rank:
         return TensorSpec(dtype, None)

@@ -1,4 +1,4 @@
-"""What to call and what feeds it: signatures and options -> targets, or a clear word on why not."""
+"""What to call and what feeds it: signatures and options -> targets, or an error that says why not."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from infraval import errors, options, protos
 from infraval.requests import signatures, tensors
 
 ALL = "all"
-"""Stands for every signature that the examples can feed."""
+"""Means every signature that the examples can feed."""
 
 _CLASSIFY_INPUT = "inputs"
 """TF Serving's name for the input of Classify, Regress and MultiInference (tf.saved_model.CLASSIFY_INPUTS)."""
@@ -27,7 +27,7 @@ class Target:
       signatures: key of the signature; for MultiInference the keys of the pair.
       method: the RPC.
       task_methods: for MultiInference the method of each key, Classify or Regress.
-      serialized_input: for Predict, alias of the input that takes whole records; None if there is none.
+      serialized_input: for Predict, alias of the input that takes whole records, if there is one.
       dense_inputs: for Predict, the inputs that features feed.
     """
 
@@ -39,16 +39,12 @@ class Target:
 
     @property
     def takes_examples(self) -> bool:
-        """Whether a record has to be a tf.Example; else any bytes will do."""
+        """Whether a record must be a tf.Example; otherwise it may be any bytes."""
         return self.serialized_input is None
-
-    def cell(self, batch_size: int) -> options.Cell:
-        """The cell of this target at a batch size."""
-        return options.Cell(",".join(self.signatures), self.method, batch_size)
 
 
 class _UnfeedableError(errors.ModelError):
-    """A signature that no request can be built for; with ALL it is left out instead."""
+    """No request can be built for a signature; ALL leaves it out instead."""
 
     code = "model/not-servable"
 
@@ -59,20 +55,20 @@ def resolve(
     records: Sequence[bytes],
     batch_sizes: Sequence[int],
 ) -> tuple[list[Target], dict[str, str]]:
-    """Finds out what is to be called.
+    """Decides what to call.
 
     Args:
       requests: signatures with or without a method, pairs, and which feature feeds which input.
       available: the model's signatures.
       records: some of the examples, to see which features there are.
-      batch_sizes: what every target has to take.
+      batch_sizes: sizes that every target must accept.
 
     Returns:
       The targets, and the signatures that ALL leaves out with the reason for each.
 
     Raises:
-      ModelError: the model has no such signature, or none that can be called as asked.
-      OptionError: a method or a mapping that is none, or the same target twice.
+      ModelError: the model has no such signature, or none that can be called that way.
+      OptionError: a malformed method or mapping, or the same target twice.
     """
     features = _Features(requests.features, available, records)
     targets: list[Target] = []
@@ -91,17 +87,21 @@ def resolve(
     if not targets:
         reasons = " ".join(left_out.values())
         raise errors.ModelError(
-            f"The examples can feed no signature of the model. {reasons}", code="model/not-servable"
+            f"The examples cannot feed any signature of the model. {reasons}", code="model/not-servable"
         )
     for target in targets:
         if targets.count(target) > 1:
-            raise errors.OptionError(f"{','.join(target.signatures)} is asked for twice; name it once.")
+            name = ",".join(target.signatures)
+            raise errors.OptionError(
+                f"{name} is requested twice. Name it once in --signature (requests.signatures) and --multi-inference "
+                "(requests.multi_inference)."
+            )
     fed = {target.signatures[0] for target in targets if target.method is options.Method.PREDICT} | left_out.keys()
     idle = [f"{key}/{alias}" for key, alias in features.mapped if key not in fed]
     if idle:
         raise errors.OptionError(
-            f"No Predict request is asked for that takes the mapped input {idle[0]}; name its signature with "
-            "--signature (requests.signatures), or drop the mapping."
+            f"--feature (requests.features) maps the input {idle[0]}, but no Predict request has it. Add its signature "
+            "to --signature (requests.signatures), or drop the mapping."
         )
     return targets, left_out
 
@@ -110,12 +110,12 @@ class _Features:
     """Which feature feeds which input.
 
     Args:
-      mappings: `SIGNATURE/INPUT=FEATURE` each; an empty FEATURE stands for the whole serialized record.
+      mappings: `SIGNATURE/INPUT=FEATURE` each; an empty FEATURE means the whole serialized record.
       available: the model's signatures.
       records: some of the examples.
 
     Attributes:
-      mapped: (signature, input) -> feature, of the mappings.
+      mapped: the mappings, (signature, input) -> feature.
     """
 
     def __init__(
@@ -127,11 +127,11 @@ class _Features:
             name, equals, feature = mapping.partition("=")
             if not equals or name not in inputs:
                 raise errors.OptionError(
-                    f"{mapping!r} maps no input to a feature; write SIGNATURE/INPUT=FEATURE with one of "
-                    f"{', '.join(inputs)}."
+                    f"--feature (requests.features) {mapping!r} does not map an input. Write SIGNATURE/INPUT=FEATURE "
+                    f"with one of {', '.join(inputs)}."
                 )
             if inputs[name] in self.mapped:
-                raise errors.OptionError(f"Input {name} is mapped twice; map it once.")
+                raise errors.OptionError(f"--feature (requests.features) maps the input {name} twice. Map it once.")
             self.mapped[inputs[name]] = feature
         self._seen: set[str] = set()
         for record in records:
@@ -148,21 +148,25 @@ class _Features:
 
 
 def _split(name: str, available: Mapping[str, signatures.Signature]) -> tuple[str, options.Method | None]:
-    """Splits NAME:METHOD; a signature whose own key looks like that comes first."""
+    """Splits NAME:METHOD; a signature whose own key looks like that takes precedence."""
     key, colon, method = name.rpartition(":")
     if name in available or not colon:
         return name, None
     choices = [choice.value for choice in (options.Method.PREDICT, options.Method.CLASSIFY, options.Method.REGRESS)]
     if method not in choices:
-        raise errors.OptionError(f"{name!r} names no method; write SIGNATURE:METHOD with one of {', '.join(choices)}.")
+        raise errors.OptionError(
+            f"--signature (requests.signatures) {name!r} does not name a method. Write SIGNATURE:METHOD with one of "
+            f"{', '.join(choices)}."
+        )
     return key, options.Method(method)
 
 
 def _signature(key: str, available: Mapping[str, signatures.Signature]) -> signatures.Signature:
     if key not in available:
-        known = ", ".join(available) or "none at all"
         raise errors.ModelError(
-            f"The model has no signature {key!r}. It has {known}; name one of them.", code="model/no-signature"
+            f"The model has no signature {key!r}. Its signatures are: {', '.join(available) or 'none'}. Change "
+            "--signature (requests.signatures) or --multi-inference (requests.multi_inference).",
+            code="model/no-signature",
         )
     return available[key]
 
@@ -178,7 +182,9 @@ def _target(
     _check_batch_sizes(signature, batch_sizes)
     method = method or signature.method
     if method is None:
-        raise _UnfeedableError(f"Signature {key!r} has a method name that TF Serving has no request for.")
+        raise _UnfeedableError(
+            f"Signature {key!r} has a method name that TF Serving has no RPC for. Name one: {key}:predict."
+        )
     if method is options.Method.PREDICT:
         return _predict(signature, features)
     problem = _not_servable_as(signature, method)
@@ -193,7 +199,7 @@ def _predict(signature: signatures.Signature, features: _Features) -> Target:
     if whole and not features.of(key, *inputs):
         return Target((key,), options.Method.PREDICT, serialized_input=next(iter(inputs)))
     if not inputs:
-        raise _UnfeedableError(f"Signature {key!r} has no inputs to feed.")
+        raise _UnfeedableError(f"Signature {key!r} has no inputs.")
     dense = []
     for alias, tensor in inputs.items():
         problem = tensors.unfeedable(tensor)
@@ -201,7 +207,7 @@ def _predict(signature: signatures.Signature, features: _Features) -> Target:
         if problem:
             raise _UnfeedableError(f"Input {alias!r} ({tensor}) of signature {key!r} cannot be fed: {problem}.")
         if not feature:
-            why = "a whole record feeds a single vector of strings only" if feature == "" else "none has its name"
+            why = "a whole record can feed only a sole vector of strings" if feature == "" else "none has its name"
             raise _UnfeedableError(
                 f"Input {alias!r} ({tensor}) of signature {key!r} has no feature: {why}. Map one with --feature "
                 f"{key}/{alias}=FEATURE (requests.features)."
@@ -217,15 +223,18 @@ def _check_batch_sizes(signature: signatures.Signature, batch_sizes: Sequence[in
         wrong = [size for size in batch_sizes if fixed not in (None, size)]
         if wrong:
             raise _UnfeedableError(
-                f"Input {alias!r} ({tensor}) of signature {signature.key!r} takes batches of {fixed} only, not of "
-                f"{', '.join(map(str, wrong))}. Ask for --batch-size {fixed} (warmup.batch_sizes)."
+                f"Input {alias!r} ({tensor}) of signature {signature.key!r} accepts only batches of {fixed}, not of "
+                f"{', '.join(map(str, wrong))}. Use --batch-size {fixed} (warmup.batch_sizes)."
             )
 
 
 def _pair(pair: str, available: Mapping[str, signatures.Signature], batch_sizes: Sequence[int]) -> Target:
     keys = tuple(pair.split(","))
     if len(keys) != 2 or keys[0] == keys[1]:  # noqa: PLR2004 - a pair
-        raise errors.OptionError(f"{pair!r} is no pair of two different signatures; write SIGNATURE,SIGNATURE.")
+        raise errors.OptionError(
+            f"--multi-inference (requests.multi_inference) {pair!r} is not a pair of different signatures. Write "
+            "SIGNATURE,SIGNATURE."
+        )
     methods = []
     for key in keys:
         signature = _signature(key, available)
@@ -234,7 +243,8 @@ def _pair(pair: str, available: Mapping[str, signatures.Signature], batch_sizes:
         fitting = [method for method in declared if not _not_servable_as(signature, method)]
         if not fitting:
             raise errors.ModelError(
-                f"Signature {key!r} can serve neither classify nor regress, so no MultiInference.",
+                f"Signature {key!r} can serve neither classify nor regress, so it cannot be in --multi-inference "
+                "(requests.multi_inference).",
                 code="model/not-servable",
             )
         methods.append(fitting[0])
@@ -242,7 +252,7 @@ def _pair(pair: str, available: Mapping[str, signatures.Signature], batch_sizes:
 
 
 def _is_record_input(signature: signatures.Signature) -> bool:
-    """Whether the only input is a string vector, as of a signature that parses serialized examples."""
+    """Whether the only input is a string vector, as in a signature that parses serialized examples."""
     if len(signature.inputs) != 1:
         return False
     (tensor,) = signature.inputs.values()
@@ -250,7 +260,7 @@ def _is_record_input(signature: signatures.Signature) -> bool:
 
 
 def _not_servable_as(signature: signatures.Signature, method: options.Method) -> str | None:
-    """What TF Serving would refuse (servables/tensorflow/{classifier,regressor}.cc); None if it takes the method."""
+    """Why TF Serving would refuse the method (servables/tensorflow/{classifier,regressor}.cc); None if it would not."""
     if list(signature.inputs) != [_CLASSIFY_INPUT] or not _is_record_input(signature):
         return f"it needs one string input named {_CLASSIFY_INPUT}"
     return _CHECKS[method](signature.outputs)

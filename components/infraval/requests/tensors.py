@@ -31,8 +31,8 @@ class DenseInput:
       alias: key of the input in the SignatureDef.
       feature: key of the feature in the tf.Example.
       dtype: of the input, as in `signatures.TensorSpec`.
-      shape: of one element of the batch, at most one dimension unknown (None); None if the rank is unknown: then one
-        value is a scalar and several are a vector.
+      shape: of one element of the batch, with at most one unknown dimension (None); None if the rank is unknown: then
+        one value is a scalar and several are a vector.
     """
 
     alias: str
@@ -41,7 +41,7 @@ class DenseInput:
     shape: tuple[int | None, ...] | None
 
     def element_shape(self, count: int) -> tuple[int, ...] | None:
-        """Shape of an element that has so many values; None if there is no such element."""
+        """Shape of an element with `count` values; None if no element can have that many."""
         if self.shape is None:
             return () if count == 1 else (count,)
         known = math.prod(size for size in self.shape if size is not None)
@@ -59,54 +59,49 @@ def unfeedable(tensor: signatures.TensorSpec) -> str | None:
     if tensor.shape is not None and not tensor.shape:
         return "it has no batch dimension"
     if tensor.shape is not None and tensor.shape[1:].count(None) > 1:
-        return "more than one of its dimensions besides the batch is unknown"
+        return "more than one dimension is unknown besides the batch's"
     return None
 
 
 def cause_of_rejection(features: Any, dense: DenseInput) -> str | None:
-    """Why an example cannot feed an input; None if it can. Names the feature and the input, never a value.
-
-    Args:
-      features: the `feature` map of a tf.Example.
-      dense: the input.
-    """
+    """Why a tf.Example's `feature` map cannot feed an input; None if it can. Names feature and input, never a value."""
     if dense.feature not in features:
         return f"no feature {dense.feature!r} (for input {dense.alias!r})"
     feature = features[dense.feature]
     kind = feature.WhichOneof("kind")
     expected = _LISTS[dense.dtype]
     if kind != expected:
-        return f"feature {dense.feature!r} is a {kind or 'list of no kind'}, input {dense.alias!r} needs a {expected}"
+        return f"feature {dense.feature!r} has kind {kind or 'none'}, but input {dense.alias!r} needs {expected}"
     values = getattr(feature, kind).value
     if dense.element_shape(len(values)) is None:
         wanted = signatures.TensorSpec(dense.dtype, dense.shape)
-        return f"feature {dense.feature!r} has another number of values than input {dense.alias!r} needs ({wanted})"
+        return f"feature {dense.feature!r} has the wrong number of values for input {dense.alias!r} ({wanted})"
     if kind == "int64_list" and values and not _fits(values, dense.dtype):
         return f"feature {dense.feature!r} has values that input {dense.alias!r} cannot hold ({dense.dtype})"
     return None
 
 
 def all_fit(records: Sequence[bytes], dense_inputs: Sequence[DenseInput]) -> bool:
-    """Whether all of these tf.Examples surely can feed the inputs; False leaves it open.
+    """Whether all of these tf.Examples certainly can feed the inputs; False means that some may not.
 
     Args:
-      records: serialized tf.Examples as protobuf writes them, at least one; where a Feature has two lists, or a list
-        has two parts, TensorFlow's parser sees the first only.
+      records: serialized tf.Examples as protobuf writes them, at least one; if a Feature has two lists, or a list has
+        two parts, TensorFlow's parser sees only the first.
       dense_inputs: at least one.
     """
-    if not tf.executing_eagerly():  # whoever runs us may have switched it off
+    if not tf.executing_eagerly():  # the caller may have switched it off
         return False
     kinds = {dense.feature: tf.io.RaggedFeature(_VALUE_TYPES[_LISTS[dense.dtype]]) for dense in dense_inputs}
     try:
         parsed = tf.io.parse_example(records, kinds)
-    except (tf.errors.InvalidArgumentError, UnicodeDecodeError):  # the latter where the message quotes the record
+    except (tf.errors.InvalidArgumentError, UnicodeDecodeError):  # the latter if the message quotes the record
         return False
     return all(_all_rows_fit(parsed[dense.feature], dense) for dense in dense_inputs)
 
 
 def _all_rows_fit(rows: tf.RaggedTensor, dense: DenseInput) -> bool:
     counts = np.unique(rows.row_lengths().numpy())
-    # A feature that is not there looks like one without values.
+    # A missing feature looks like one without values.
     if rows.dtype is not _VALUE_TYPES[_LISTS[dense.dtype]] or 0 in counts:
         return False
     if any(dense.element_shape(int(count)) is None for count in counts):
@@ -122,9 +117,7 @@ def element_shape(features: Any, dense: DenseInput) -> tuple[int, ...]:
 def build(examples: Sequence[Any], dense: DenseInput) -> tensor_pb2.TensorProto:
     """The tensor of one input: shape [batch size, *element shape].
 
-    Args:
-      examples: `feature` maps of accepted tf.Examples whose elements have equal shapes, one per element of the batch.
-      dense: the input.
+    Each element of the batch is the `feature` map of an accepted tf.Example; all must give elements of one shape.
     """
     kind = _LISTS[dense.dtype]
     dtype = tf.dtypes.as_dtype(dense.dtype)
@@ -142,7 +135,7 @@ def build(examples: Sequence[Any], dense: DenseInput) -> tensor_pb2.TensorProto:
 
 
 def _fits(values: Any, dtype: str) -> bool:
-    """Whether an integer dtype can hold all of some values, at least one."""
+    """Whether an integer dtype can represent all values, of which there must be at least one."""
     lowest, highest = int(np.min(values)), int(np.max(values))
     limits = (0, 1) if dtype == "bool" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
     return limits[0] <= lowest and highest <= limits[1]

@@ -1,40 +1,45 @@
 """What every sandbox is: a context manager that boots a model server and leaves nothing behind.
 
-A sandbox knows nothing of models or requests, and a client nothing of sandboxes: they meet at `Endpoint`.
+A sandbox knows nothing about models or requests, and a client knows nothing about sandboxes: they meet at `Endpoint`.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import os
+import signal
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from infraval import evidence
+from infraval import errors, evidence
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-Clock = Callable[[], float]
-"""Seconds on a monotonic clock; `time.monotonic` outside tests."""
-
 POLL_INTERVAL_S = 0.02
 
 CONTAINER_BASE_PATH = "/model"
-"""MODEL_BASE_PATH in a container, as TFX's InfraValidator sets it; holds a directory of the model's name."""
+"""MODEL_BASE_PATH in a container, as TFX's InfraValidator sets it; holds a directory named after the model."""
 
 LOG_TAIL_BYTES = 1 << 20
 """How much of the end of a server's log is kept."""
 
+MAX_SOCKET_PATH_BYTES = 107 if sys.platform == "linux" else 103
+"""sockaddr_un.sun_path without its final zero byte; gRPC refuses a longer path."""
+
+_NOT_PATH = frozenset("%#?,")
+"""Characters that gRPC does not read as part of an address's path."""
+
+_SIGNAL_BASE = 128
+"""Exit code 128 + N means that signal N ended the process, as in a shell."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Endpoint:
-    """Where the server answers gRPC.
-
-    Attributes:
-      target: a gRPC target, `unix:<path>` or `127.0.0.1:<port>`.
-    """
+    """Where the server answers: a gRPC target, `unix:<path>` or `127.0.0.1:<port>`."""
 
     target: str
 
@@ -46,10 +51,9 @@ class ServerExit:
     Attributes:
       code: exit code; None if a signal ended it.
       signal: number of that signal; None if it exited by itself.
-      out_of_memory: whether it outgrew the memory limit that its sandbox sets.
-      limit: the limit that it outgrew, if one was asked for: production has no more either, so it is the model's doing.
-      outside: what happened to it from outside, as the rest of a sentence about it and what to do; empty if nothing is
-        known to have.
+      out_of_memory: whether it exceeded the memory limit that its sandbox sets.
+      limit: the limit that it exceeded, if the user set one: production has no more either, so the model is to blame.
+      outside: what happened to it from outside, as the rest of a sentence about it, and what to do; empty if unknown.
     """
 
     code: int | None
@@ -61,7 +65,7 @@ class ServerExit:
 
 @dataclasses.dataclass(frozen=True)
 class Launch:
-    """What to boot, in the terms of `tensorflow_model_server`'s flags.
+    """What to boot, in terms of `tensorflow_model_server`'s flags.
 
     Attributes:
       model_name: `--model_name`.
@@ -81,7 +85,7 @@ class Launch:
 class Sandbox(Protocol):
     """A server under test; entering boots it, leaving removes every trace of it.
 
-    Entering returns once the server is started, not once it serves. Raises `SandboxError` if it cannot start.
+    Entering returns once the server has started, not once it serves. Raises `SandboxError` if it cannot start.
     """
 
     def __enter__(self) -> Self: ...
@@ -100,30 +104,46 @@ class Sandbox(Protocol):
         """How the server ended, or None while it runs."""
 
     def log(self) -> str:
-        """The last `LOG_TAIL_BYTES` of what the server wrote so far, unredacted; still there after leaving."""
+        """The last `LOG_TAIL_BYTES` of what the server has written, unredacted; still available after leaving."""
 
 
-def wait_until(
-    ready: Callable[[], bool],
-    sandbox: Sandbox,
-    deadline_s: float,
-    clock: Clock = time.monotonic,
-    pause: Callable[[float], None] = time.sleep,
-) -> ServerExit | None:
-    """Polls until `ready`, the server's end or the deadline.
+def server_exit(code: int, *, out_of_memory: bool = False) -> ServerExit:
+    """How a server ended, from an exit code as a shell, a container or `subprocess` (-N for signal N) gives it."""
+    if _SIGNAL_BASE < code < _SIGNAL_BASE + signal.NSIG:
+        code = _SIGNAL_BASE - code
+    if code < 0:
+        return ServerExit(code=None, signal=-code, out_of_memory=out_of_memory)
+    return ServerExit(code=code, signal=None, out_of_memory=out_of_memory)
 
-    Args:
-      ready: whether what is waited for has come; called at least once, also when the deadline has passed.
-      sandbox: the server that it comes from.
-      deadline_s: the latest time on `clock`, in seconds.
-      clock: the clock.
-      pause: waits for the seconds given.
+
+def check_socket_path(path: Path) -> None:
+    """Checks that a server can listen on a unix socket at that path.
+
+    Raises:
+      ServerStartError: it is too long, or gRPC would read it as a different path.
+    """
+    misread = sorted(_NOT_PATH.intersection(str(path)))
+    if misread:
+        raise errors.ServerStartError(
+            f"The server's socket would be {path}, but its path must not contain {' '.join(misread)}. Set TMPDIR to a "
+            "directory with a simpler path, such as /tmp."
+        )
+    length = len(os.fsencode(path))
+    if length > MAX_SOCKET_PATH_BYTES:
+        raise errors.ServerStartError(
+            f"The server's socket would be {path}, which is {length} bytes long; the limit is {MAX_SOCKET_PATH_BYTES}. "
+            "Set TMPDIR to a directory with a shorter path, such as /tmp."
+        )
+
+
+def wait_until(ready: Callable[[], bool], sandbox: Sandbox, deadline_s: float) -> ServerExit | None:
+    """Polls until `ready`, the server's end or the deadline, in seconds of `time.monotonic`; but `ready` at least once.
 
     Returns:
       None once ready, else how the server ended.
 
     Raises:
-      TimeoutError: the deadline passed with the server running and not ready.
+      TimeoutError: the deadline passed while the server was running but not ready.
     """
     while True:
         if ready():
@@ -131,6 +151,6 @@ def wait_until(
         ended = sandbox.poll()
         if ended is not None:
             return ended
-        if clock() >= deadline_s:
+        if time.monotonic() >= deadline_s:
             raise TimeoutError
-        pause(POLL_INTERVAL_S)
+        time.sleep(POLL_INTERVAL_S)

@@ -1,4 +1,4 @@
-"""What every sandbox knows of `tensorflow_model_server`: its name, its flags, what it says its version is."""
+"""What every sandbox knows about `tensorflow_model_server`: its name, its flags, and how it tells its version."""
 
 from __future__ import annotations
 
@@ -17,28 +17,23 @@ EMBEDDED_EXIT_BUG = 70
 """The embedded server ends with this code after a bug of its own. A model can print any line, but not an exit code."""
 
 
-def flags(options: base.Launch, batching_parameters_file: str | None) -> list[str]:
-    """The flags that are the same wherever the server runs.
-
-    Args:
-      options: what to boot.
-      batching_parameters_file: where the server finds the file; None for no batching.
-    """
-    flags = ["--max_num_load_retries=0", f"--grpc_max_threads={options.grpc_max_threads}"]
+def flags(launch: base.Launch, batching_parameters_file: str | None) -> list[str]:
+    """The flags that are the same wherever the server runs, with the path at which it sees the batching file."""
+    flags = ["--max_num_load_retries=0", f"--grpc_max_threads={launch.grpc_max_threads}"]
     if batching_parameters_file is not None:
         flags += ["--enable_batching", f"--batching_parameters_file={batching_parameters_file}"]
-    if options.saved_model_tags:
-        flags.append(f"--saved_model_tags={','.join(options.saved_model_tags)}")
+    if launch.saved_model_tags:
+        flags.append(f"--saved_model_tags={','.join(launch.saved_model_tags)}")
     return flags
 
 
-def version(answer: str) -> str | None:
-    """The version in the answer to `--version`; None if it is not a `tensorflow_model_server`'s.
+def version(output: str) -> str | None:
+    """The version in the output of `--version`; None if no `tensorflow_model_server` wrote it.
 
     source: tensorflow_serving/model_servers/main.cc
     """
-    server = re.search(r"^TensorFlow ModelServer: (\S+)$", answer, re.MULTILINE)
-    library = re.search(r"^TensorFlow Library: (\S+)$", answer, re.MULTILINE)
+    server = re.search(r"^TensorFlow ModelServer: (\S+)$", output, re.MULTILINE)
+    library = re.search(r"^TensorFlow Library: (\S+)$", output, re.MULTILINE)
     if server is None:
         return None
     return server[1] if library is None else f"{server[1]}, TensorFlow {library[1]}"

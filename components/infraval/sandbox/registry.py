@@ -1,4 +1,4 @@
-"""Which sandbox stands for which platform.
+"""Which sandbox runs which platform.
 
 A new platform is a folder here with a module that has `Platform`'s functions, its variant of `options.ServerOptions`,
 and a line in each of `PLATFORMS` and `options.VARIANTS`.
@@ -19,21 +19,19 @@ class Platform(Protocol):
     """What a platform can do; `server` is always its own variant of `ServerOptions`."""
 
     def check(self, server: Any, progress: Callable[[str], None]) -> None:
-        """Sees that a sandbox can be made, before any work is put into what it is to serve.
+        """Checks that a sandbox can be made, before any work is put into what it is to serve.
 
-        Args:
-          server: what is to serve.
-          progress: is told what takes time, such as the pull of an image.
+        `progress` is called with a line about whatever takes time, such as pulling an image.
 
         Raises:
-          SandboxError: the platform lacks what is needed: a Docker engine, an image.
+          SandboxError: the platform lacks something it needs: a Docker engine, an image.
         """
 
     def each(self, server: Any) -> Sequence[options.ServerOptions]:
         """The options of each server that these options ask for, such as one per image."""
 
     def label(self, server: Any) -> str:
-        """What tells one of several servers from the others."""
+        """A name that tells one of several servers from the others."""
 
     def side_by_side(self, server: Any) -> int:
         """How many of several servers may run at the same time."""
@@ -41,10 +39,7 @@ class Platform(Protocol):
     def create(self, server: Any, launch: base.Launch, run_directory: Path) -> base.Sandbox:
         """The sandbox of one server, not entered yet.
 
-        Args:
-          server: what is to serve.
-          launch: what to boot.
-          run_directory: the sandbox's own directory, absolute and short; the sandbox makes it and removes it.
+        `run_directory` is the sandbox's own, absolute and short; the sandbox makes it and removes it.
         """
 
 
@@ -59,14 +54,14 @@ def platform(server: options.ServerOptions) -> Platform:
     """The platform that runs a server.
 
     Raises:
-      PlatformNotBuiltError: infraval does not run that platform yet.
+      PlatformNotBuiltError: infraval does not support that platform yet.
       SandboxError: a Python package that it needs is missing.
     """
     found = PLATFORMS.get(server.platform)
     if found is None:
         raise errors.PlatformNotBuiltError(
-            f"The serving platform {server.platform} is not built yet; leave the platform unset to serve in a process "
-            "of this machine."
+            f"infraval does not support the {server.platform} platform yet. Leave server.platform out to serve the "
+            "model in a process on this machine."
         )
     if not isinstance(found, str):
         return found
@@ -77,6 +72,6 @@ def platform(server: options.ServerOptions) -> Platform:
         if missing == "infraval":
             raise
         raise errors.SandboxError(
-            f"The {server.platform} platform needs the Python package {missing}: "
-            f"pip install 'tfx-infraval[{server.platform}]'."
+            f"The {server.platform} platform needs the Python package {missing}. Install it with "
+            f"`pip install 'tfx-infraval[{server.platform}]'`."
         ) from error

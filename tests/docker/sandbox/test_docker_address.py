@@ -110,7 +110,7 @@ def test_a_context_that_is_none_is_an_error(where: str, tmp_path: Path, monkeypa
 def test_a_configuration_that_is_none_is_named(content: str, base_url: str, tmp_path: Path) -> None:
     """It is neither the engine's fault nor a bug; and nothing of it is told, as it may hold passwords."""
     (tmp_path / "config.json").write_text(content)
-    with pytest.raises(errors.SandboxError, match=r"^Docker's configuration, config\.json in DOCKER_CONFIG") as raised:
+    with pytest.raises(errors.SandboxError, match=r"^Docker's configuration \(config\.json in DOCKER_CONFIG") as raised:
         url(base_url=base_url)
     assert "secret" not in str(raised.value)
 
@@ -190,7 +190,7 @@ def test_a_bundle_of_requests_that_takes_the_place_of_the_ca_is_named(
     monkeypatch.setenv("DOCKER_TLS_VERIFY", "1")
     monkeypatch.setenv("DOCKER_CERT_PATH", str(folder))
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(folder / "cert.pem"))
-    with pytest.raises(errors.SandboxError, match="neither REQUESTS_CA_BUNDLE nor CURL_CA_BUNDLE"):
+    with pytest.raises(errors.SandboxError, match="REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE do not override"):
         url(base_url=address)
 
 
@@ -198,5 +198,5 @@ def test_certificates_that_are_missing_are_an_error(monkeypatch: pytest.MonkeyPa
     """DOCKER_TLS_VERIFY and DOCKER_CERT_PATH count for base_url too."""
     monkeypatch.setenv("DOCKER_TLS_VERIFY", "1")
     monkeypatch.setenv("DOCKER_CERT_PATH", str(tmp_path))
-    with pytest.raises(errors.SandboxError, match=r"address of the Docker engine cannot be found out: .*cert"):
+    with pytest.raises(errors.SandboxError, match=r"Docker engine's address could not be read: .*cert"):
         url(base_url="tcp://127.0.0.1:9")

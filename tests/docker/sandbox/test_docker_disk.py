@@ -63,7 +63,9 @@ def test_an_image_that_does_not_fit_is_an_error(
         assert "error" not in event, event
     engine.images.remove(name)
     server = options.DockerServer(images=name, base_url=url)
-    with pytest.raises(errors.SandboxError, match=r"cannot be pulled: .*no space left on device.*`docker system df`"):
+    with pytest.raises(
+        errors.SandboxError, match=r"could not be pulled: .*no space left on device.*`docker system df`"
+    ):
         docker_sandbox.check(server, print)
 
 
@@ -77,7 +79,7 @@ def test_a_model_that_does_not_fit_is_an_error(
     """The copy ends, and what was copied so far is removed."""
     (models / "1" / "variables").write_bytes(os.urandom(TOO_MUCH_BYTES))
     with (
-        pytest.raises(errors.ServerStartError, match=r"cannot be copied to the engine: .*no space left on device"),
+        pytest.raises(errors.ServerStartError, match=r"could not be copied to the engine: .*no space left on device"),
         make_sandbox(base_url=url, image="tiny:1", model_transfer=options.ModelTransfer.COPY),
     ):
         pass

@@ -15,7 +15,7 @@ from docker.models.containers import Container
 
 import infraval
 from infraval import errors, options, verdict
-from infraval.sandbox import base, serving_log, unix_socket
+from infraval.sandbox import base, serving_log
 from infraval.sandbox.docker import sandbox as docker_sandbox
 
 pytestmark = pytest.mark.docker
@@ -243,7 +243,7 @@ def test_an_engine_that_is_gone_for_good_is_no_verdict(
         proxy.wait()
         with pytest.raises(errors.ServerLostError, match=f"engine at {address} was lost"):
             base.wait_until(lambda: False, sandbox, time.monotonic() + 5)
-        with pytest.raises(errors.ServerLostError, match="log of the model server cannot be read"):
+        with pytest.raises(errors.ServerLostError, match="log of the model server could not be read"):
             sandbox.log()
     container, volume = (record.getMessage() for record in caplog.records if "was left" in record.getMessage())
     assert container.endswith(f"was left on the Docker engine at {address}: Connection refused.")
@@ -256,7 +256,10 @@ def test_an_engine_that_is_gone_for_good_is_no_verdict(
 def test_a_directory_or_socket_that_is_taken_is_an_error(make_sandbox: MakeSandbox, private_directory: Path) -> None:
     """Two sandboxes cannot have one run directory, and so no socket in common; the first one's stays."""
     with make_sandbox("hang-at-load"):
-        with pytest.raises(errors.ServerStartError, match=r"directory cannot be made: .*File exists"), make_sandbox():
+        with (
+            pytest.raises(errors.ServerStartError, match=r"directory could not be created: .*File exists"),
+            make_sandbox(),
+        ):
             pass
         assert (private_directory / "r" / "grpc").is_dir()
 
@@ -264,8 +267,8 @@ def test_a_directory_or_socket_that_is_taken_is_an_error(make_sandbox: MakeSandb
 def test_a_path_too_long_for_a_socket_is_an_error(make_sandbox: MakeSandbox) -> None:
     """It says so before anything is started."""
     with (
-        pytest.raises(errors.ServerStartError, match="set TMPDIR"),
-        make_sandbox(name="r" * unix_socket.MAX_PATH_BYTES),
+        pytest.raises(errors.ServerStartError, match="Set TMPDIR"),
+        make_sandbox(name="r" * base.MAX_SOCKET_PATH_BYTES),
     ):
         pass
 
@@ -274,8 +277,8 @@ def test_a_path_too_long_for_a_socket_is_an_error(make_sandbox: MakeSandbox) -> 
     ("given", "message"),
     [
         ({"gpus": "all"}, "NVIDIA Container Toolkit"),
-        ({"cpus": 1000.0}, "Ask for fewer cpus"),
-        ({"memory_bytes": 1}, "Ask for more memory_bytes"),
+        ({"cpus": 1000.0}, "Lower --cpus"),
+        ({"memory_bytes": 1}, "Raise --memory"),
     ],
 )
 def test_what_the_engine_does_not_have_is_an_error(
@@ -289,7 +292,7 @@ def test_what_the_engine_does_not_have_is_an_error(
 def test_an_image_whose_entrypoint_is_missing_is_an_error(
     make_sandbox: MakeSandbox, engine: docker.DockerClient, build_image: Callable[..., str]
 ) -> None:
-    """Such an image is none of a model server."""
+    """Such an image is not a model server's."""
     name = build_image(
         engine, "infraval-test/no-such-file:1", {"Dockerfile": b'FROM infraval/model-server\nENTRYPOINT ["/absent"]\n'}
     )
@@ -309,7 +312,7 @@ def test_an_image_that_does_not_hand_on_flags_is_an_error(
     dockerfile = f"FROM {faulty_image}\nENTRYPOINT {entrypoint}\n"
     name = build_image(engine, "infraval-test/keeps-flags:1", {"Dockerfile": dockerfile.encode()})
     with (
-        pytest.raises(errors.SandboxError, match=r"not on the socket .* hands on further flags"),
+        pytest.raises(errors.SandboxError, match=r"not listening on the socket .* pass further flags on"),
         make_sandbox(image=name) as sandbox,
     ):
         boot(sandbox)

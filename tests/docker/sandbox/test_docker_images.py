@@ -143,7 +143,7 @@ def test_the_digest_on_record_is_of_the_repository_that_was_asked_for(
 def test_never_pulls_never(check: Check, start_registry: Callable[..., str], publish: Callable[..., str]) -> None:
     """Although the registry has it."""
     name = publish(start_registry())
-    with pytest.raises(errors.SandboxError, match=f"no image {name}, and pull is never"):
+    with pytest.raises(errors.SandboxError, match=f"no image {name}, and --pull"):
         check(name, pull=options.PullPolicy.NEVER)
 
 
@@ -157,7 +157,9 @@ def test_credentials_are_dockers_own(
     docker_config()
     address = start_registry(HTPASSWD)
     name = publish(address, username=USER, password=PASSWORD)
-    with pytest.raises(errors.SandboxError, match=r"cannot be pulled: .* log in to its registry with `docker login`"):
+    with pytest.raises(
+        errors.SandboxError, match=r"could not be pulled: .* log in to its registry with `docker login`"
+    ):
         check(name)
 
     docker_config(auths={address: {"auth": base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()}})
@@ -179,20 +181,20 @@ def test_a_wrong_password_is_not_told(
 
 def test_an_unknown_image_is_an_error(check: Check, start_registry: Callable[..., str]) -> None:
     """The registry answers and has no such image."""
-    with pytest.raises(errors.SandboxError, match=r"cannot be pulled: .* See that name and tag are right"):
+    with pytest.raises(errors.SandboxError, match=r"could not be pulled: .* Check its name and tag"):
         check(f"{start_registry()}/model-server:1")
 
 
 def test_a_registry_out_of_reach_is_an_error(check: Check) -> None:
     """Nothing listens on port 9 of this machine."""
-    with pytest.raises(errors.SandboxError, match="See that the engine reaches the registry"):
+    with pytest.raises(errors.SandboxError, match="Check that the engine can reach the registry"):
         check("127.0.0.1:9/model-server:1")
 
 
 def test_a_pull_has_a_deadline(check: Check, silent_registry: str) -> None:
     """A registry that stalls is given up at the deadline, not when the engine tires of it."""
     started_s = time.monotonic()
-    with pytest.raises(errors.SandboxError, match=r"was not pulled within 1.5 s. Raise pull_timeout_s"):
+    with pytest.raises(errors.SandboxError, match=r"was not pulled within 1.5 s. Raise --pull-timeout"):
         check(f"{silent_registry}/model-server:1", pull_timeout_s=1.5)
     assert time.monotonic() - started_s < 10
 
@@ -204,9 +206,9 @@ def test_a_name_that_is_none_is_an_error(check: Check) -> None:
 
 
 def test_an_image_without_an_entrypoint_is_an_error(check: Check, image: str) -> None:
-    """It would have to be told what to start; it is none of a model server."""
+    """The caller would need to say what to start; it is not a model server's image."""
     assert image
-    with pytest.raises(errors.SandboxError, match="has no entrypoint, so it is none of a model server"):
+    with pytest.raises(errors.SandboxError, match="has no entrypoint, so it is not a model server's"):
         check("infraval/python:3.10-slim-local")
 
 

@@ -115,7 +115,7 @@ def test_a_mount_cannot_be_forced_on_an_engine_that_does_not_see_the_model(
     """That is an error of the option, with what to use instead."""
     mount = options.ModelTransfer.MOUNT
     with (
-        pytest.raises(errors.OptionError, match=r"does not see this machine's files .* Use auto or copy"),
+        pytest.raises(errors.OptionError, match=r"cannot see this machine's files: .* Use auto or copy"),
         make_sandbox("serve", image=second_faulty_image, base_url=second_engine_url, model_transfer=mount),
     ):
         pass
@@ -159,7 +159,7 @@ def test_a_published_port_out_of_reach_is_no_late_model(
     ) as client:
         output, _ = client.communicate(timeout=120)
     assert client.returncode == 2
-    assert re.search(r"\nSandboxError: The model server runs, and 127.0.0.1:\d+, .* does not answer here", output)
+    assert re.search(r"\nSandboxError: The model server is running, but does not answer at 127.0.0.1:\d+, ", output)
     assert leftovers(second_engine) == []
 
 
@@ -220,11 +220,11 @@ def test_an_engine_with_selinux_gets_mounts_that_it_may_relabel(
         selinux = dataclasses.replace(connected, info={**connected.info, "SecurityOptions": ["name=selinux"]})
         host = docker_container.host_config(selinux, options.DockerServer(), on_socket=True)
         arguments = {"image": faulty_image, "name": name}
-        absent = docker_container.Bind(private_directory / "absent", "/absent")
+        absent = private_directory / "absent"
         with pytest.raises(docker_container.UnseenPathError):
-            docker_container.create(selinux, arguments, host, [absent], [])
-        assert not absent.source.exists()
-        docker_container.create(selinux, arguments, host, [docker_container.Bind(readable, "/model/m/1/file")], [])
+            docker_container.create(selinux, arguments, host, [docker_container.bind(absent, "/absent")])
+        assert not absent.exists()
+        docker_container.create(selinux, arguments, host, [docker_container.bind(readable, "/model/m/1/file")])
         container = engine.containers.get(name)
         try:
             assert container.attrs["HostConfig"]["Binds"] == [f"{readable}:/model/m/1/file:ro,z"]

@@ -1,8 +1,7 @@
-"""What a container with an untrusted model in it may do: nothing but serve."""
+"""What a container with an untrusted model may do: nothing but serve."""
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import os
 from collections.abc import Mapping, Sequence
@@ -27,55 +26,45 @@ GRPC_PORT = 8500
 _TMP = "/tmp"  # noqa: S108 - the container's own
 
 UNPRIVILEGED_USER = "65534:65534"
-"""nobody, who owns nothing."""
+"""nobody."""
 
 _MEMORY_SHARE = 0.8
 _SCRATCH = "rw,exec,nosuid,nodev,mode=1777"
-"""A tmpfs; TensorFlow may load code that it has compiled there."""
+"""Mount options of a tmpfs; TensorFlow may load code that it has compiled there."""
 
 _LOG_OPTIONS = {"max-size": "4m", "max-file": "2"}
-"""Holds `base.LOG_TAIL_BYTES`, and a server cannot fill the engine's disk with its log."""
+"""Enough for `base.LOG_TAIL_BYTES`; a server cannot fill the engine's disk with its log."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Bind:
-    """A file or directory of this machine in the container.
-
-    Attributes:
-      source: its path here.
-      target: its path there.
-      read_only: whether the container may not write it.
-    """
-
-    source: Path
-    target: str
-    read_only: bool = True
+def bind(source: Path, target: str, *, read_only: bool = True) -> docker.types.Mount:
+    """A file or directory of this machine, mounted at `target` in the container."""
+    return docker.types.Mount(target, str(source), "bind", read_only=read_only)
 
 
 def user(docker_options: options.DockerServer, engine: docker_engine.Engine) -> str:
-    """UID or UID:GID that the server runs as, in terms of the container."""
+    """UID or UID:GID that the server runs as, inside the container."""
     if docker_options.user:
         return docker_options.user
     if engine.has_security_option("rootless"):
-        # Root in a rootless engine's container is that engine's own user outside, so no more than this user.
+        # Outside, root in a rootless engine's container is the user who runs that engine, with no more rights.
         return "0:0"
     return UNPRIVILEGED_USER if os.geteuid() == 0 else f"{os.geteuid()}:{os.getegid()}"
 
 
 def user_here(user: str, engine: docker_engine.Engine) -> str | None:
-    """The same user in terms of this machine, None if unknown: engines may map users."""
+    """The same user on this machine; None if unknown, because engines may map users."""
     if engine.has_security_option("rootless"):
         return f"{os.geteuid()}:{os.getegid()}" if user.partition(":")[0] == "0" else None
     return None if engine.has_security_option("userns") else user
 
 
 def host_ip_address(docker_options: options.DockerServer) -> str:
-    """The address of the engine's machine on which the server's port is published."""
+    """The address of the engine's machine at which the server's port is published."""
     return docker_options.host_ip_address or "127.0.0.1"
 
 
 def command(launch: base.Launch, docker: options.DockerServer, *, on_socket: bool) -> list[str]:
-    """Flags for the image's entrypoint, which comes with those for the model and the ports."""
+    """Flags for the image's entrypoint, which itself sets those for the model and the ports."""
     batching = None
     if launch.batching_parameters_file is not None:
         batching = f"{base.CONTAINER_BASE_PATH}/{docker_model.BATCHING_PARAMETERS}"
@@ -84,12 +73,9 @@ def command(launch: base.Launch, docker: options.DockerServer, *, on_socket: boo
 
 
 def environment(launch: base.Launch, docker: options.DockerServer, here: Mapping[str, str]) -> dict[str, str]:
-    """Variables of the container: the image's contract, and those that were asked for.
+    """The container's environment: what the image's entrypoint needs, and what the options set.
 
-    Args:
-      launch: what to boot.
-      docker: has NAME=VALUE, or NAME for the value that it has here.
-      here: this process' environment.
+    An option is NAME=VALUE, or NAME for its value in `here`, this process's environment.
     """
     given = {}
     for variable in docker.environment:
@@ -100,7 +86,7 @@ def environment(launch: base.Launch, docker: options.DockerServer, here: Mapping
 
 
 def device_requests(gpus: str) -> list[docker.types.DeviceRequest]:
-    """What `docker run --gpus` asks for: all, a count or device=ID,ID; nothing for an empty text."""
+    """What `docker run --gpus` asks for: all, a count or device=ID,ID; nothing for an empty string."""
     if not gpus:
         return []
     which: dict[str, Any] = {"count": -1}
@@ -112,10 +98,10 @@ def device_requests(gpus: str) -> list[docker.types.DeviceRequest]:
 
 
 def limits(docker_options: options.DockerServer, engine: docker_engine.Engine) -> dict[str, Any]:
-    """Limits of memory, CPU, processes and core dumps, as arguments of `create_host_config`."""
+    """Limits on memory, CPU, processes and core dumps, as arguments of `create_host_config`."""
     memory = docker_options.memory_bytes or int(engine.info["MemTotal"] * _MEMORY_SHARE)
     cpus = docker_options.cpus
-    # An engine that cannot limit the CPU refuses to try, and all of them is no limit.
+    # An engine that cannot limit the CPU refuses to try; by default, all CPUs are allowed anyway.
     if not cpus and engine.info.get("CpuCfsQuota"):
         cpus = engine.info["NCPU"]
     return {
@@ -123,7 +109,7 @@ def limits(docker_options: options.DockerServer, engine: docker_engine.Engine) -
         "memswap_limit": memory,
         "nano_cpus": int(cpus * 1e9) or None,
         "pids_limit": docker_options.pids,
-        # A crashed server's memory holds requests.
+        # A crashed server's memory contains requests.
         "ulimits": [docker.types.Ulimit(name="core", soft=0, hard=0)],
     }
 
@@ -133,11 +119,8 @@ def host_config(
 ) -> dict[str, Any]:
     """The container's isolation, as arguments of `create_host_config`.
 
-    Args:
-      engine: the engine.
-      docker_options: limits and devices.
-      on_socket: whether the server is reached by its socket and so needs no network.
-      scratch: what the image declares as VOLUME. Like /tmp it is in memory, and not on the engine's disk.
+    A server `on_socket` needs no network. `scratch` is what the image declares as VOLUME: like /tmp, it is kept in
+    memory and not on the engine's disk.
     """
     network: dict[str, Any] = {"network_mode": "none"}
     if not on_socket:
@@ -153,33 +136,25 @@ def host_config(
         "device_requests": device_requests(docker_options.gpus),
         "log_config": docker.types.LogConfig(type="json-file", config=_LOG_OPTIONS),
         "init": False,
-        "auto_remove": False,  # its log and its end are read afterwards
+        "auto_remove": False,  # its log and exit code are read afterwards
         "restart_policy": {"Name": "no"},
     }
 
 
 class UnseenPathError(errors.ServerStartError):
-    """The engine does not see a path of this machine."""
+    """The engine cannot see a path of this machine."""
 
 
 def create(
     engine: docker_engine.Engine,
     arguments: Mapping[str, Any],
     host: Mapping[str, Any],
-    binds: Sequence[Bind],
-    volumes: Sequence[docker.types.Mount],
+    mounts: Sequence[docker.types.Mount],
 ) -> None:
-    """Makes the container, which does not run yet.
-
-    Args:
-      engine: the engine.
-      arguments: of `create_container`.
-      host: of `create_host_config`.
-      binds: what it sees of this machine.
-      volumes: what it sees of the engine's.
+    """Creates the container, from the arguments of `create_container` and those of `create_host_config`.
 
     Raises:
-      UnseenPathError: the engine does not see what `binds` name.
+      UnseenPathError: the engine cannot see the source of a `bind`.
       ServerStartError: the engine refuses for another reason.
     """
 
@@ -189,16 +164,17 @@ def create(
         for warning in made.get("Warnings") or ():
             _log.warning("The Docker engine says: %s", warning)
 
-    mounts = [docker.types.Mount(bind.target, str(bind.source), "bind", read_only=bind.read_only) for bind in binds]
-    with docker_engine.failing_as(errors.ServerStartError, "A container cannot be made"):
+    binds = [mount for mount in mounts if mount["Type"] == "bind"]
+    with docker_engine.failing_as(errors.ServerStartError, "The container could not be created"):
         try:
-            make([*mounts, *volumes])
+            make(mounts)
         except docker.errors.APIError as error:
-            if any(str(bind.source) in docker_engine.said(error) for bind in binds):
+            if any(mount["Source"] in docker_engine.said(error) for mount in binds):
                 raise UnseenPathError(docker_engine.said(error)) from error
             raise
         if binds and engine.has_security_option("selinux"):
-            # Only what is bound in the older way gets a label that containers may use. A missing source would be made
-            # there, not refused; but the engine has just shown that it sees them all.
+            # Only the older kind of bind mount is given a label that lets containers use it. It would create a
+            # missing source instead of refusing it, but the engine has just shown that it can see them all.
             engine.api.remove_container(arguments["name"], v=True)
-            make(volumes, [f"{bind.source}:{bind.target}:{'ro' if bind.read_only else 'rw'},z" for bind in binds])
+            relabelled = [f"{each['Source']}:{each['Target']}:{'ro' if each['ReadOnly'] else 'rw'},z" for each in binds]
+            make([mount for mount in mounts if mount not in binds], relabelled)

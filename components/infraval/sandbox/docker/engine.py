@@ -1,4 +1,4 @@
-"""The Docker engine: which one, what it is like, and what its errors mean."""
+"""The Docker engine: which one, what it can do, and what its errors mean."""
 
 from __future__ import annotations
 
@@ -23,44 +23,41 @@ import requests
 from infraval import errors, options
 
 API_ERRORS = (docker.errors.DockerException, requests.exceptions.RequestException)
-"""What docker-py raises: the engine's refusals, and those of the connection to it."""
+"""What docker-py raises: the engine's refusals, and connection errors."""
 
 _log = logging.getLogger(__name__)
 
 _RETURN_TIMEOUT_S = 10.0
-"""How long an engine that is being restarted may take to return."""
+"""How long a restarting engine may take to return."""
 
 _RETURN_POLL_S = 0.1
 
-_DEFAULT_CONTEXT = "default"
-
 IMAGE_CONTRACT = (
-    "The image has to work as tensorflow/serving does: an entrypoint that starts a model server by MODEL_NAME and "
-    "MODEL_BASE_PATH and hands on further flags."
+    "The image must work as tensorflow/serving does: its entrypoint must start a model server for MODEL_NAME and "
+    "MODEL_BASE_PATH, and pass further flags on to it."
 )
-"""What is asked of an image."""
 
 _ADVICE = (
-    ("no space left on device", "Free some of the engine's disk; `docker system df` shows what takes it."),
+    ("no space left on device", "Free some space on the engine's disk; `docker system df` shows what uses it."),
     (
         "could not select device driver",
-        "The engine has no GPU runtime: install the NVIDIA Container Toolkit on its machine, or ask for no gpus.",
+        "The engine has no GPU runtime. Install the NVIDIA Container Toolkit on its machine, or omit --gpus.",
     ),
-    ("nvidia", "Look at the GPU, its driver and the NVIDIA Container Toolkit on the engine's machine."),
+    ("nvidia", "Check the GPU, its driver and the NVIDIA Container Toolkit on the engine's machine."),
     ("executable file not found", IMAGE_CONTRACT),
     ("no such file or directory: unknown", IMAGE_CONTRACT),
-    ("exec format error", "The image is of another processor architecture than the engine's machine."),
+    ("exec format error", "The image is for a different processor architecture than the engine's machine has."),
     ("is already in use", "Another container has the name or the port; try again."),
     ("port is already allocated", "Another program took the port first; try again."),
-    ("range of cpus", "Ask for fewer cpus."),
-    ("minimum memory limit", "Ask for more memory_bytes."),
+    ("range of cpus", "Lower --cpus (server.cpus)."),
+    ("minimum memory limit", "Raise --memory (server.memory_bytes)."),
     (
         "certificate verify failed",
-        "See that ca.pem is the engine's CA, and that neither REQUESTS_CA_BUNDLE nor CURL_CA_BUNDLE takes its place.",
+        "Check that ca.pem is the engine's CA, and that REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE do not override it.",
     ),
-    ("permission denied", "See that this user may use the engine, such as by being in the group docker."),
+    ("permission denied", "Let this user use the engine, for example by adding it to the group docker."),
 )
-"""What to do about an error that holds the text, in lower case; the first one found counts."""
+"""What to do about an error that contains the string, in lower case; the first match counts."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,8 +67,8 @@ class Engine:
     Attributes:
       api: its API.
       url: where it is.
-      info: what it says about itself, as `docker info` does.
-      gone: set once its return was waited for in vain.
+      info: what `docker info` shows.
+      gone: set once it did not return in time.
     """
 
     api: docker.APIClient
@@ -85,9 +82,9 @@ class Engine:
         return any(f"name={name}" in option.split(",") for option in docker_options)
 
     def shares_kernel(self) -> bool:
-        """Whether this process and the engine's containers run on one kernel, so that they can share a unix socket.
+        """Whether this process and the engine's containers run on the same kernel, so that they can share a socket.
 
-        Through a virtual machine's file sharing (Docker Desktop and its like) files pass, and sockets do not.
+        A virtual machine's file sharing (as in Docker Desktop) passes files on, but not sockets.
         """
         memory = _memory_bytes()
         return memory is not None and (memory, os.uname().release) == (
@@ -101,7 +98,7 @@ def connect(docker_options: options.DockerServer) -> Iterator[Engine]:
     """Connects to the engine that the options, the environment or Docker's own configuration name.
 
     Raises:
-      SandboxError: there is no such context, Docker's configuration cannot be used, or no engine answers.
+      SandboxError: there is no such context, Docker's configuration is malformed, or no engine answers.
     """
     address = _address(docker_options)
     url = address.get("base_url") or "Docker's default address"
@@ -113,14 +110,14 @@ def connect(docker_options: options.DockerServer) -> Iterator[Engine]:
             use_ssh_client=True,
         )
     except (docker.errors.InvalidConfigFile, AttributeError, TypeError, ValueError) as error:
-        # docker-py reads all of it, and does not look what it has read. A value may be a password.
+        # docker-py reads all of it without checking what it has read. A value may be a password.
         raise errors.SandboxError(
-            "Docker's configuration, config.json in DOCKER_CONFIG or ~/.docker, is not what Docker writes there "
-            f"({type(error).__name__}). Mend it, or write it anew with `docker login`."
+            "Docker's configuration (config.json in DOCKER_CONFIG or ~/.docker) is malformed "
+            f"({type(error).__name__}). Fix it, or move it away and run `docker login` again."
         ) from None
     except API_ERRORS as error:
         if isinstance(error.__cause__, errors.InfravalError):
-            # docker-py takes every exception here for the engine's, also that of a signal.
+            # docker-py wraps every exception that comes here, even one that a signal handler raised.
             raise error.__cause__ from None
         raise _no_engine(url, error) from error
     with contextlib.closing(api):
@@ -132,32 +129,27 @@ def connect(docker_options: options.DockerServer) -> Iterator[Engine]:
 
 
 @contextlib.contextmanager
-def failing_as(kind: type[errors.SandboxError], doing: str) -> Iterator[None]:
-    """Turns docker-py's errors in the block into ours, with what to do about them.
-
-    Args:
-      kind: the error to raise.
-      doing: what was tried: `… cannot be …`.
-    """
+def failing_as(kind: type[errors.SandboxError], failed: str) -> Iterator[None]:
+    """Turns docker-py's errors in the block into ours: what failed (`… could not be …`), why, and advice."""
     try:
         yield
     except API_ERRORS as error:
-        raise kind(" ".join(filter(None, (f"{doing}: {said(error)}", advice(said(error)))))) from error
+        raise kind(" ".join(filter(None, (f"{failed}: {said(error)}", advice(said(error)))))) from error
 
 
 def finish(call: Callable[[], Any]) -> Any:
-    """Makes a call to its end, even if a signal's exception comes meanwhile.
+    """Completes a call even if a signal handler raises meanwhile.
 
-    What the call makes is there then, and can be removed; what an interrupted one makes might appear after the removal.
+    What the call creates then exists and can be removed; an interrupted call might create it after the removal.
     """
     with futures.ThreadPoolExecutor(1) as pool:
         return pool.submit(call).result()
 
 
 def remove(engine: Engine, removal: Callable[[str], Any], name: str) -> None:
-    """Removes a container or volume, if it was made; if the engine is gone, waits a while for it to return.
+    """Removes a container or volume, if it exists; if the engine is gone, waits a while for it to return.
 
-    It never raises: the reaper of the next start has another try.
+    Never raises: the next start tries again (`owner.reap`).
     """
     deadline_s = time.monotonic() + (0 if engine.gone.is_set() else _RETURN_TIMEOUT_S)
     while True:
@@ -165,22 +157,21 @@ def remove(engine: Engine, removal: Callable[[str], Any], name: str) -> None:
             removal(name)
         except docker.errors.NotFound:
             return
-        except docker.errors.APIError as error:
-            if "already in progress" not in str(error.explanation):
-                _log.warning("%s was left on the Docker engine at %s: %s", name, engine.url, said(error))
-            return
         except API_ERRORS as error:
-            if time.monotonic() >= deadline_s:
+            if isinstance(error, docker.errors.APIError):
+                if "already in progress" in str(error.explanation):
+                    return
+            elif time.monotonic() < deadline_s:
+                time.sleep(_RETURN_POLL_S)
+                continue
+            else:
                 engine.gone.set()
-                _log.warning("%s was left on the Docker engine at %s: %s", name, engine.url, said(error))
-                return
-            time.sleep(_RETURN_POLL_S)
-        else:
-            return
+            _log.warning("%s was left on the Docker engine at %s: %s", name, engine.url, said(error))
+        return
 
 
 def said(error: BaseException) -> str:
-    """The engine's own words; those of the operating system if the connection failed."""
+    """The engine's own message, or the operating system's if the connection failed."""
     if isinstance(error, docker.errors.APIError) and error.explanation:
         return _sentence(str(error.explanation))
     cause: BaseException | None = error
@@ -191,26 +182,26 @@ def said(error: BaseException) -> str:
     return _sentence(str(error))
 
 
-def advice(text: str) -> str:
-    """What to do about an error of the engine; empty if that is not known."""
-    return next((what for pattern, what in _ADVICE if pattern in text.lower()), "")
+def advice(message: str) -> str:
+    """What to do about an error of the engine; empty if unknown."""
+    return next((what for pattern, what in _ADVICE if pattern in message.lower()), "")
 
 
-def _sentence(text: str) -> str:
-    return text.strip().rstrip(".") + "."
+def _sentence(message: str) -> str:
+    return message.strip().rstrip(".") + "."
 
 
 def _no_engine(url: str, error: Exception) -> errors.SandboxError:
-    text = said(error)
-    what = advice(text) or (
-        "Start it, or name another one: --docker-host or --docker-context (server.base_url, server.context), "
-        "DOCKER_HOST, or `docker context use`."
+    message = said(error)
+    what = advice(message) or (
+        "Start it, or name another one with --docker-host (server.base_url), --docker-context (server.context), "
+        "DOCKER_HOST or `docker context use`."
     )
-    return errors.SandboxError(f"No Docker engine answers at {url}: {text} {what}")
+    return errors.SandboxError(f"No Docker engine answers at {url}: {message} {what}")
 
 
 def _address(docker_options: options.DockerServer) -> dict[str, Any]:
-    """Arguments of `docker.APIClient` that say where the engine is, in the order that the docker command has.
+    """Arguments of `docker.APIClient` that say where the engine is, with the same precedence as the docker command.
 
     Raises:
       SandboxError: there is no such context, or its files or certificates cannot be read.
@@ -222,18 +213,18 @@ def _address(docker_options: options.DockerServer) -> dict[str, Any]:
     if not name and not environment.get("DOCKER_HOST"):
         name = environment.get("DOCKER_CONTEXT") or docker.context.config.get_current_context_name()
     try:
-        if name in ("", _DEFAULT_CONTEXT):
+        if name in ("", "default"):
             return dict(docker.utils.kwargs_from_env(environment))
         context = docker.context.ContextAPI.get_context(name)
     except API_ERRORS as error:
-        raise errors.SandboxError(f"The address of the Docker engine cannot be found out: {said(error)}") from error
+        raise errors.SandboxError(f"The Docker engine's address could not be read: {said(error)}") from error
     if context is None:
-        raise errors.SandboxError(f"There is no Docker context {name}; `docker context ls` lists those that there are.")
+        raise errors.SandboxError(f"There is no Docker context {name}; `docker context ls` lists them.")
     return {"base_url": context.Host, "tls": context.TLSConfig or False}
 
 
 def _memory_bytes() -> int | None:
-    """What the kernel has, as the engine reads it; None where there is no such file, so not on Linux."""
+    """The machine's memory, read as the engine reads it; None on systems other than Linux."""
     with contextlib.suppress(OSError):
         for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
             if line.startswith("MemTotal:"):

@@ -1,4 +1,4 @@
-"""Images of model servers: found, or pulled with progress and a deadline of its own."""
+"""Images of model servers: found, or pulled with progress messages and a deadline."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import docker.errors
@@ -19,10 +19,8 @@ from infraval.sandbox.docker import engine as docker_engine
 
 _PROGRESS_INTERVAL_S = 5.0
 
-_MEGABYTE = 1_000_000
-
-_EMBEDDED_LABEL = ("org.tfx-infraval.server", "embedded")
-"""The label of kubeflow/model-server/Dockerfile."""
+_SERVER_LABEL = "org.tfx-infraval.server"
+"""A label of kubeflow/model-server/Dockerfile."""
 
 _DENIED = ("unauthorized", "denied", "no basic auth credentials", "authentication required")
 _UNKNOWN = ("not found", "manifest unknown", "name unknown", "no such image")
@@ -34,14 +32,12 @@ class Image:
     """An image that the engine has.
 
     Attributes:
-      reference: as asked for.
       id: the engine's id, `sha256:…`.
-      digest: the registry's `NAME@sha256:…`; empty if it came from none.
+      digest: the registry's `NAME@sha256:…`; empty if it came from no registry.
       embedded: whether the server in it is infraval's stand-in.
       volumes: paths that its Dockerfile declares as VOLUME.
     """
 
-    reference: str
     id: str
     digest: str
     embedded: bool
@@ -52,9 +48,9 @@ def find(engine: docker_engine.Engine, reference: str) -> Image | None:
     """The image, or None if the engine does not have it.
 
     Raises:
-      SandboxError: the engine does not say, or the image is none of a model server.
+      SandboxError: the engine does not say, or the image is not that of a model server.
     """
-    with docker_engine.failing_as(errors.SandboxError, f"The image {reference} cannot be looked for"):
+    with docker_engine.failing_as(errors.SandboxError, f"The image {reference} could not be looked up"):
         try:
             found = engine.api.inspect_image(reference)
         except docker.errors.ImageNotFound:
@@ -62,45 +58,42 @@ def find(engine: docker_engine.Engine, reference: str) -> Image | None:
     config = found.get("Config") or {}
     if not config.get("Entrypoint"):
         raise errors.SandboxError(
-            f"The image {reference} has no entrypoint, so it is none of a model server. Name one that works as "
-            "tensorflow/serving does."
+            f"The image {reference} has no entrypoint, so it is not a model server's. Name one that works as "
+            "tensorflow/serving does in --image (server.images)."
         )
-    label, value = _EMBEDDED_LABEL
     return Image(
-        reference=reference,
         id=found["Id"],
         digest=_digest(reference, found.get("RepoDigests") or ()),
-        embedded=(config.get("Labels") or {}).get(label) == value,
+        embedded=(config.get("Labels") or {}).get(_SERVER_LABEL) == "embedded",
         volumes=tuple(map(os.path.normpath, config.get("Volumes") or ())),
     )
 
 
 def provide(
     engine: docker_engine.Engine, reference: str, docker_options: options.DockerServer, progress: Callable[[str], None]
-) -> Image:
+) -> None:
     """Finds the image or pulls it, as the pull policy says.
 
     Raises:
-      SandboxError: the image is missing and may not or cannot be pulled.
+      SandboxError: the image is missing, and must not or cannot be pulled.
     """
-    found = None if docker_options.pull is options.PullPolicy.ALWAYS else find(engine, reference)
-    if found is not None:
-        return found
+    if docker_options.pull is not options.PullPolicy.ALWAYS and find(engine, reference) is not None:
+        return
     if docker_options.pull is options.PullPolicy.NEVER:
         raise errors.SandboxError(
-            f"The engine at {engine.url} has no image {reference}, and pull is never. Load or build it there, or set "
-            "pull to missing."
+            f"The engine at {engine.url} has no image {reference}, and --pull (server.pull) is never. Load or build it "
+            "there, or use if-missing."
         )
     _pull(engine, reference, docker_options.pull_timeout_s, progress)
-    pulled = find(engine, reference)
-    if pulled is None:
-        raise errors.SandboxError(f"The image {reference} was pulled and is gone again; does something prune images?")
-    return pulled
+    if find(engine, reference) is None:
+        raise errors.SandboxError(
+            f"The image {reference} was pulled, but is gone again. Check whether something removes unused images."
+        )
 
 
-def _digest(reference: str, digests: tuple[str, ...] | list[str]) -> str:
-    """Of the digests that registries know an image by, that of the repository that was asked for."""
-    name, _, _ = reference.partition("@")  # NAME:TAG@DIGEST names a tag, too
+def _digest(reference: str, digests: Sequence[str]) -> str:
+    """The digest by which the repository in the reference knows an image, else any other registry's."""
+    name, _, _ = reference.partition("@")  # NAME:TAG@DIGEST has a tag, too
     repository, _ = docker.utils.parse_repository_tag(name)
     repository = repository.removeprefix("docker.io/").removeprefix("library/")
     own = [digest for digest in digests if digest.partition("@")[0] == repository]
@@ -111,7 +104,7 @@ def _pull(engine: docker_engine.Engine, reference: str, timeout_s: float, progre
     """Pulls an image.
 
     Raises:
-      SandboxError: it cannot be pulled, or not in time; the engine gives up once this process ends.
+      SandboxError: it cannot be pulled, or not in time; the engine stops pulling when this process ends.
     """
     progress(f"Pulling {reference}")
     started = time.monotonic()
@@ -120,8 +113,8 @@ def _pull(engine: docker_engine.Engine, reference: str, timeout_s: float, progre
     for event in _events(engine, reference, started + timeout_s):
         if event is None:
             raise errors.SandboxError(
-                f"The image {reference} was not pulled within {timeout_s:g} s. Raise pull_timeout_s, or look at the "
-                f"connection from the engine at {engine.url} to the registry."
+                f"The image {reference} was not pulled within {timeout_s:g} s. Raise --pull-timeout "
+                f"(server.pull_timeout_s), or check the connection from the engine at {engine.url} to the registry."
             )
         if "error" in event:
             raise errors.SandboxError(_failure(reference, str(event["error"])))
@@ -130,7 +123,7 @@ def _pull(engine: docker_engine.Engine, reference: str, timeout_s: float, progre
             layers[event["id"]] = (detail["current"], detail["total"])
         if layers and time.monotonic() >= told + _PROGRESS_INTERVAL_S:
             told = time.monotonic()
-            done, total = (sum(column) // _MEGABYTE for column in zip(*layers.values(), strict=True))
+            done, total = (sum(column) // 1_000_000 for column in zip(*layers.values(), strict=True))
             progress(f"Pulling {reference}: {done} of {total} MB")
     progress(f"Pulled {reference} in {time.monotonic() - started:.1f} s")
 
@@ -138,7 +131,7 @@ def _pull(engine: docker_engine.Engine, reference: str, timeout_s: float, progre
 def _events(engine: docker_engine.Engine, reference: str, deadline_s: float) -> Iterator[Mapping[str, Any] | None]:
     """What the engine says while it pulls; None once the deadline has passed.
 
-    Docker's API has no deadline for this, and says nothing at all while a registry is silent.
+    Docker's API has no deadline for this, and sends nothing while a registry is silent.
     """
     events: queue.SimpleQueue[Mapping[str, Any] | None] = queue.SimpleQueue()
 
@@ -150,32 +143,30 @@ def _events(engine: docker_engine.Engine, reference: str, deadline_s: float) -> 
             events.put({"error": docker_engine.said(error)})
         events.put(None)
 
-    puller = threading.Thread(target=pull, daemon=True, name=f"pull {reference}")
-    puller.start()
-    while True:
-        try:
-            event = events.get(timeout=max(0.0, deadline_s - time.monotonic()))
-        except queue.Empty:
-            yield None
-            return
-        if event is None:
-            return
-        yield event
+    threading.Thread(target=pull, daemon=True, name=f"pull {reference}").start()
+    try:
+        while (event := events.get(timeout=max(0.0, deadline_s - time.monotonic()))) is not None:
+            yield event
+    except queue.Empty:
+        yield None
 
 
-def _failure(reference: str, text: str) -> str:
-    lower = text.lower()
+def _failure(reference: str, message: str) -> str:
+    lower = message.lower()
     if any(word in lower for word in _DENIED):
         what = (
-            "If it exists, log in to its registry with `docker login` as this user; the credentials are read from "
-            "config.json in DOCKER_CONFIG or ~/.docker."
+            "If it exists, log in to its registry with `docker login` as this user; infraval reads the credentials "
+            "from config.json in DOCKER_CONFIG or ~/.docker."
         )
     elif any(word in lower for word in _UNKNOWN):
-        what = "See that name and tag are right, or load or build it on the engine and set pull to missing."
-    elif docker_engine.advice(text):
-        what = docker_engine.advice(text)
+        what = "Check its name and tag, or load or build it on the engine and use --pull if-missing (server.pull)."
+    elif docker_engine.advice(message):
+        what = docker_engine.advice(message)
     elif any(word in lower for word in _UNREACHABLE):
-        what = "See that the engine reaches the registry, or load the image there by hand and set pull to missing."
+        what = (
+            "Check that the engine can reach the registry, or load the image there by hand and use --pull if-missing "
+            "(server.pull)."
+        )
     else:
-        what = "`docker pull` shows whether it is the image, the registry or the engine."
-    return f"The image {reference} cannot be pulled: {text.strip().rstrip('.')}. {what}"
+        what = "Try `docker pull` to see whether the image, the registry or the engine is at fault."
+    return f"The image {reference} could not be pulled: {message.strip().rstrip('.')}. {what}"

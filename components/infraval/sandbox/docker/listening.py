@@ -1,4 +1,4 @@
-"""Whether a server in a container listens where it is expected to, and within reach."""
+"""Whether a server in a container listens where it should, and can be reached from here."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _LISTENING = "Running gRPC ModelServer at "
 
 
 class ListeningCheck:
-    """Tells a server that is out of reach from one that is not ready yet.
+    """Tells a server that cannot be reached from one that is not ready yet.
 
     Args:
-      reached: whether the server was found where it is expected.
+      reached: whether the server listens where it should.
       log: reads the server's log.
-      message: of the error if the server listens, and not there.
+      message: of the error if the server listens somewhere else.
     """
 
     def __init__(self, reached: Callable[[], bool], log: Callable[[], str], message: str) -> None:
@@ -32,10 +32,10 @@ class ListeningCheck:
         self._next_s = 0.0
 
     def check(self) -> None:
-        """Sees that a server which says it listens is there.
+        """Checks that a server whose log says that it listens can be reached.
 
         Raises:
-          SandboxError: it is not.
+          SandboxError: it cannot.
         """
         if self._reached or time.monotonic() < self._next_s:
             return
@@ -43,7 +43,7 @@ class ListeningCheck:
         if self._is_reached():
             self._reached = True
             return
-        # First what is known, then the look: in between it may have begun to listen.
+        # The log first: between the two it may have begun to listen.
         listening = _LISTENING in self._log()
         self._reached = self._is_reached()
         if listening and not self._reached:
@@ -51,7 +51,7 @@ class ListeningCheck:
 
 
 def connects(address: tuple[str, int]) -> bool:
-    """Whether somebody listens at `(host, port)`."""
+    """Whether anything listens at `(host, port)`."""
     try:
         socket.create_connection(address, _CONNECT_TIMEOUT_S).close()
     except OSError:

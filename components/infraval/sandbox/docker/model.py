@@ -1,4 +1,4 @@
-"""The model inside the container: who may read it, and its copy in a volume where it cannot be mounted."""
+"""The model inside the container: who may read it, and its copy in a volume if it cannot be mounted."""
 
 from __future__ import annotations
 
@@ -15,34 +15,32 @@ from infraval.sandbox import base
 from infraval.sandbox.docker import engine as docker_engine
 
 BATCHING_PARAMETERS = ".batching_parameters"
-"""Name below `base.CONTAINER_BASE_PATH`; no model's, as those do not start with a dot."""
+"""Name below `base.CONTAINER_BASE_PATH`; names of models do not start with a dot."""
 
 _CHUNK_BYTES = 1 << 20
 
 
 def may_read(directory: Path, user: str) -> bool:
-    """Whether a container's user may read everything below a directory, as far as modes tell.
+    """Whether a container's user may read everything below a directory, as far as file modes tell.
 
-    Args:
-      directory: the directory.
-      user: UID or UID:GID in terms of this machine; without a GID, the image decides on the group.
+    The user is UID or UID:GID on this machine; without a GID, the image sets the group.
     """
     uid, _, gid = user.partition(":")
     return uid == "0" or all(_allows(path, int(uid), int(gid) if gid else None) for path in _below(directory))
 
 
 def make_volume(engine: docker_engine.Engine, name: str, labels: Mapping[str, str]) -> None:
-    """Makes a volume.
+    """Creates a volume.
 
     Raises:
-      ServerStartError: the engine does not make it.
+      ServerStartError: the engine refuses.
     """
-    with docker_engine.failing_as(errors.ServerStartError, "No volume can be made for the model"):
+    with docker_engine.failing_as(errors.ServerStartError, "A volume for the model could not be created"):
         docker_engine.finish(lambda: engine.api.create_volume(name, labels=dict(labels)))
 
 
 def mount(volume: str, *, read_only: bool) -> docker.types.Mount:
-    """The volume in a container."""
+    """The volume, mounted in a container."""
     return docker.types.Mount(base.CONTAINER_BASE_PATH, volume, type="volume", read_only=read_only, no_copy=True)
 
 
@@ -54,22 +52,16 @@ def copy(
     labels: Mapping[str, str],
     files: Mapping[str, Path],
 ) -> None:
-    """Copies files and directories into a volume, where anyone may read them.
+    """Copies files and directories, given by their path in a volume, into it; anyone may read them there.
 
-    Args:
-      engine: the engine.
-      volume: name of the volume.
-      helper: name of a container to make, for the API copies into containers only. It is never started, and removed
-        once all is copied; after an error it is there.
-      image_id: any image, to make that container of.
-      labels: of that container.
-      files: what to copy, by its path in the volume.
+    The API copies into containers only, so one named `helper` is created, from any image. It is never started, and is
+    removed once everything is copied; after an error it is still there.
 
     Raises:
-      ServerStartError: the engine does not take them.
+      ServerStartError: the engine refuses.
     """
     host_config = engine.api.create_host_config(mounts=[mount(volume, read_only=False)], network_mode="none")
-    with docker_engine.failing_as(errors.ServerStartError, "The model cannot be copied to the engine"):
+    with docker_engine.failing_as(errors.ServerStartError, "The model could not be copied to the engine"):
         docker_engine.finish(
             lambda: engine.api.create_container(
                 image_id, name=helper, labels=dict(labels), host_config=host_config, use_config_proxy=False
@@ -80,10 +72,9 @@ def copy(
 
 
 def tar(files: Mapping[str, Path]) -> Iterator[bytes]:
-    """A tar archive of files and directories, a chunk at a time, readable for everyone and owned by root.
+    """A tar archive of files and directories, given by their path in it; readable by everyone and owned by root.
 
-    Args:
-      files: what to pack, by its path in the archive; what links point to is packed, not the links.
+    It comes in chunks. Links are followed.
     """
     for name, source in files.items():
         for path in _below(source):
@@ -105,7 +96,7 @@ def _entry(path: Path, name: str) -> Iterator[bytes]:
             left -= len(chunk)
             yield chunk
     if left:
-        raise errors.SandboxError(f"{path} became shorter while it was copied into the container.")
+        raise errors.SandboxError(f"{path} became shorter while it was copied into the container. Try again.")
     yield bytes(-entry.size % tarfile.BLOCKSIZE)
 
 
@@ -118,11 +109,10 @@ def _below(path: Path) -> Iterator[Path]:
 
 def _allows(path: Path, uid: int, gid: int | None) -> bool:
     status = path.stat()
-    needed = stat.S_IRWXO & (0o5 if stat.S_ISDIR(status.st_mode) else 0o4)
+    needed = 0o5 if stat.S_ISDIR(status.st_mode) else 0o4
+    owner, group, others = ((status.st_mode >> shift) & needed == needed for shift in (6, 3, 0))
     if status.st_uid == uid:
-        return (status.st_mode >> 6) & needed == needed
-    others = status.st_mode & needed == needed
-    group = (status.st_mode >> 3) & needed == needed
+        return owner
     if gid is None:
         return others and group
     return group if status.st_gid == gid else others

@@ -1,7 +1,7 @@
-"""Whose a container or volume is, and the removal of what dead owners have left.
+"""Who owns a container or volume, and the removal of what dead owners have left behind.
 
-Labels name the owning process: the machine, its boot, the pid namespace, the pid and when that process started. Only
-what is known to be dead is removed: of other machines, and of other pid namespaces of this one, nothing is known.
+Labels name the owning process: its machine, boot, pid namespace, pid and start time. Only what a dead process owns is
+removed; whether a process on another machine or in another pid namespace is dead cannot be known.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _ENDED = frozenset({"created", "exited", "dead"})
 
 
 def labels() -> dict[str, str]:
-    """Labels that name this process as the owner."""
+    """The labels that name this process as the owner."""
     return {
         OWNER: f"{_user()}@{socket.gethostname()}",
         MACHINE: _machine(),
@@ -43,12 +43,12 @@ def labels() -> dict[str, str]:
 
 
 def is_dead(owner: Mapping[str, str], *, running: bool) -> bool:
-    """Whether the process that labels name is known to have ended.
+    """Whether the process that the labels name is known to have ended.
 
     Args:
       owner: the labels.
-      running: whether what they are on is in use; it outlived a restart of this machine then, so the machine cannot
-        be this one, whatever its label says.
+      running: whether the labelled container is running. If so, it cannot be from an earlier boot of this machine,
+        whatever its machine label says.
     """
     if owner.get(BOOT) != _boot():
         return owner.get(MACHINE) == _machine() and not running
@@ -65,10 +65,10 @@ def reap(engine: docker_engine.Engine) -> int:
       How many were removed.
 
     Raises:
-      SandboxError: the engine does not say what there is.
+      SandboxError: the engine does not list them.
     """
     filters = {"label": OWNER}
-    with docker_engine.failing_as(errors.SandboxError, "Containers of earlier runs cannot be looked for"):
+    with docker_engine.failing_as(errors.SandboxError, "Containers of earlier runs could not be listed"):
         containers = engine.api.containers(all=True, filters=filters)
         volumes = engine.api.volumes(filters=filters).get("Volumes") or ()
     removed = 0
@@ -77,13 +77,13 @@ def reap(engine: docker_engine.Engine) -> int:
             removed += _remove(functools.partial(engine.api.remove_container, container["Id"], v=True, force=True))
     for volume in volumes:
         if is_dead(volume["Labels"], running=False):
-            # The engine refuses to remove one that a container has.
+            # The engine refuses to remove one that a container uses.
             removed += _remove(functools.partial(engine.api.remove_volume, volume["Name"]))
     return removed
 
 
 def _remove(removal: Callable[[], Any]) -> bool:
-    # Another process' reaper may be at it too; and what cannot be removed now keeps nobody from validating.
+    # Another process may be removing it too; and a failure to remove it must not prevent a validation.
     with contextlib.suppress(*docker_engine.API_ERRORS):
         removal()
         return True
@@ -91,14 +91,14 @@ def _remove(removal: Callable[[], Any]) -> bool:
 
 
 def _user() -> str:
-    # In a container, the user's number need not have a name.
+    # In a container, a uid may have no name.
     with contextlib.suppress(KeyError, OSError):
         return getpass.getuser()
     return str(os.getuid())
 
 
 def _machine() -> str:
-    """Tells machines apart without telling which: /etc/machine-id is not for others' eyes."""
+    """Tells machines apart without identifying them: /etc/machine-id is confidential."""
     name = socket.gethostname()
     with contextlib.suppress(OSError):
         name = Path("/etc/machine-id").read_text(encoding="ascii").strip() or name
@@ -118,7 +118,7 @@ def _pid_namespace() -> str:
 
 
 def _start_time(pid: int) -> str | None:
-    """When a process started, in clock ticks since the machine did; empty where that cannot be known; None if none."""
+    """When a process started, in clock ticks since boot; empty if the system does not say; None if it has ended."""
     if not Path("/proc/self/stat").exists():
         try:
             os.kill(pid, 0)
@@ -131,6 +131,6 @@ def _start_time(pid: int) -> str | None:
         status = Path(f"/proc/{pid}/stat").read_bytes()
     except OSError:
         return None
-    # The command's name, in parentheses, may hold anything; what follows it starts with field 3 of proc(5).
+    # The command's name, in parentheses, may contain anything; field 3 of proc(5) follows it.
     fields = status.rpartition(b")")[2].split()
     return None if fields[0] in (b"Z", b"X") else fields[19].decode()

@@ -1,8 +1,8 @@
 """A model server in a container of a Docker engine, isolated from everything but its requests.
 
-Where the engine's containers share this machine's kernel and files, the container has no network: gRPC goes over a unix
-socket in a directory that is mounted into it, and the model is mounted read-only. Elsewhere its gRPC port is published
-on the loopback address, and the model copied into a volume.
+If the engine's containers share this machine's kernel and files, the container has no network: gRPC uses a unix socket
+in a directory that is mounted into it, and the model is mounted read-only. Otherwise its gRPC port is published on the
+loopback address, and the model is copied into a volume.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from infraval import errors, evidence, options
-from infraval.sandbox import base, model_server, unix_socket
+from infraval.sandbox import base, model_server
 from infraval.sandbox.docker import container as docker_container
 from infraval.sandbox.docker import engine as docker_engine
 from infraval.sandbox.docker import images as docker_images
@@ -37,11 +37,7 @@ _BATCHING_PARAMETERS = "batching_parameters"
 
 
 def check(server: options.DockerServer, progress: Callable[[str], None]) -> None:
-    """Sees that there are an engine and the images, before any work is put into what they are to serve.
-
-    Args:
-      server: which images, on which engine.
-      progress: is told what is pulled and what is removed.
+    """Checks that the engine answers and has the images; pulls those that are missing.
 
     Raises:
       SandboxError: no engine answers, or an image is missing and cannot be pulled.
@@ -49,23 +45,23 @@ def check(server: options.DockerServer, progress: Callable[[str], None]) -> None
     with docker_engine.connect(server) as engine:
         if engine.info.get("OSType") != "linux":
             raise errors.SandboxError(
-                f"The Docker engine at {engine.url} runs {engine.info.get('OSType')} containers, and model servers are "
-                "for Linux; switch it, or name another engine."
+                f"The Docker engine at {engine.url} runs {engine.info.get('OSType')} containers, but model servers "
+                "need Linux. Switch it to Linux containers, or name another engine (server.base_url, --docker-host)."
             )
         removed = docker_owner.reap(engine)
         if removed:
-            progress(f"Removed containers and volumes that killed runs had left: {removed}")
+            progress(f"Removed containers and volumes that killed runs had left behind: {removed}")
         for image in server.images:
             docker_images.provide(engine, image, server, progress)
 
 
 def each(server: options.DockerServer) -> tuple[options.DockerServer, ...]:
-    """The options once for every image, with that image only."""
+    """The same options for each image alone."""
     return tuple(server.model_copy(update={"images": (image,)}) for image in server.images)
 
 
 def label(server: options.DockerServer) -> str:
-    """What tells this server apart from others of the same job: its image."""
+    """The server's image."""
     return server.images[0]
 
 
@@ -75,7 +71,7 @@ def side_by_side(server: options.DockerServer) -> int:
 
 
 def create(server: options.DockerServer, launch: base.Launch, run_directory: Path) -> DockerSandbox:
-    """The sandbox of this server, of its first image if there are several; not entered yet."""
+    """The server's sandbox, for its first image; not entered yet."""
     return DockerSandbox(launch, server, server.images[0], run_directory)
 
 
@@ -110,10 +106,10 @@ class DockerSandbox:
         """Starts the container.
 
         Raises:
-          SandboxError: the engine does not answer, or not for this container.
-          OptionError: the model is to be mounted, and the engine does not see it.
+          SandboxError: the engine does not answer, or does not start the container.
+          OptionError: the model must be mounted, but the engine cannot see it.
         """
-        # A signal's exception may come just before `with` knows that it has to leave: then this does.
+        # If a signal handler raises just before `with` takes over, this cleans up.
         weakref.finalize(self, self._on_leaving.close)
         with contextlib.ExitStack() as on_failure:
             on_failure.callback(self._leave)
@@ -126,9 +122,8 @@ class DockerSandbox:
             self._on_leaving.callback(self._version.join)
             self._on_leaving.callback(_remove, self._engine, self._made)
             on_socket = self._create()
-            with docker_engine.failing_as(
-                errors.ServerStartError, f"A container of {self._reference} cannot be started"
-            ):
+            failed = f"The container of {self._reference} could not be started"
+            with docker_engine.failing_as(errors.ServerStartError, failed):
                 self._engine.api.start(self._name)
             self._watch.start()
             self._on_leaving.callback(self._watch.close)
@@ -147,7 +142,7 @@ class DockerSandbox:
 
     @property
     def identity(self) -> evidence.Server:
-        """Which server this is; the first time for an image, waits until the server has told its version."""
+        """Which server this is; waits for the server to tell its version if the image is new to this process."""
         return evidence.Server(
             name=model_server.EMBEDDED if self._image.embedded else model_server.TF_SERVING,
             version=self._version.answer() or f"of {self._reference}",
@@ -167,29 +162,24 @@ class DockerSandbox:
         ended = self._watch.poll()
         if ended is None:
             self._listening.check()
+        elif ended.out_of_memory and self._docker.memory_bytes:
+            limit = f"its memory limit of {self._docker.memory_bytes} bytes (server.memory_bytes)"
+            return dataclasses.replace(ended, limit=limit)
         elif ended.out_of_memory:
-            return self._explain(ended)
+            outside = (
+                "was killed because it used up the memory of the engine's machine. Free some, or validate on a larger "
+                "machine. With --memory (server.memory_bytes), the model is judged by a memory limit."
+            )
+            return dataclasses.replace(ended, outside=outside)
         return ended
 
     def log(self) -> str:
-        """The end of what the server wrote, at most `base.LOG_TAIL_BYTES`; still there after leaving.
+        """The end of what the server wrote, at most `base.LOG_TAIL_BYTES`; still available after leaving.
 
         Raises:
-          ServerLostError: the engine does not tell.
+          ServerLostError: the engine does not answer.
         """
         return self._watch.log()
-
-    def _explain(self, ended: base.ServerExit) -> base.ServerExit:
-        """Whose memory ran out."""
-        if self._docker.memory_bytes:
-            return dataclasses.replace(
-                ended, limit=f"its memory limit of {self._docker.memory_bytes} bytes (server.memory_bytes)"
-            )
-        return dataclasses.replace(
-            ended,
-            outside="was killed for using up the memory of the engine's machine. Free some, or validate on a larger "
-            "one; --memory (server.memory_bytes) makes a limit part of what is judged.",
-        )
 
     def _leave(self) -> None:
         docker_engine.finish(self._on_leaving.close)
@@ -198,12 +188,12 @@ class DockerSandbox:
         image = docker_images.find(self._engine, self._reference)
         if image is None:
             raise errors.ServerStartError(
-                f"The engine at {self._engine.url} has no image {self._reference}; load, build or pull it there."
+                f"The engine at {self._engine.url} has no image {self._reference}. Load, build or pull it there."
             )
         return image
 
     def _make_directory(self) -> None:
-        unix_socket.check_path(self._socket)
+        base.check_socket_path(self._socket)
         try:
             self._run_directory.mkdir(mode=0o700)
             self._on_leaving.callback(shutil.rmtree, self._run_directory, ignore_errors=True)
@@ -213,17 +203,17 @@ class DockerSandbox:
                 copy.write_bytes(self._launch.batching_parameters_file.read_bytes())
                 copy.chmod(0o444)
         except OSError as error:
-            raise errors.ServerStartError(f"The sandbox's directory cannot be made: {error}") from error
+            raise errors.ServerStartError(f"The sandbox's directory could not be created: {error}") from error
 
     @property
     def _socket(self) -> Path:
         return self._run_directory / _SOCKET_DIRECTORY / docker_container.SOCKET
 
     def _create(self) -> bool:
-        """Makes the container, in the first way that the engine allows.
+        """Creates the container: with mounts if the engine allows it, else with copies.
 
         Returns:
-          Whether the server is to listen on the socket, so that the container has no network.
+          Whether the server listens on the socket, so that the container has no network.
         """
         user = docker_container.user(self._docker, self._engine)
         here = docker_container.user_here(user, self._engine) if self._engine.shares_kernel() else None
@@ -233,8 +223,8 @@ class DockerSandbox:
         mounted = transfer is options.ModelTransfer.MOUNT or (transfer is options.ModelTransfer.AUTO and readable)
         if mounted and here is not None and not readable:
             raise errors.OptionError(
-                f"server.model_transfer is mount, and the container's user {user} may not read every file of the "
-                "model. Use auto or copy, or let that user read them."
+                f"--model-transfer (server.model_transfer) is mount, but the container's user {user} may not read "
+                "every file of the model. Use auto or copy, or let that user read them."
             )
         if on_socket and os.geteuid() == 0 and here is not None:
             uid, _, gid = here.partition(":")
@@ -242,16 +232,16 @@ class DockerSandbox:
                 os.chown(self._socket.parent, int(uid), int(gid or -1))
             except OSError as error:
                 raise errors.ServerStartError(
-                    f"The socket's directory cannot be given to the container's user {here}: {error.strerror}. Name "
-                    "another one in server.user, or run infraval as a user who is not root."
+                    f"The socket's directory cannot be given to the container's user {here}: {error.strerror}. Set "
+                    "server.user to a different user, or do not run infraval as root."
                 ) from error
         try:
             self._make_container(user, mounted=mounted, on_socket=on_socket)
         except docker_container.UnseenPathError as error:
             if transfer is options.ModelTransfer.MOUNT:
                 raise errors.OptionError(
-                    f"server.model_transfer is mount, and the engine at {self._engine.url} does not see this machine's "
-                    f"files ({error}) Use auto or copy."
+                    f"--model-transfer (server.model_transfer) is mount, but the engine at {self._engine.url} cannot "
+                    f"see this machine's files: {error} Use auto or copy."
                 ) from error
             self._make_container(user, mounted=False, on_socket=False)
             return False
@@ -262,11 +252,16 @@ class DockerSandbox:
         files = {launch.model_name: launch.model_base_path}
         if launch.batching_parameters_file is not None:
             files[docker_model.BATCHING_PARAMETERS] = self._run_directory / _BATCHING_PARAMETERS
-        binds = []
+        mounts = []
         if on_socket:
-            binds.append(docker_container.Bind(self._socket.parent, docker_container.SOCKET_DIRECTORY, read_only=False))
+            socket = docker_container.bind(self._socket.parent, docker_container.SOCKET_DIRECTORY, read_only=False)
+            mounts.append(socket)
         if mounted:
-            binds += [docker_container.Bind(path, f"{base.CONTAINER_BASE_PATH}/{name}") for name, path in files.items()]
+            mounts += [
+                docker_container.bind(path, f"{base.CONTAINER_BASE_PATH}/{name}") for name, path in files.items()
+            ]
+        else:
+            mounts.append(docker_model.mount(self._name, read_only=True))
         arguments = {
             "image": self._image.id,
             "name": self._name,
@@ -276,65 +271,63 @@ class DockerSandbox:
             "environment": docker_container.environment(launch, docker, os.environ),
             "ports": [] if on_socket else [docker_container.GRPC_PORT],
             "healthcheck": {"test": ["NONE"]},
-            "stop_signal": "SIGKILL",  # an engine that is restarted would wait for a shell that hands on no signal
-            "use_config_proxy": False,  # the client's proxies are none of the model's business
+            "stop_signal": "SIGKILL",  # a restarting engine would wait for a shell that does not pass signals on
+            "use_config_proxy": False,  # the model must not know the client's proxies
         }
-        volumes = [] if mounted else [docker_model.mount(self._name, read_only=True)]
-        targets = {*(bind.target for bind in binds), *(volume["Target"] for volume in volumes)}
+        targets = {mount["Target"] for mount in mounts}
         scratch = [path for path in self._image.volumes if path not in targets]
         host = docker_container.host_config(engine, docker, on_socket=on_socket, scratch=scratch)
         remove_container = functools.partial(engine.api.remove_container, v=True, force=True)
-        # What is to be removed is named before it is made: a signal may come before the engine's answer does.
-        if mounted:
-            self._made.append((remove_container, self._name))
-            docker_container.create(engine, arguments, host, binds, volumes)
-            return
-        self._made.append((engine.api.remove_volume, self._name))
-        docker_model.make_volume(engine, self._name, self._labels)
+        # Each is noted for removal before it is created: a signal may arrive before the engine's answer does.
+        if not mounted:
+            self._made.append((engine.api.remove_volume, self._name))
+            docker_model.make_volume(engine, self._name, self._labels)
         self._made.append((remove_container, self._name))
-        docker_container.create(engine, arguments, host, binds, volumes)
-        helper = f"{self._name}-copy"
-        self._made.append((remove_container, helper))
-        docker_model.copy(engine, self._name, helper, self._image.id, self._labels, files)
-        self._made.pop()
+        docker_container.create(engine, arguments, host, mounts)
+        if not mounted:
+            helper = f"{self._name}-copy"
+            self._made.append((remove_container, helper))
+            docker_model.copy(engine, self._name, helper, self._image.id, self._labels, files)
+            self._made.pop()
 
     def _share(self) -> base.Endpoint:
-        """The socket that the server is told to listen on."""
+        """The socket that the server is to listen on."""
         self._listening = docker_listening.ListeningCheck(
-            # That it is there says that the flag was handed on; a server that has died since leaves it, too.
+            # If it exists, the server got the flag; a server that has died since leaves it behind.
             self._socket.exists,
             self.log,
-            f"The server in {self._reference} runs, and not on the socket of --grpc_socket_path, so the image does not "
-            f"hand on that flag. {docker_engine.IMAGE_CONTRACT}",
+            f"The server in {self._reference} is running, but not listening on the socket of --grpc_socket_path, so "
+            f"the image does not pass that flag on. {docker_engine.IMAGE_CONTRACT}",
         )
         return base.Endpoint(f"unix:{self._socket}")
 
     def _publish(self) -> base.Endpoint:
-        """Where the engine publishes the container's port."""
-        with docker_engine.failing_as(errors.ServerStartError, "The model server's port cannot be found out"):
+        """The address at which the engine publishes the container's port."""
+        with docker_engine.failing_as(errors.ServerStartError, "The model server's port could not be read"):
             container = self._engine.api.inspect_container(self._name)
         published = (container["NetworkSettings"]["Ports"] or {}).get(f"{docker_container.GRPC_PORT}/tcp")
         if not published and container["State"]["Running"]:
             raise errors.ServerStartError(
-                f"The Docker engine at {self._engine.url} publishes no port; does it have no bridge network? Without "
-                "one, the model server is reached by a socket only, so infraval has to run on the engine's machine, as "
-                "the engine's user or root, with a TMPDIR that the engine sees."
+                f"The Docker engine at {self._engine.url} does not publish the model server's port. Give the engine a "
+                "bridge network, or run infraval on the engine's machine, as the engine's user or root, with a TMPDIR "
+                "that the engine can see, so that it can use a socket."
             )
-        # A server that has ended at once has no port any more; that it has ended is for `poll` to say.
+        # A server that has already ended has no port any more; `poll` says that it has ended.
         port = int(published[0]["HostPort"]) if published else 0
         host = docker_container.host_ip_address(self._docker)
         self._listening = docker_listening.ListeningCheck(
             functools.partial(docker_listening.connects, (host, port)),
             self.log,
-            f"The model server runs, and {host}:{port}, where the engine at {self._engine.url} publishes its port, "
-            "does not answer here: the engine is on another machine, or in another container. Name the address of its "
-            "machine, in a network that you trust, with host_ip_address; or use an engine of this machine.",
+            f"The model server is running, but does not answer at {host}:{port}, where the engine at "
+            f"{self._engine.url} publishes its port: the engine is on another machine, or in another container. Set "
+            "server.host_ip_address to the address of its machine in a network that you trust, or use an engine on "
+            "this machine.",
         )
         return base.Endpoint(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
 
 
 def _remove(engine: docker_engine.Engine, made: list[tuple[Callable[[str], None], str]]) -> None:
-    """Removes what was made, the last first: by what, and its name."""
+    """Removes what was created, latest first."""
     while made:
         removal, name = made.pop()
         docker_engine.remove(engine, removal, name)

@@ -1,4 +1,4 @@
-"""Asks the model server in a container for its version while it boots, so that it costs no time."""
+"""Asks the model server in a container for its version while it boots, so that it takes no extra time."""
 
 from __future__ import annotations
 
@@ -17,13 +17,7 @@ _known: dict[str, str] = {}
 
 
 class VersionQuery:
-    """The question, put in a thread of its own and once for each image.
-
-    Args:
-      engine: the container's engine.
-      container: its name.
-      image_id: the id of its image.
-    """
+    """Asks in a thread of its own, once for each image."""
 
     def __init__(self, engine: docker_engine.Engine, container: str, image_id: str) -> None:
         self._engine = engine
@@ -32,18 +26,18 @@ class VersionQuery:
         self._thread = threading.Thread(target=self._ask, daemon=True, name=f"version of {container}")
 
     def start(self) -> None:
-        """Puts the question; to be called once the container runs."""
+        """Asks; call it once the container runs."""
         if self._image_id not in _known:
             self._thread.start()
 
     def answer(self) -> str | None:
-        """The version; None if the server did not tell, or ended first."""
+        """The version; None if the server did not say, or ended first."""
         if self._thread.is_alive():
             self._thread.join(_TIMEOUT_S)
         return _known.get(self._image_id)
 
     def join(self) -> None:
-        """Waits for the thread; to be called after the container was removed."""
+        """Waits for the thread; call it after the container was removed."""
         if self._thread.is_alive():
             self._thread.join(_JOIN_TIMEOUT_S)
 
@@ -52,7 +46,7 @@ class VersionQuery:
             query = self._engine.api.exec_create(self._container, [model_server.TF_SERVING, "--version"])
             answer: bytes = self._engine.api.exec_start(query["Id"])
         except (*docker_engine.API_ERRORS, OSError):
-            return  # the container has ended, or the engine; docker-py reads this answer from the bare socket
+            return  # the container or the engine has ended; docker-py reads this answer from the bare socket
         version = model_server.version(answer.decode(errors="replace"))
         if version is not None:
             _known[self._image_id] = version

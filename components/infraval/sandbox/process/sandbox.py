@@ -1,6 +1,6 @@
-"""A model server as a process of this machine.
+"""A model server in a process on this machine.
 
-It is tied to this process, has a scrubbed environment and listens on a unix socket in a private directory. It is no
+It ends with this process, has a scrubbed environment and listens on a unix socket in a private directory. It is not a
 security boundary: a served graph can read and write whatever this user can.
 """
 
@@ -10,6 +10,7 @@ import contextlib
 import importlib.metadata
 import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import infraval
 from infraval import errors, evidence, options
-from infraval.sandbox import base, model_server, unix_socket
+from infraval.sandbox import base, model_server
 from infraval.sandbox.process import supervised
 
 if TYPE_CHECKING:
@@ -29,8 +30,8 @@ VERSION_TIMEOUT_S = 20.0
 _KEPT_VARIABLES = frozenset({"PATH", "LANG", "LANGUAGE", "TZ", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH"})
 _KEPT_PREFIXES = ("LC_", "CUDA_", "NVIDIA_", "TF_", "XLA_", "OMP_", "KMP_", "MKL_", "ONEDNN_")
 _DROPPED_PREFIXES = (
-    "TF_CPP_",  # log levels: the log is read for what was loaded, and verbose logging costs 80 ms a request
-    "TF_VAR_",  # Terraform's, and often secret
+    "TF_CPP_",  # log levels: infraval reads the log for what was loaded, and verbose logging costs 80 ms a request
+    "TF_VAR_",  # Terraform's, often secret
 )
 _SECRET_WORDS = ("TOKEN", "SECRET", "PASSWORD", "CREDENTIAL", "KEY")
 
@@ -38,7 +39,7 @@ _TENSORFLOW_DISTRIBUTIONS = ("tensorflow", "tensorflow-cpu", "tensorflow-rocm", 
 
 
 def check(server: options.ServerOptions, progress: Callable[[str], None]) -> None:
-    """Nothing is needed beforehand; whether there is such a server shows when it is to start."""
+    """Nothing to check: whether there is such a server is known when it is started."""
     del server, progress
 
 
@@ -48,7 +49,7 @@ def each(server: options.ServerOptions) -> tuple[options.ServerOptions, ...]:
 
 
 def label(server: options.ServerOptions) -> str:
-    """What tells this server apart from others of the same job: there are none."""
+    """The platform, as a job has only one such server."""
     return server.platform
 
 
@@ -59,7 +60,7 @@ def side_by_side(server: options.ServerOptions) -> int:
 
 
 def create(server: options.ProcessServer, launch: base.Launch, run_directory: Path) -> ProcessSandbox:
-    """The sandbox of this server, not entered yet."""
+    """The server's sandbox, not entered yet."""
     return ProcessSandbox(launch, server, run_directory)
 
 
@@ -86,16 +87,18 @@ class ProcessSandbox:
         """Starts the server.
 
         Raises:
-          ServerStartError: there is no such server, it cannot be executed, or it is something else.
+          ServerStartError: there is no such server, it cannot be executed, or it is a different program.
         """
-        unix_socket.check_path(self._socket)
+        base.check_socket_path(self._socket)
         environment = scrubbed_environment(os.environ)
         binary = _binary(self._process.server)
         if binary is None:
             self._identity = _embedded_identity()
             command = [sys.executable, "-m", "infraval_server"]
             flags = [*self._flags(), *(f"--import-ops={module}" for module in self._process.import_ops)]
-            environment |= _python_environment()
+            # The other interpreter must find the modules that this one finds, and write its log without delay.
+            environment["PYTHONPATH"] = os.pathsep.join(str(Path(entry).absolute()) for entry in sys.path)
+            environment["PYTHONUNBUFFERED"] = "1"
         else:
             command = [binary]
             flags = self._flags()
@@ -104,7 +107,7 @@ class ProcessSandbox:
                 supervised.SupervisedCommand([*command, *flags], self._run_directory, environment)
             )
             if binary is not None:
-                # Asked while the server boots, so that it costs no time.
+                # While the server boots, so that it takes no extra time.
                 directory = self._run_directory.with_name(f"{self._run_directory.name}-version")
                 self._identity = _tf_serving_identity(binary, directory, environment)
             self._on_leaving = on_failure.pop_all()
@@ -128,7 +131,7 @@ class ProcessSandbox:
         return self._server.poll()
 
     def log(self) -> str:
-        """The end of what the server wrote, at most `base.LOG_TAIL_BYTES`; still there after leaving."""
+        """The end of what the server wrote, at most `base.LOG_TAIL_BYTES`; still available after leaving."""
         return self._server.log()
 
     def _flags(self) -> list[str]:
@@ -144,7 +147,7 @@ class ProcessSandbox:
 
 
 def scrubbed_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """The variables that a server under test may see: those that its libraries read, and no secrets."""
+    """The variables that a server under test may see: those that its libraries read, without secrets."""
     return {
         name: value
         for name, value in environment.items()
@@ -164,18 +167,10 @@ def _binary(server: str) -> str | None:
     found = shutil.which(model_server.TF_SERVING if server == "auto" else server)
     if found is None and server != "auto":
         raise errors.ServerStartError(
-            f"{server} is not an executable file; give the path of a {model_server.TF_SERVING} binary, or `embedded` "
-            "for the embedded server."
+            f"{server} is not an executable file. Set --server (server.server) to the path of a "
+            f"{model_server.TF_SERVING} binary, or to `embedded` for the embedded server."
         )
     return None if found is None else str(Path(found).absolute())
-
-
-def _python_environment() -> dict[str, str]:
-    """What makes another interpreter find the modules that this one finds, and write its log at once."""
-    return {
-        "PYTHONPATH": os.pathsep.join(str(Path(entry).absolute()) for entry in sys.path),
-        "PYTHONUNBUFFERED": "1",
-    }
 
 
 def _embedded_identity() -> evidence.Server:
@@ -189,8 +184,8 @@ def _embedded_identity() -> evidence.Server:
                 embedded=True,
             )
     raise errors.ServerStartError(
-        "The embedded server needs TensorFlow, which is not installed: install it, or put "
-        f"{model_server.TF_SERVING} on PATH."
+        f"The embedded server needs TensorFlow, which is not installed. Install it, or put {model_server.TF_SERVING} "
+        "on PATH."
     )
 
 
@@ -198,13 +193,15 @@ def _tf_serving_identity(binary: str, directory: Path, environment: Mapping[str,
     with supervised.SupervisedCommand([binary, "--version"], directory, environment) as command:
         try:
             command.wait(VERSION_TIMEOUT_S)
-        except TimeoutError:
+        except subprocess.TimeoutExpired:
             raise errors.ServerStartError(
-                f"`{binary} --version` did not end within {VERSION_TIMEOUT_S:.0f} s; is it a {model_server.TF_SERVING}?"
+                f"`{binary} --version` did not end within {VERSION_TIMEOUT_S:.0f} s. Set --server (server.server) to "
+                f"the path of a {model_server.TF_SERVING}."
             ) from None
     version = model_server.version(command.log())
     if version is None:
         raise errors.ServerStartError(
-            f"`{binary} --version` does not answer as a {model_server.TF_SERVING} does; give the path of one."
+            f"`{binary} --version` does not answer as a {model_server.TF_SERVING} does. Set --server (server.server) "
+            "to the path of one."
         )
     return evidence.Server(name=model_server.TF_SERVING, version=version, platform="process", embedded=False)

@@ -1,4 +1,4 @@
-"""The client's side of the supervisor: a command that runs under it from entering to leaving."""
+"""The client's side of the supervisor: a command that runs under it while a `with` block lasts."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _STOP_TIMEOUT_S = 10.0
 
 
 class SupervisedCommand:
-    """A command with a private directory, both gone after leaving, whatever becomes of this process.
+    """A command with a private directory; both are gone after leaving, whatever happens to this process.
 
     Args:
       command: the executable's absolute path, and its arguments.
       directory: made on entering, mode 0700, and removed on leaving.
-      environment: the command's environment, apart from HOME and TMPDIR, which point into the directory.
+      environment: the command's environment, except HOME and TMPDIR, which point into the directory.
     """
 
     def __init__(self, command: Sequence[str], directory: Path, environment: Mapping[str, str]) -> None:
@@ -52,7 +52,7 @@ class SupervisedCommand:
                 self._make_directory(on_failure)
                 self._start(on_failure)
             except OSError as error:
-                raise errors.ServerStartError(f"{self._command[0]} cannot be started: {error}") from error
+                raise errors.ServerStartError(f"{self._command[0]} could not be started: {error}") from error
             self._on_leaving = on_failure.pop_all()
         return self
 
@@ -61,24 +61,22 @@ class SupervisedCommand:
 
     def poll(self) -> base.ServerExit | None:
         """How the command ended, or None while it runs."""
+        # A supervisor that was killed takes the command along, so its signal stands for the command's.
         code = self._supervisor.poll()
-        return None if code is None else command_exit(code)
+        return None if code is None else base.server_exit(code)
 
-    def wait(self, timeout_s: float) -> base.ServerExit:
-        """How the command ended.
+    def wait(self, timeout_s: float) -> None:
+        """Waits for the command's end.
 
         Raises:
-          TimeoutError: it is still running after `timeout_s`.
+          subprocess.TimeoutExpired: it is still running after `timeout_s`.
         """
-        try:
-            return command_exit(self._supervisor.wait(timeout_s))
-        except subprocess.TimeoutExpired:
-            raise TimeoutError from None
+        self._supervisor.wait(timeout_s)
 
     def log(self) -> str:
-        """The last `base.LOG_TAIL_BYTES` of what the command wrote; still there after leaving."""
+        """The last `base.LOG_TAIL_BYTES` of what the command wrote; still available after leaving."""
         if not self._log_file.closed:
-            # The file's offset is shared with the command, so it must not move.
+            # The command shares the file's offset, so it must not move.
             log = self._log_file.fileno()
             start = max(0, os.fstat(log).st_size - base.LOG_TAIL_BYTES)
             self._log_tail = os.pread(log, base.LOG_TAIL_BYTES, start).decode(errors="replace")
@@ -86,7 +84,7 @@ class SupervisedCommand:
 
     def _make_directory(self, on_leaving: contextlib.ExitStack) -> None:
         self._directory.mkdir(mode=0o700)
-        # The supervisor removes it too; this is for a supervisor that was killed.
+        # The supervisor removes it too, unless it is killed.
         on_leaving.callback(shutil.rmtree, self._directory, ignore_errors=True)
         self._home.mkdir(mode=0o700)
         self._log_file = on_leaving.enter_context((self._directory / "log").open("a+b", buffering=0))
@@ -109,18 +107,20 @@ class SupervisedCommand:
         )
         on_leaving.callback(self._stop)
 
-        # The one line comes once the command was executed, or the supervisor's end ends the wait.
+        # The line comes once the command has been executed; if the supervisor ends first, the pipe closes.
         line = cast("IO[bytes]", self._supervisor.stdout).readline().decode(errors="replace")
         outcome, _, detail = line.strip().partition(" ")
         if outcome == "failed":
-            raise errors.ServerStartError(f"{self._command[0]} cannot be executed: {detail}")
+            raise errors.ServerStartError(f"{self._command[0]} could not be executed: {detail}")
         if outcome != "started":
-            raise errors.ServerStartError(f"The supervisor of {self._command[0]} ended early: {self.log()}")
+            raise errors.ServerStartError(
+                f"The supervisor of {self._command[0]} ended before it started it: {self.log()}"
+            )
         self._process_group = int(detail)
 
     def _stop(self) -> None:
         with self._supervisor as process:
-            # A signal, because closing the pipe says nothing while a process forked from this one holds it open.
+            # A signal, because closing the pipe has no effect while a process forked from this one holds it open.
             process.terminate()
             try:
                 process.wait(_STOP_TIMEOUT_S)
@@ -130,15 +130,3 @@ class SupervisedCommand:
         if was_killed and self._process_group is not None:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process_group, signal.SIGKILL)
-
-
-def command_exit(code: int) -> base.ServerExit:
-    """How the command ended, from the supervisor's exit code as `subprocess` gives it.
-
-    A supervisor that was killed takes the command along, so its signal stands for the command's.
-    """
-    if code < 0:
-        return base.ServerExit(code=None, signal=-code)
-    if supervisor.SIGNAL_BASE < code < supervisor.SIGNAL_BASE + signal.NSIG:
-        return base.ServerExit(code=None, signal=code - supervisor.SIGNAL_BASE)
-    return base.ServerExit(code=code, signal=None)

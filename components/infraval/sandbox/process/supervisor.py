@@ -1,21 +1,21 @@
-"""Runs a model server and sees to it that nothing of it outlives its client.
+"""Runs a model server and makes sure that nothing of it outlives its client.
 
-A script of the standard library alone, so that it is up in milliseconds:
+A script that needs only the standard library, so that it starts in milliseconds:
 
     python -I -S supervisor.py CLIENT_PID RUN_DIRECTORY SERVER [ARGUMENT]...
 
-  standard input    a pipe that the client holds open: its end is the client's end
+  standard input    a pipe that the client holds open: it closes when the client ends
   standard output   one line for the client: `started PID` or `failed REASON`
-  standard error    the log: what the server writes to either of its outputs goes there
+  standard error    the log: both of the server's outputs go there
   environment       the server's
 
 It ends when the server ends, when the client is gone, or on SIGTERM, SIGINT or SIGHUP. Whichever comes first, it
-kills the server's process group and, on Linux, whatever left that group, removes the run directory with the socket
-in it, and exits with the server's exit code, or 128 + N if signal N ended it.
+kills the server's process group and, on Linux, any process that has left that group, removes the run directory with
+the socket in it, and exits with the server's exit code, or 128 + N if signal N ended it.
 
 The client is watched by a pipe and by its pid, not by PR_SET_PDEATHSIG: that fires when the *thread* that started
-the supervisor ends, and TFX may run an executor in a worker thread. It takes both: a process forked from the client
-keeps the pipe open, and a client that becomes another program keeps the pid.
+the supervisor ends, and TFX may run an executor in a worker thread. Both are needed: a process forked from the client
+keeps the pipe open, and a client that executes another program keeps the pid.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ CANNOT_EXECUTE = 126
 """Exit code when the server could not be started, as in a shell."""
 
 SIGNAL_BASE = 128
-"""Exit code SIGNAL_BASE + N stands for an end by signal N, as in a shell."""
+"""Exit code SIGNAL_BASE + N means that signal N ended the server, as in a shell."""
 
 _POLL_INTERVAL_S = 0.05
 _STOP_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
@@ -48,15 +48,10 @@ _PR_SET_NO_NEW_PRIVS = 38
 
 
 def supervise(client: int, run_directory: str, command: Sequence[str]) -> int:
-    """Runs the server until it, the client or this process is to end.
-
-    Args:
-      client: pid of the process that started this one.
-      run_directory: removed at the end, with everything in it.
-      command: the server's executable and arguments.
+    """Runs the server until it, the client (a pid) or this process must end; then removes the run directory.
 
     Returns:
-      The exit code that tells how the server ended.
+      The exit code that says how the server ended.
     """
     control = _linux_process_control()
     _restrict(control)
@@ -68,17 +63,17 @@ def supervise(client: int, run_directory: str, command: Sequence[str]) -> int:
 
 
 def exit_code(wait_status: int) -> int:
-    """The exit code that stands for a wait status: the process' own, or `SIGNAL_BASE` + N if signal N ended it."""
+    """The exit code for a wait status: the process's own, or `SIGNAL_BASE` + N if signal N ended it."""
     code = os.waitstatus_to_exitcode(wait_status)
     return code if code >= 0 else SIGNAL_BASE - code
 
 
 def _linux_process_control() -> Callable[[int, int], None]:
-    """`prctl`, loaded ahead of any fork; does nothing where there is none."""
+    """`prctl`, loaded before any fork; does nothing on systems without it."""
     if sys.platform != "linux":
         return lambda _option, _value: None
     prctl = ctypes.CDLL(None).prctl
-    # The kernel refuses PR_SET_NO_NEW_PRIVS unless the arguments it does not use are zero in full width.
+    # The kernel refuses PR_SET_NO_NEW_PRIVS unless the unused arguments are zero at full width.
     prctl.argtypes = (ctypes.c_int, *[ctypes.c_ulong] * 4)
     return lambda option, value: prctl(option, value, 0, 0, 0)
 
@@ -87,12 +82,12 @@ def _restrict(control: Callable[[int, int], None]) -> None:
     os.umask(0o077)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     control(_PR_SET_NO_NEW_PRIVS, 1)
-    # Orphans below this process become its children, not init's: a daemon of the server's cannot get away.
+    # Orphans below this process become its children, not init's: a daemon that the server starts cannot escape.
     control(_PR_SET_CHILD_SUBREAPER, 1)
 
 
 def _wake_on_signals() -> int:
-    """Lets a stop signal or a child's end be read, as the signal's number, from the descriptor that is returned."""
+    """Returns a descriptor from which stop signals and SIGCHLD can be read, as their numbers."""
     readable, writable = os.pipe()
     os.set_blocking(readable, False)
     os.set_blocking(writable, False)
@@ -131,13 +126,13 @@ def _run(client: int, command: Sequence[str], signals: int, control: Callable[[i
 
 
 def _tell(line: str) -> None:
-    # A client that is gone already is noticed by the watch.
+    # `_watch` notices a client that has gone.
     with contextlib.suppress(BrokenPipeError):
         os.write(sys.stdout.fileno(), f"{line}\n".encode())
 
 
 def _watch(server: int, client: int, signals: int) -> int | None:
-    """Waits for the first reason to end; returns the server's wait status if it ended by itself."""
+    """Waits for the first reason to stop; returns the server's wait status if it ended by itself."""
     client_pipe = sys.stdin.fileno()
     while True:
         for pid, status in _ended_children():
@@ -162,13 +157,13 @@ def _ended_children() -> Iterator[tuple[int, int]]:
 
 
 def _kill_all(server: int) -> int:
-    """Kills the server's process group, all there is to do outside Linux, and every child of this process.
+    """Kills the server's process group and, on Linux, every child of this process.
 
-    Only children are killed by pid: nobody but this process reaps them, so their pids cannot have changed hands.
-    Their own children then become this process' children in turn.
+    Only children are killed by pid: only this process reaps them, so their pids cannot have been reused. Their own
+    children then become this process's children in turn.
 
     Returns:
-      The server's wait status; 0 if that was collected before.
+      The server's wait status; 0 if it was collected before.
     """
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(server, signal.SIGKILL)
@@ -186,7 +181,7 @@ def _kill_all(server: int) -> int:
 
 
 def _children() -> Iterator[int]:
-    """Pids of this process' children, read from /proc; none where there is no such thing."""
+    """Pids of this process's children, read from /proc; none on systems without it."""
     processes = Path("/proc")
     for folder in processes.iterdir() if processes.is_dir() else ():
         if folder.name.isdecimal() and _parent(folder) == os.getpid():
@@ -194,9 +189,9 @@ def _children() -> Iterator[int]:
 
 
 def _parent(folder: Path) -> int | None:
-    # A process that ends meanwhile takes its folder along, and another user's may be hidden.
+    # The folder goes with a process that ends meanwhile, and another user's may be hidden.
     with contextlib.suppress(OSError):
-        # The command's name, in parentheses, may hold anything; the state and the parent's pid follow it.
+        # The command's name, in parentheses, may contain anything; the state and the parent's pid follow it.
         return int((folder / "stat").read_bytes().rpartition(b")")[2].split()[1])
     return None
 
