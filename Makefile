@@ -46,6 +46,7 @@ format: setup ## format and fix what can be fixed by itself
 
 docs: setup ## write the pages of docs/reference that are generated
 	$(PYTHON) docs/reference/generate_options.py > docs/reference/options.md
+	.venv/bin/infraval report --schema > docs/reference/report.schema.json
 
 test: setup ## run the tests
 	$(PYTEST) $(PARALLEL) -m "not slow and not docker"

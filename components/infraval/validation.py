@@ -48,7 +48,7 @@ def validate(
         logs, examples = preparation.build(job, selection, directory / "requests", make_pipeline, progress)
 
         progress("Staging the model")
-        staged = staging.stage(job.model, logs, job.warmup if job.make_warmup else None, directory / "models")
+        staged = staging.stage(job, logs, directory / "models")
 
         shown = run.run(job, staged, logs, selection.signatures, directory, progress)
 

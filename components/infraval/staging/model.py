@@ -42,27 +42,24 @@ class StagedModel:
         return self.directory / options.WARMUP_FILE
 
 
-def stage(
-    model: Path, logs: Sequence[prediction_log_pb2.PredictionLog], warmup: options.WarmupOptions | None, base_path: Path
-) -> StagedModel:
+def stage(job: options.Job, logs: Sequence[prediction_log_pb2.PredictionLog], base_path: Path) -> StagedModel:
     """Copies a model and gives it its warmup file.
 
     Args:
-      model: the SavedModel directory.
+      job: the model, and what its warmup file is to hold.
       logs: the requests, those that cover every cell first.
-      warmup: policy and limit of the warmup file; None to leave it as it came.
       base_path: the model base path to make.
 
     Raises:
-      ModelError: a file of the model cannot be read.
+      ModelError: a file of the model cannot be read, or is not part of it.
       OptionError: more cells than records.
     """
     base_path.mkdir()
     directory = base_path / _VERSION
-    copying.copy(model, directory)
+    copying.copy(job.model, directory, job.allow_links_to)
     path = directory / options.WARMUP_FILE
-    if warmup is not None and logs:
-        written = warmup_file.write(path, logs, warmup)
+    if job.make_warmup and logs:
+        written = warmup_file.write(path, logs, job.warmup)
     else:
         written = warmup_file.keep(path) if path.exists() else evidence.Warmup()
     return StagedModel(directory, digest(directory), written)
