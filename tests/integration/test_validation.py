@@ -268,8 +268,8 @@ def test_lines_that_a_model_prints_do_not_change_the_verdict(save_model: SaveMod
     good = _validate(save_model(forge), secret_examples)
     bad = _validate(save_model(forge_and_fail), secret_examples)
 
-    assert good.blessed, good.reasons
-    assert [outcome.code for outcome in bad.outcomes] == ["INVALID_ARGUMENT"]
+    assert good.blessed, good.failures
+    assert [outcome.code for outcome in bad.servers[0].evidence.boot.outcomes] == ["INVALID_ARGUMENT"]
 
 
 def test_a_bug_of_the_embedded_server_is_no_verdict(
