@@ -74,7 +74,7 @@ def test_what_cannot_be_copied_is_named(make_tree: MakeTree, tmp_path: Path) -> 
     ):
         model = make_tree(tmp_path / f"model{number}", MODEL)
         break_it(model / "assets" / "odd")
-        with pytest.raises(errors.ModelError, match=f"{model}/assets/odd.* a part of the model, cannot be copied"):
+        with pytest.raises(errors.ModelError, match=f"{model}/assets/odd.* a part of the model, could not be copied"):
             staging.copy(model, tmp_path / f"staged{number}")
 
 

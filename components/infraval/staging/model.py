@@ -20,10 +20,10 @@ _VERSION = "1"
 
 @dataclasses.dataclass(frozen=True)
 class StagedModel:
-    """What every server is given, and what ships.
+    """What every server serves, and what ships.
 
     Attributes:
-      directory: the SavedModel directory, with its warmup file; its parent is a model base path with nothing else.
+      directory: the SavedModel directory, with its warmup file; the only entry of a model base path.
       digest: of that directory.
       warmup: the warmup file.
     """
@@ -39,7 +39,7 @@ class StagedModel:
 
     @property
     def warmup_path(self) -> Path:
-        """Where the server looks for the warmup file; there is none if the model has no records."""
+        """Where the server looks for the warmup file; it does not exist if the model has no records."""
         return self.directory / options.WARMUP_FILE
 
 
@@ -51,12 +51,12 @@ def stage(
     Args:
       model: the SavedModel directory.
       logs: the requests, those that cover every cell first.
-      warmup: policy and limit of the warmup file; None to leave it as it came.
+      warmup: policy and limit of the warmup file; None to leave it unchanged.
       base_path: the model base path to make.
 
     Raises:
       ModelError: a file of the model cannot be read.
-      OptionError: more cells than records.
+      OptionError: the warmup file may not have as many records as there are cells.
     """
     base_path.mkdir()
     directory = base_path / _VERSION
@@ -70,11 +70,7 @@ def stage(
 
 
 def copy(model: Path, target: Path) -> None:
-    """Copies a SavedModel, for its owner to write; what links point to is copied, not the links.
-
-    Args:
-      model: the SavedModel directory.
-      target: the directory to make.
+    """Copies a SavedModel and makes the copy writable; links are followed.
 
     Raises:
       ModelError: a file of the model cannot be read.
@@ -83,8 +79,8 @@ def copy(model: Path, target: Path) -> None:
         shutil.copytree(model, target)
     except shutil.Error as error:
         source, _, cause = error.args[0][0]
-        raise errors.ModelError(f"{source}, a part of the model, cannot be copied: {cause}") from error
-    # Stores of artifacts take away the right to write; the copy is to get a warmup file, and to be removed.
+        raise errors.ModelError(f"{source}, a part of the model, could not be copied: {cause}") from error
+    # Artifact stores remove write permissions; the copy is given a warmup file, and removed in the end.
     for path in (target, *target.rglob("*")):
         path.chmod(path.stat().st_mode | stat.S_IWUSR)
 
@@ -105,9 +101,9 @@ def digest(directory: Path) -> str:
 
 
 def without_warmup(staged: StagedModel, base_path: Path) -> Path:
-    """Makes a model base path with the staged model minus its warmup file, unless it is there.
+    """Makes a model base path with the staged model minus its warmup file, unless it exists.
 
-    The files are hard links: a model can be large.
+    The files are hard links, because a model can be large.
     """
     if not base_path.exists():
         base_path.mkdir()

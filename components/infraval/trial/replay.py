@@ -1,4 +1,4 @@
-"""Sends PredictionLogs concurrently, times each, collects what became of them."""
+"""Sends PredictionLogs concurrently, times each, and collects the outcomes."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ def replay(
     """Sends every request once.
 
     Args:
-      logs: the requests; kinds that TF Serving's warmup does not replay are passed over.
+      logs: the requests; kinds that TF Serving's warmup does not replay are skipped.
       connection: to the served model.
-      redactor: every error message passes it.
+      redactor: redacts every error message.
       limits: how many requests at once, and how long each may take.
-      stopped: whether the server has ended; the requests not yet sent then stay unsent.
+      stopped: whether the server has ended; if so, no more requests are sent.
       clock: seconds, for the latencies.
 
     Returns:
@@ -47,5 +47,5 @@ def replay(
     try:
         return tuple(outcome for outcome in pool.map(send, logs) if outcome is not None)
     finally:
-        # Not waited for: after an exception the requests under way end with the connection, not before.
+        # Without waiting: after an exception, running requests end only when the connection is closed.
         pool.shutdown(wait=False, cancel_futures=True)

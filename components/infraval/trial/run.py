@@ -1,4 +1,4 @@
-"""What every server shows of the staged model, side by side if there are several."""
+"""Tries the staged model on every server, side by side if there are several."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def run(
     directory: Path,
     progress: Callable[[str], None],
 ) -> tuple[evidence.Evidence, ...]:
-    """Tries the staged model on every server that the job asks for; the first that cannot judge ends the others.
+    """Tries the staged model on every server of the job; the first that cannot judge ends the others.
 
     Args:
       job: which servers, within which limits.
@@ -34,15 +34,15 @@ def run(
       logs: the requests.
       signatures: names of the model's signatures, which messages may show.
       directory: where each server gets a directory of its own; private and short.
-      progress: is told what happens.
+      progress: called with a line about each step.
 
     Returns:
-      What each server showed, in the order asked for.
+      The evidence from each server, in the job's order.
 
     Raises:
-      SandboxError: no result, for a reason that is not the model's.
+      SandboxError: there is no result, and the model is not the cause.
       UnregisteredOpError: the embedded server cannot judge this model.
-      WarmupFileError: a server refuses infraval's own warmup file and nothing else.
+      WarmupFileError: a server refuses only infraval's own warmup file.
     """
     platform = registry.platform(job.server)
     servers = platform.each(job.server)
@@ -73,14 +73,9 @@ def run(
 
 
 class Trial:
-    """One server's: the order of boots.
+    """The boots on one server, in order.
 
-    Args:
-      staged: the model.
-      logs: the requests.
-      booter: boots it on that server.
-      directory: where a copy of the model without its warmup file may be made.
-      compare_cold: boot that copy first, for comparison.
+    `directory` is for a copy of the model without its warmup file; with `compare_cold`, that copy is booted first.
     """
 
     def __init__(
@@ -99,11 +94,11 @@ class Trial:
         self._compare_cold = compare_cold and staged.warmup.records > 0
 
     def abort(self) -> None:
-        """Ends a trial that runs in another thread soon, with AbortedError there."""
+        """Soon ends a trial that is running in another thread, with AbortedError there."""
         self._booter.abort()
 
     def run(self) -> evidence.Evidence:
-        """Boots the model, and a copy without its warmup file where that tells more."""
+        """Boots the model, and also a copy without its warmup file if that tells more."""
         cold = self._boot_without_warmup(measured=True) if self._compare_cold else None
         booted, tries = self._booter.boot_until_definite(self._logs, measured=cold is not None)
         without_warmup = None
@@ -128,9 +123,8 @@ class Trial:
     def _check_own_file(self, refusal: evidence.Refused, without_warmup: evidence.Boot) -> None:
         if without_warmup.answered_all and self._staged.warmup.records > self._staged.warmup.from_model == 0:
             raise errors.WarmupFileError(
-                f"The server refuses the model with its warmup file ({refusal.code}: {refusal.message}) but answers "
-                "the same requests without it. infraval wrote that file, so this is a bug of infraval's: please "
-                "report it."
+                f"The server refuses the model with its warmup file ({refusal.code}: {refusal.message}), but answers "
+                "the same requests without it. infraval wrote the file, so this is a bug in infraval; please report it."
             )
 
 
@@ -162,9 +156,9 @@ def _redactor(
 
 
 def _records_of_the_model(staged: staging.StagedModel) -> Iterator[prediction_log_pb2.PredictionLog]:
-    """The warmup records that came with the model: the server replays them, and may quote them."""
+    """The warmup records that came with the model: the server replays them and may quote them."""
     if staged.warmup.from_model:
-        # A file that cannot be read to its end is for the server to refuse.
+        # The server will refuse a file that cannot be read to its end.
         with contextlib.suppress(errors.ModelError):
             yield from itertools.islice(prediction_logs.read(staged.warmup_path), staged.warmup.from_model)
 
@@ -179,7 +173,7 @@ def _launch(job: options.Job, base_path: Path) -> base.Launch:
         model_name=job.server.model_name,
         model_base_path=base_path,
         batching_parameters_file=Path(parameters).absolute() if parameters else None,
-        # A thread for every request under way, and some for the status calls.
+        # A thread for every running request, and some for status calls.
         grpc_max_threads=job.limits.concurrency + 4,
         saved_model_tags=job.requests.tag_set,
     )
