@@ -634,4 +634,6 @@ def test_random_bytes_as_batching_parameters(
     """Comments and blanks are a file without parameters, with which the missing server is the next mistake."""
     path = material.file("batching", content)
     arguments = _arguments(material, tmp_path / "results", ["--server", NO_SERVER, "--batching-parameters-file", path])
-    assert re.search("is not a text-format BatchingParameters|is not an executable file", _message(invoke(*arguments), temporary))
+    assert re.search(
+        "is not a text-format BatchingParameters|is not an executable file", _message(invoke(*arguments), temporary)
+    )

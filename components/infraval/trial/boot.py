@@ -18,13 +18,8 @@ from infraval.trial import blame, client, measure, replay
 class Booter:
     """Boots one model on one server, repeatedly if necessary.
 
-    Args:
-      server: the options of one server.
-      limits: how long and how often to try.
-      launch: what to boot.
-      directory: where the sandboxes have their own directories; private and short.
-      redactor: redacts every message of the server.
-      progress: called with a line about each step.
+    The sandboxes have their own directories in `directory`, which must be private and short. The redactor redacts every
+    message of the server.
     """
 
     def __init__(
@@ -97,7 +92,7 @@ class Booter:
         started = time.monotonic()
         with (
             self._platform.create(self._server, launch, self._directory / f"boot{self._boots}") as sandbox,
-            client.Client(sandbox.endpoint.target, self._server.model_name) as connection,
+            client.Client(sandbox.target, self._server.model_name) as connection,
         ):
             self._connection = connection
             server = sandbox.identity

@@ -21,15 +21,9 @@ def replay(
     stopped: Callable[[], bool],
     clock: Callable[[], float] = time.perf_counter,
 ) -> tuple[evidence.Outcome, ...]:
-    """Sends every request once.
+    """Sends every request once, except kinds that TF Serving's warmup does not replay.
 
-    Args:
-      logs: the requests; kinds that TF Serving's warmup does not replay are skipped.
-      connection: to the served model.
-      redactor: redacts every error message.
-      limits: how many requests at once, and how long each may take.
-      stopped: whether the server has ended; if so, no more requests are sent.
-      clock: seconds, for the latencies.
+    Once `stopped` says that the server has ended, no more requests are sent. Error messages are redacted.
 
     Returns:
       The outcomes in the order of the logs; fewer than logs if the server ended.
