@@ -19,9 +19,9 @@ class Server:
       version: what it says its version is.
       platform: name of the kind of sandbox it ran in.
       embedded: whether it is infraval's own stand-in.
-      image: reference of its image, as asked for; empty for a process.
+      image: reference of its image, as in the options; empty for a process.
       image_id: the engine's id of that image, `sha256:…`.
-      image_digest: the registry's `NAME@sha256:…`; empty for an image that came from none.
+      image_digest: the registry's `NAME@sha256:…`; empty for an image that came from no registry.
     """
 
     name: str
@@ -35,7 +35,7 @@ class Server:
 
 @dataclasses.dataclass(frozen=True)
 class Refused:
-    """The server said that it does not load the model.
+    """The server refused to load the model.
 
     Attributes:
       code: name of the gRPC status code.
@@ -48,29 +48,21 @@ class Refused:
 
 @dataclasses.dataclass(frozen=True)
 class Crashed:
-    """The server died while it loaded the model.
-
-    Attributes:
-      cause: what it died of, such as SIGSEGV.
-    """
+    """The server died of `cause`, such as SIGSEGV, while it loaded the model."""
 
     cause: str
 
 
 @dataclasses.dataclass(frozen=True)
 class Late:
-    """The model was not AVAILABLE in time.
-
-    Attributes:
-      limit_s: seconds it was given.
-    """
+    """The model was not AVAILABLE within `limit_s`."""
 
     limit_s: float
 
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """What became of one request.
+    """The outcome of one request.
 
     Attributes:
       cell: the cell that the request belongs to.
@@ -97,7 +89,7 @@ class Latency:
     Attributes:
       cell: the cell.
       first_s: seconds of its first request after the boot.
-      steady_s: median seconds of the same request repeated.
+      steady_s: median seconds of the same request, repeated.
     """
 
     cell: options.Cell
@@ -137,7 +129,7 @@ class Examples:
 
 @dataclasses.dataclass(frozen=True)
 class Boot:
-    """What came of one boot of a model.
+    """The result of booting a model once.
 
     Attributes:
       server: which server it was.
@@ -145,8 +137,8 @@ class Boot:
       load_time_s: seconds until it was AVAILABLE.
       records_replayed: warmup records that the server says it replayed; None if it did not say.
       outcomes: of the requests that were sent, in their order.
-      death: what the server died of while it answered; None if it did not.
-      latencies: by cell, if they were asked for.
+      death: what the server died of while it answered; None if it did not die.
+      latencies: by cell, if they were measured.
       server_log: the last lines of the server's log, redacted, if it crashed or was not ready in time; else empty.
     """
 
@@ -161,7 +153,7 @@ class Boot:
 
     @property
     def definite(self) -> bool:
-        """Whether another try would come to the same."""
+        """Whether another try would have the same result."""
         return self.death is None and (self.failure is None or isinstance(self.failure, Refused))
 
     @property
@@ -172,15 +164,15 @@ class Boot:
 
 @dataclasses.dataclass(frozen=True)
 class Evidence:
-    """Everything one server showed of the staged model.
+    """Everything one server showed about the staged model.
 
     Attributes:
       boot: the last boot of the model as it was staged.
-      tries: how many boots of it there were.
+      tries: how often it was booted.
       requests: how many requests there were to send.
       warmup: the warmup file of the staged model.
       without_warmup: the same model booted without its warmup file, after the server refused it with the file.
-      cold: the same, booted first for comparison; None if that was not asked for.
+      cold: the same, booted first for comparison; None unless the job compares.
       unchanged: whether the staged directory was the same before and after.
     """
 

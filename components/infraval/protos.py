@@ -1,4 +1,4 @@
-"""Parsing a serialized proto whole or not at all, on every protobuf."""
+"""Parsing a serialized proto whole or not at all, with every version of protobuf."""
 
 from __future__ import annotations
 
@@ -8,15 +8,11 @@ from google.protobuf import message
 
 
 def parse(content: bytes, into: Any) -> None:
-    """Parses a serialized message.
-
-    Args:
-      content: all bytes of the message.
-      into: an empty message, to be filled.
+    """Parses all bytes of a serialized message into an empty one.
 
     Raises:
-      DecodeError: the bytes are no such message.
+      DecodeError: the bytes are not such a message.
     """
-    # At a stray end-group tag, as in much ordinary text, protobuf 3.20 stops with no more than a warning.
+    # At a stray end-group tag, which ordinary text often contains, protobuf 3.20 stops with just a warning.
     if into.ParseFromString(content) != len(content):
         raise message.DecodeError

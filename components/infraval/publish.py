@@ -1,7 +1,7 @@
-"""The last stage: the verdict and the blessed model on disk, whole or not at all.
+"""Stage 5: the verdict and the blessed model on disk, whole or not at all.
 
-Everything is written to a private directory beside the output and takes the output's place by one rename, so that a
-killed run leaves nothing in it, and of two runs on one output the second finds it taken.
+Everything is written to a private directory beside the output, which one rename then puts in its place. A killed run
+thus leaves nothing in the output, and of two runs with the same output the second finds it taken.
 """
 
 from __future__ import annotations
@@ -10,25 +10,24 @@ import contextlib
 import errno
 import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 from infraval import errors, verdict, workspace
 from infraval.report import data
 
 STAMPED_MODEL = "stamped_model"
-"""Name that TFX's Pusher looks for in an InfraBlessing (tfx/utils/path_constants.py)."""
+"""The name that TFX's Pusher looks for in an InfraBlessing (tfx/utils/path_constants.py)."""
 
 MARKERS = {True: "INFRA_BLESSED", False: "INFRA_NOT_BLESSED"}
-"""Empty files that tell a person the verdict, named as InfraValidator names them."""
+"""Empty files that show the verdict, named as InfraValidator names them."""
 
 _TAKEN = frozenset({errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR})
 _NOT_REPLACEABLE = frozenset({errno.EBUSY, errno.EXDEV, errno.EACCES, errno.EPERM})
-"""The output is a mount point, or only what is in it may be written."""
+"""The output is a mount point, or this user may write only inside it."""
 
 
 def check_output(output: Path) -> None:
-    """Sees that results can be written, and touches nothing.
+    """Checks that results can be written, without changing anything.
 
     Raises:
       OutputError: the place is not a directory, not empty, or not writable.
@@ -38,23 +37,20 @@ def check_output(output: Path) -> None:
             raise _taken(output)
         writable = output
     elif output.exists() or output.is_symlink():
-        raise errors.OutputError(f"{output} is not a directory. Name a new one.")
+        raise errors.OutputError(f"{output} is not a directory. Set --output (output) to a new one.")
     else:
         writable = next(parent for parent in output.absolute().parents if parent.exists())
     if not os.access(writable, os.W_OK | os.X_OK) or not writable.is_dir():
-        raise errors.OutputError(f"{output} cannot be written: no permission to write to {writable}.")
+        raise errors.OutputError(
+            f"{output} cannot be written: no permission to write to {writable}. Change it, or --output (output)."
+        )
 
 
 def publish(judged: verdict.Verdict, staged: Path, output: Path) -> None:
-    """Writes the report, the marker and, if it is blessed, the staged model as `stamped_model`.
-
-    Args:
-      judged: the verdict.
-      staged: the SavedModel directory that was judged.
-      output: directory of the results; new or empty.
+    """Writes the report, the marker and, if it is blessed, the staged SavedModel as `stamped_model`.
 
     Raises:
-      OutputError: not everything can be written, or something is there by now; nothing is left of this run then.
+      OutputError: not everything can be written, or the output is not empty any more; nothing of this run is left then.
     """
     output = output.resolve()
     try:
@@ -71,16 +67,14 @@ def publish(judged: verdict.Verdict, staged: Path, output: Path) -> None:
     except (OSError, errors.SandboxError) as error:  # shutil.Error is an OSError
         cause = getattr(error, "strerror", None) or "a file cannot be copied"
         raise errors.OutputError(
-            f"The results cannot be written to {output}: {cause}. Nothing was left there."
+            f"The results could not be written to {output}: {cause}. Nothing was left there."
         ) from error
 
 
-@contextlib.contextmanager
-def _beside(output: Path) -> Iterator[Path]:
-    """A private directory on the output's file system; what killed runs left there goes."""
+def _beside(output: Path) -> contextlib.AbstractContextManager[Path]:
+    """A private directory on the output's file system; also removes what killed runs left there."""
     within = output.exists() and (output.is_mount() or not os.access(output.parent, os.W_OK | os.X_OK))
-    with workspace.workspace(output if within else output.parent) as directory:
-        yield directory
+    return workspace.workspace(output if within else output.parent)
 
 
 def _move(results: Path, output: Path) -> None:
@@ -98,7 +92,7 @@ def _move(results: Path, output: Path) -> None:
 
 
 def _move_entries(results: Path, output: Path) -> None:
-    """Moves what is in the results one by one, the marker last, where the output itself cannot be replaced."""
+    """Moves the results one by one, the marker last, into an output that cannot be replaced as a whole."""
     if any(path.name not in results.parts for path in output.iterdir()):
         raise _taken(output)
     moved: list[Path] = []
@@ -113,7 +107,7 @@ def _move_entries(results: Path, output: Path) -> None:
 
 
 def _sync(directory: Path) -> None:
-    """Has everything in a directory on disk, so that not even a power failure leaves a marker over half a model."""
+    """Flushes a directory to disk, so that not even a power failure leaves a marker with an incomplete model."""
     for path in (directory, *directory.rglob("*")):
         descriptor = os.open(path, os.O_RDONLY)
         try:
@@ -124,5 +118,6 @@ def _sync(directory: Path) -> None:
 
 def _taken(output: Path) -> errors.OutputError:
     return errors.OutputError(
-        f"{output} is not empty; nothing in it was touched. Name a new directory.", code="output/not-empty"
+        f"{output} is not empty; nothing in it was touched. Set --output (output) to a new directory.",
+        code="output/not-empty",
     )

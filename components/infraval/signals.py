@@ -1,4 +1,4 @@
-"""SIGTERM, SIGINT and SIGHUP become an exception, so that everything that was started is cleaned up."""
+"""Turns SIGTERM, SIGINT and SIGHUP into an exception, so that everything that was started is cleaned up."""
 
 from __future__ import annotations
 
@@ -14,22 +14,18 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 class SignalledError(errors.AbortedError):
-    """A signal asked the process to end.
-
-    Attributes:
-      signal: which.
-    """
+    """A signal asked the process to end."""
 
     def __init__(self, number: signal.Signals) -> None:
-        super().__init__(f"Ended by {number.name}; everything that was started has been cleaned up.")
+        super().__init__(f"Ended by {number.name}. Everything that was started has been cleaned up.")
         self.signal = number
 
 
 @contextlib.contextmanager
 def abort_on_signal() -> Iterator[None]:
-    """Raises SignalledError in the block when a signal comes; a second one while cleaning up is ignored.
+    """Raises SignalledError in the block when a signal arrives; a second signal, during clean-up, is ignored.
 
-    Outside the main thread Python lets nobody handle signals; the block then runs as it is.
+    Outside the main thread, where Python cannot handle signals, it has no effect.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -25,12 +25,12 @@ def validate(
     progress: Callable[[str], None] = _log.info,
     gates: Sequence[Gate] = GATES,
 ) -> verdict.Verdict:
-    """Judges a model by really serving it, and publishes it with its warmup file if it passes.
+    """Judges a model by serving it for real, and publishes it with its warmup file if it passes.
 
     Args:
       job: what to validate.
       make_pipeline: makes the Beam pipeline that builds the requests; by default one in this process.
-      progress: is told what happens, a sentence each.
+      progress: called with a sentence about each step.
       gates: what the model must pass.
 
     Returns:
@@ -38,7 +38,7 @@ def validate(
       `stamped_model`.
 
     Raises:
-      InfravalError: the model could not be judged; the output then holds nothing.
+      InfravalError: the model could not be judged; the output is then empty.
     """
     registry.platform(job.server).check(job.server, progress)
     if job.output is not None:

@@ -1,4 +1,4 @@
-"""The result of a validation: what every gate found on every server. Data, never an exception."""
+"""The result of a validation: what each gate found on each server. Data, never an exception."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from infraval import evidence
 
 
 class Status(str, enum.Enum):
-    """What a gate says of a model."""
+    """What a gate says about a model."""
 
     PASSED = "passed"
     FAILED = "failed"
     UNDECIDED = "undecided"
     """The evidence is not enough to say."""
     SKIPPED = "skipped"
-    """There was nothing to judge, or an earlier gate took away what this one looks at."""
+    """There was nothing to judge, or the model failed before what this gate looks at."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,10 +26,10 @@ class Finding:
     Attributes:
       gate: name of the gate.
       status: what it says.
-      reasons: why, a sentence or more each, free of request data; at least one unless it passed.
+      reasons: why, one or more sentences each, without request data; at least one unless the model passed.
       figure: what was measured, if it is a number.
-      bar: what the figure had to reach or stay below.
-      unit: of both, such as `s` or `requests`.
+      bar: what the figure must reach or stay below.
+      unit: of figure and bar, such as `s` or `requests`.
     """
 
     gate: str
@@ -47,11 +47,11 @@ class Finding:
 
 @dataclasses.dataclass(frozen=True)
 class ServerVerdict:
-    """What one server says.
+    """The verdict of one server.
 
     Attributes:
-      evidence: what it did.
-      findings: what each gate found in that, in the order of the gates.
+      evidence: what the server did.
+      findings: what each gate found in the evidence, in the order of the gates.
     """
 
     evidence: evidence.Evidence
@@ -70,10 +70,10 @@ class ServerVerdict:
 
 @dataclasses.dataclass(frozen=True)
 class Verdict:
-    """What all servers say of one model.
+    """The verdict of all servers on one model.
 
     Attributes:
-      servers: one entry for each server, in the order asked for; at least one.
+      servers: one entry for each server, in the job's order; at least one.
       model_digest: SHA-256 of the staged model directory, as hex.
       warmup: its warmup file.
       examples: where the requests came from; None if no examples were given.

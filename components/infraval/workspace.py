@@ -1,9 +1,9 @@
-"""A private temporary directory that never outlives its use for long.
+"""A private temporary directory that does not long outlive its use.
 
-It is owned by a lock (`flock`) on the directory itself. The kernel frees the lock with the last process that holds
-it, however that ends, so a free lock means a dead owner: no pid is compared, which keeps this right across pid
-namespaces that share a temporary directory, and after a pid was used again. A process forked without exec shares
-the lock: the directory is not reaped before that process ends too, and leaving in the forked one removes nothing.
+A lock (`flock`) on the directory itself marks its owner. The kernel frees the lock when the last process that holds it
+ends, however it ends, so a free lock means a dead owner. No pids are compared, so this also works if pid namespaces
+share a temporary directory, or if a pid was reused. A process forked without exec shares the lock: the directory is not
+removed before that process ends too, and leaving the block in the forked one removes nothing.
 """
 
 from __future__ import annotations
@@ -28,18 +28,15 @@ _REMOVAL_PAUSE_S = 0.02
 
 @contextlib.contextmanager
 def workspace(parent: Path | None = None) -> Iterator[Path]:
-    """Makes a directory that only this user can enter, and removes it on leaving.
+    """Makes a directory that only this user can enter, in TMPDIR if no parent is given, and removes it on leaving.
 
     Entering also removes the directories that dead processes of this user have left behind.
 
-    Args:
-      parent: where to make it; None for the system's temporary directory (TMPDIR).
-
     Yields:
-      The directory's absolute path; kept short, because a unix socket's path has to fit 107 bytes.
+      The directory's absolute path; short, because a unix socket's path must fit into 107 bytes.
 
     Raises:
-      SandboxError: no such directory can be made and locked there.
+      SandboxError: no directory can be created and locked there.
     """
     try:
         folder = Path(tempfile.gettempdir()) if parent is None else parent.absolute()
@@ -47,7 +44,8 @@ def workspace(parent: Path | None = None) -> Iterator[Path]:
         path, lock = _create(folder)
     except OSError as error:
         raise errors.SandboxError(
-            f"No private temporary directory can be made ({error}); set TMPDIR to a writable folder on a local disk."
+            f"No private temporary directory could be created: {error}. Set TMPDIR to a writable directory on a local "
+            "disk."
         ) from error
     owner = os.getpid()
     try:
@@ -70,7 +68,7 @@ def _create(folder: Path) -> tuple[Path, int]:
         except OSError:
             path.rmdir()
             raise
-        # Without the lock, another process' reaper came in between and removes the directory: make another.
+        # Without the lock: another process came in between and is removing the directory. Make another.
         if lock is not None:
             return path, lock
 
@@ -79,11 +77,11 @@ def _lock(path: Path) -> int | None:
     """Locks a directory of this user.
 
     Returns:
-      The descriptor that holds the lock, not inherited by programs that are started; None if another process holds
-      it or the directory is gone.
+      The descriptor that holds the lock, which child programs do not inherit; None if another process holds the lock
+      or the directory is gone.
 
     Raises:
-      OSError: it is a symlink, no directory, another user's, or on a file system without locks.
+      OSError: it is a symlink, not a directory, another user's, or on a file system without locks.
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
@@ -114,15 +112,15 @@ def _reap(folder: Path) -> None:
 
 
 def _remove(path: Path) -> None:
-    """Removes a directory that is locked, whatever the permissions inside; says so if it cannot."""
+    """Removes a locked directory, whatever the permissions inside; logs a warning if it cannot."""
     for _ in range(_REMOVAL_TRIES):
         _make_writable(path)
         shutil.rmtree(path, ignore_errors=True)
         if not path.exists():
             return
-        # The supervisor of a client that was just killed may be removing its part at the same time.
+        # The supervisor of a client that was just killed may be removing its part of it.
         time.sleep(_REMOVAL_PAUSE_S)
-    _LOGGER.warning("%s could not be removed; the next start tries again.", path)
+    _LOGGER.warning("%s could not be removed; the next start will try again.", path)
 
 
 def _make_writable(path: Path) -> None:

@@ -324,9 +324,7 @@ ROWS = [
         "2 signatures at 1 batch sizes make 2 cells",
         "--max-warmup-records .* is 1. Use fewer",
     ),
-    Row(
-        "an output that is a file", lambda m: ["--output", m.file("o", b"1")], "/o is not a directory", "Name a new one"
-    ),
+    Row("an output that is a file", lambda m: ["--output", m.file("o", b"1")], "/o is not a directory", "Set --output"),
     Row(
         "an output that cannot be made",
         lambda m: ["--output", m.file("o", b"1") / "new"],
@@ -337,7 +335,7 @@ ROWS = [
         "an output that is not empty",
         lambda m: ["--output", m.file("o/precious", b"1").parent],
         "/o is not empty; nothing in it was touched",
-        "Name a new directory",
+        "Set --output .* to a new directory",
     ),
     Row(
         "a warmup policy without a warmup",
@@ -636,4 +634,6 @@ def test_random_bytes_as_batching_parameters(
     """Comments and blanks are a file without parameters, with which the missing server is the next mistake."""
     path = material.file("batching", content)
     arguments = _arguments(material, tmp_path / "results", ["--server", NO_SERVER, "--batching-parameters-file", path])
-    assert re.search("is no BatchingParameters|is not an executable file", _message(invoke(*arguments), temporary))
+    assert re.search(
+        "is not a text-format BatchingParameters|is not an executable file", _message(invoke(*arguments), temporary)
+    )

@@ -184,7 +184,7 @@ def test_a_server_that_is_killed_is_no_verdict(
     """Out of memory is the machine's, not the model's: could not judge, and the output holds nothing."""
     output = tmp_path / "results"
 
-    with pytest.raises(errors.ServerLostError, match=r"SIGKILL(?s:.*)last words:\nAdding/updating models\."):
+    with pytest.raises(errors.ServerLostError, match=r"SIGKILL(?s:.*)end of its log:\nAdding/updating models\."):
         _validate(upper_model, secret_examples, output, server=misbehaving_server("kill-at-load"), limits=TWICE)
 
     assert not output.exists()
@@ -242,7 +242,7 @@ def test_a_server_that_refuses_only_the_file_of_ours_raises(
     misbehaving_server: ServerFor, upper_model: Path, secret_examples: Path
 ) -> None:
     """If all requests are answered and only our file is refused, the fault is infraval's, not the model's."""
-    with pytest.raises(errors.WarmupFileError, match="bug of infraval"):
+    with pytest.raises(errors.WarmupFileError, match="bug in infraval"):
         _validate(upper_model, secret_examples, server=misbehaving_server("refuse-warmup"), limits=TWICE)
 
 
@@ -285,7 +285,7 @@ def test_a_bug_of_the_embedded_server_is_no_verdict(
     monkeypatch.syspath_prepend(str(tmp_path))
     server = options.ProcessServer(server="embedded", import_ops="broken_ops")
 
-    with pytest.raises(errors.SandboxError, match=r"bug of infraval(?s:.*)broken_ops.py.*in fail") as caught:
+    with pytest.raises(errors.SandboxError, match=r"bug in infraval(?s:.*)broken_ops.py.*in fail") as caught:
         _validate(upper_model, secret_examples, server=server, make_warmup=False)
 
     assert secret not in str(caught.value)

@@ -117,13 +117,13 @@ def listening_tcp_sockets() -> Callable[[Collection[int]], list[str]]:
 
 
 @pytest.fixture
-def answers() -> Callable[[base.Endpoint], bool]:
+def answers() -> Callable[[str], bool]:
     """Whether the stand-in server answers on its unix socket."""
 
-    def ask(endpoint: base.Endpoint) -> bool:
+    def ask(target: str) -> bool:
         with socket.socket(socket.AF_UNIX) as client:
             try:
-                client.connect(endpoint.target.removeprefix("unix:"))
+                client.connect(target.removeprefix("unix:"))
             except (FileNotFoundError, ConnectionRefusedError):
                 return False
             return client.recv(16) == b"serving"

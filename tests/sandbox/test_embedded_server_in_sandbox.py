@@ -29,7 +29,7 @@ def test_the_embedded_server_serves_without_tcp_and_leaves_nothing(
     with process.create(options.ProcessServer(), launch, run_directory) as sandbox:
         assert sandbox.identity.embedded
         assert "TensorFlow 2." in sandbox.identity.version
-        with grpc.insecure_channel(sandbox.endpoint.target) as channel:
+        with grpc.insecure_channel(sandbox.target) as channel:
             grpc.channel_ready_future(channel).result(timeout=BOOT_TIMEOUT_S)
         assert sandbox.poll() is None
         assert listening_tcp_sockets(processes_of(run_directory)) == []

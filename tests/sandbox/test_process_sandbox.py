@@ -19,7 +19,7 @@ from infraval.sandbox.process import sandbox as process
 MakeSandbox = Callable[..., process.ProcessSandbox]
 Eventually = Callable[..., bool]
 ProcessesOf = Callable[[Path], set[int]]
-Answers = Callable[[base.Endpoint], bool]
+Answers = Callable[[str], bool]
 
 EVERY_KIND = ["serve", "boot", "stubborn", "daemon"]
 
@@ -52,10 +52,10 @@ def test_the_server_answers_on_a_socket_in_a_private_directory(
 ) -> None:
     """A sandbox that was entered comes to serve, and only its user can reach the socket."""
     with make_sandbox("serve") as sandbox:
-        assert eventually(lambda: answers(sandbox.endpoint))
+        assert eventually(lambda: answers(sandbox.target))
         assert sandbox.poll() is None
         assert (private_directory / "r").stat().st_mode & 0o777 == 0o700
-        assert sandbox.endpoint.target == f"unix:{private_directory}/r/s"
+        assert sandbox.target == f"unix:{private_directory}/r/s"
 
 
 @pytest.mark.usefixtures("stand_in")
@@ -173,9 +173,9 @@ def test_two_sandboxes_at_once(
     """Two servers run side by side, and leaving one does not touch the other."""
     with make_sandbox("serve", name="a") as first:
         with make_sandbox("serve", name="b") as second:
-            assert eventually(lambda: answers(first.endpoint) and answers(second.endpoint))
-        assert not answers(second.endpoint)
-        assert answers(first.endpoint)
+            assert eventually(lambda: answers(first.target) and answers(second.target))
+        assert not answers(second.target)
+        assert answers(first.target)
         assert [path.name for path in private_directory.iterdir()] == ["a"]
 
 
@@ -189,7 +189,7 @@ def test_the_server_outlives_the_thread_that_started_it(
     worker.join()
     try:
         assert eventually(lambda: not Path(f"/proc/self/task/{worker.native_id}").exists())
-        assert eventually(lambda: answers(sandbox.endpoint))
+        assert eventually(lambda: answers(sandbox.target))
         assert sandbox.poll() is None
     finally:
         sandbox.__exit__(None, None, None)
@@ -319,7 +319,7 @@ def test_a_socket_path_of_other_characters_serves(
     """Spaces, letters of any language and brackets are what gRPC takes them for."""
     launch = base.Launch(model_name="serve", model_base_path=private_directory)
     with process.ProcessSandbox(launch, options.ProcessServer(), private_directory / "\u00fcb er:[1]&=+@") as sandbox:
-        assert eventually(lambda: answers(sandbox.endpoint))
+        assert eventually(lambda: answers(sandbox.target))
 
 
 @pytest.mark.usefixtures("stand_in")
@@ -330,7 +330,7 @@ def test_a_socket_path_that_is_too_long_is_an_error(
     launch = base.Launch(model_name="serve", model_base_path=private_directory)
     longest = private_directory / ("r" * (107 - len(f"{private_directory}//s")))
     with process.ProcessSandbox(launch, options.ProcessServer(), longest) as sandbox:
-        assert eventually(lambda: answers(sandbox.endpoint))
+        assert eventually(lambda: answers(sandbox.target))
     too_long = process.ProcessSandbox(launch, options.ProcessServer(), longest.with_name(f"{longest.name}r"))
     with pytest.raises(errors.ServerStartError, match=r"108 bytes long; the limit is 107\. Set TMPDIR"), too_long:
         pass

@@ -121,11 +121,11 @@ def test_more_cells_than_the_file_may_hold_are_an_error(path: Path, make_log: Ma
     before = path.read_bytes()
     requests = [make_log(b"new", size=size) for size in range(1, 5)]
     limited = options.WarmupOptions(max_records=3)
-    with pytest.raises(errors.OptionError, match=r"3 cells .* beside the 1 records .* may hold 3.*replace"):
+    with pytest.raises(errors.OptionError, match=r"3 cells .* besides the 1 records .* is 3.*replace"):
         warmup_file.write(path, requests, limited)
     assert path.read_bytes() == before
     path.unlink()
-    with pytest.raises(errors.OptionError, match=r"4 cells .* may hold 3\. Ask for fewer"):
+    with pytest.raises(errors.OptionError, match=r"4 cells .* is 3\. Use fewer"):
         warmup_file.write(path, requests, limited)
 
 

@@ -211,7 +211,7 @@ def test_what_is_not_ours_is_left_alone(tmp_path: Path) -> None:
 def test_a_place_that_cannot_hold_it_is_an_error(tmp_path: Path) -> None:
     """The error names the place and says what to set."""
     with (
-        pytest.raises(errors.SandboxError, match=r"nonexistent.*set TMPDIR"),
+        pytest.raises(errors.SandboxError, match=r"nonexistent.*Set TMPDIR"),
         workspace.workspace(tmp_path / "nonexistent"),
     ):
         pass

@@ -10,7 +10,7 @@ from infraval import evidence, verdict
 
 @dataclasses.dataclass(frozen=True)
 class Load:
-    """Passes a model that was AVAILABLE, with its warmup file or, if the server refuses that, without."""
+    """Passes a model that became AVAILABLE, with its warmup file or, if the server refuses that, without it."""
 
     name: ClassVar[str] = "load"
 
@@ -31,6 +31,6 @@ def _reason(failure: evidence.Refused | evidence.Crashed | evidence.Late, tries:
     if isinstance(failure, evidence.Crashed):
         return f"The server died of {failure.cause} while it loaded the model{each}."
     return (
-        f"The model was not AVAILABLE within {failure.limit_s:g} s{each}. If it is only slow, raise "
-        "max_loading_time_seconds (--max-loading-time)."
+        f"The model was not AVAILABLE within {failure.limit_s:g} s{each}. If it only loads slowly, raise "
+        "--max-loading-time (limits.max_loading_time_s, or max_loading_time_seconds in a ValidationSpec)."
     )

@@ -18,7 +18,7 @@ class Responses:
     name: ClassVar[str] = "responses"
 
     def judge(self, shown: evidence.Evidence) -> verdict.Finding:
-        """How many of the requests were answered; failures that are alike are one reason, the most frequent first."""
+        """How many requests were answered; equal failures are one reason, the most frequent first."""
         booted = shown.without_warmup or shown.boot
         if booted.failure is not None:
             return verdict.Finding(self.name, verdict.Status.SKIPPED, ("The model was not loaded.",))

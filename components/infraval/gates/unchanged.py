@@ -18,5 +18,5 @@ class Unchanged:
         """Whether the digest of the staged directory is still the same."""
         if shown.unchanged:
             return verdict.Finding(self.name, verdict.Status.PASSED)
-        reason = "The model's directory changed while it was served; a model must not write to its own files."
+        reason = "The model's directory changed while it was served. A model must not write to its own files."
         return verdict.Finding(self.name, verdict.Status.FAILED, (reason,))

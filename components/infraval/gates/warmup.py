@@ -24,18 +24,18 @@ class Warmup:
         if replayed == records:
             return verdict.Finding(self.name, verdict.Status.PASSED, (), replayed, records, "records")
         said = "did not say how many it replayed" if replayed is None else f"replayed {replayed}"
-        reason = f"The warmup file holds {records} records and the server {said}: it may start cold."
+        reason = f"The warmup file has {records} records, but the server {said}, so the model may start cold."
         return verdict.Finding(self.name, verdict.Status.FAILED, (reason,), replayed, records, "records")
 
     def _refused(self, shown: evidence.Evidence) -> verdict.Finding:
-        """Whose fault it is that the server refuses the model with its file; it was booted without, to tell."""
+        """Whether the file is to blame for the server's refusal; the model was booted without it to find out."""
         if shown.without_warmup is not None and not shown.without_warmup.answered_all:
-            reason = "The server does not serve the model without its warmup file, either."
+            reason = "The server does not serve the model without its warmup file either."
             return verdict.Finding(self.name, verdict.Status.SKIPPED, (reason,))
         failure = shown.boot.failure
         said = f"{failure.code}: {failure.message}" if isinstance(failure, evidence.Refused) else "it crashed."
         reason = (
-            f"The server refuses the model with its warmup file, of which {shown.warmup.from_model} records came with "
-            f"the model: {said} Leave them out with --existing-warmup replace (warmup.existing)."
+            f"The server refuses the model because of its warmup file, in which {shown.warmup.from_model} records came "
+            f"with the model: {said} Leave them out with --existing-warmup replace (warmup.existing)."
         )
         return verdict.Finding(self.name, verdict.Status.FAILED, (reason,), 0, shown.warmup.records, "records")

@@ -1,4 +1,4 @@
-"""What a person sees: progress, verdict, inspection. Tables on a terminal and in a pipe alike."""
+"""What a person sees: progress, verdict, inspection. Tables appear on a terminal and in a pipe."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ _WIDE = 120
 
 class _Console(rich.console.Console):
     def on_broken_pipe(self) -> None:
-        """Raises: rich's own would end the process, with the exit code that means not blessed."""
+        """Raises, because rich would end the process with the exit code that means not blessed."""
         raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
 
 
 @contextlib.contextmanager
 def progress() -> Iterator[Callable[[str], None]]:
-    """Shows what happens on standard error: a spinner on a terminal, plain lines elsewhere."""
+    """Shows progress on standard error: a spinner on a terminal, plain lines elsewhere."""
     console = _Console(stderr=True, highlight=False, soft_wrap=True)
     if not console.is_terminal:
 
@@ -43,7 +43,7 @@ def progress() -> Iterator[Callable[[str], None]]:
 
 
 def show_report(report: data.Report) -> None:
-    """Prints a verdict: for each server the findings that failed, what it is, and latencies by cell."""
+    """Prints a verdict: for each server its failed findings, its name and version, and latencies by cell."""
     console = _console()
     _show_verdict(console, report.verdict)
     for server in report.servers:
@@ -72,7 +72,7 @@ def _show_server(console: rich.console.Console, found: data.ServerReport, record
     if found.load_time_s is not None:
         warm = f"warmup records replayed: {found.records_replayed}" if records else "no warmup records: it starts cold"
         if records and found.records_replayed is None:
-            warm = "without its warmup file, with which the server refuses it"
+            warm = "without its warmup file, because the server refuses it with the file"
         console.print(f"load    {found.load_time_s:.1f} s, {warm}")
     if found.cells:
         console.print(_requests_table(found.cells))
@@ -105,7 +105,7 @@ def show_inspection(found: dict[str, Any]) -> None:
 
 
 def cold_table(cells: Iterable[data.CellSummary]) -> rich.table.Table:
-    """First request without (cold) and with (warm) the warmup file, each of a fresh boot, and the steady median."""
+    """First request after a boot without (cold) and with (warm) the warmup file, and the steady median."""
     table = _table("cell", "batch size", "cold ms", "warm ms", "steady ms")
     for cell in cells:
         seconds = [each for each in (cell.cold_first_s, cell.warm_first_s, cell.steady_s) if each is not None]
@@ -142,5 +142,5 @@ def _cell(cell: options.Cell) -> str:
 
 def _console() -> rich.console.Console:
     console = _Console(highlight=False, soft_wrap=True)
-    # Whoever reads a pipe has no 80 columns to keep to.
+    # Output to a pipe need not fit into 80 columns.
     return console if console.is_terminal else _Console(highlight=False, soft_wrap=True, width=_WIDE)

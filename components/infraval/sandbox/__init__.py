@@ -1,1 +1,1 @@
-"""Stage 2: a model server under test, and nothing left of it afterwards."""
+"""A model server under test, which leaves nothing behind."""

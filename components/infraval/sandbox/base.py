@@ -1,6 +1,6 @@
 """What every sandbox is: a context manager that boots a model server and leaves nothing behind.
 
-A sandbox knows nothing about models or requests, and a client knows nothing about sandboxes: they meet at `Endpoint`.
+A sandbox knows nothing about models or requests, and a client nothing about sandboxes: they share a gRPC target.
 """
 
 from __future__ import annotations
@@ -35,13 +35,6 @@ _NOT_PATH = frozenset("%#?,")
 
 _SIGNAL_BASE = 128
 """Exit code 128 + N means that signal N ended the process, as in a shell."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Endpoint:
-    """Where the server answers: a gRPC target, `unix:<path>` or `127.0.0.1:<port>`."""
-
-    target: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,8 +86,8 @@ class Sandbox(Protocol):
     def __exit__(self, *_: object) -> None: ...
 
     @property
-    def endpoint(self) -> Endpoint:
-        """Where the server answers, once it does."""
+    def target(self) -> str:
+        """Where the server answers, once it does: a gRPC target, `unix:<path>` or `127.0.0.1:<port>`."""
 
     @property
     def identity(self) -> evidence.Server:

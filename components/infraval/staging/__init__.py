@@ -1,1 +1,1 @@
-"""Stage 5: a verdict in, published outputs out."""
+"""Stage 2: a SavedModel and PredictionLogs in, the staged model out."""

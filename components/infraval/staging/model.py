@@ -19,10 +19,10 @@ _VERSION = "1"
 
 @dataclasses.dataclass(frozen=True)
 class StagedModel:
-    """What every server is given, and what ships.
+    """What every server serves, and what ships.
 
     Attributes:
-      directory: the SavedModel directory, with its warmup file; its parent is a model base path with nothing else.
+      directory: the SavedModel directory, with its warmup file; the only entry of a model base path.
       digest: of that directory.
       warmup: the warmup file.
     """
@@ -38,7 +38,7 @@ class StagedModel:
 
     @property
     def warmup_path(self) -> Path:
-        """Where the server looks for the warmup file; there is none if the model has no records."""
+        """Where the server looks for the warmup file; it does not exist if the model has no records."""
         return self.directory / options.WARMUP_FILE
 
 
@@ -52,7 +52,7 @@ def stage(job: options.Job, logs: Sequence[prediction_log_pb2.PredictionLog], ba
 
     Raises:
       ModelError: a file of the model cannot be read, or is not part of it.
-      OptionError: more cells than records.
+      OptionError: the warmup file may not have as many records as there are cells.
     """
     base_path.mkdir()
     directory = base_path / _VERSION
@@ -81,9 +81,9 @@ def digest(directory: Path) -> str:
 
 
 def without_warmup(staged: StagedModel, base_path: Path) -> Path:
-    """Makes a model base path with the staged model minus its warmup file, unless it is there.
+    """Makes a model base path with the staged model minus its warmup file, unless it exists.
 
-    The files are hard links: a model can be large.
+    The files are hard links, because a model can be large.
     """
     if not base_path.exists():
         base_path.mkdir()

@@ -18,19 +18,16 @@ _log = logging.getLogger(__name__)
 def write(
     path: Path, requests: Sequence[prediction_log_pb2.PredictionLog], warmup: options.WarmupOptions
 ) -> evidence.Warmup:
-    """Writes the warmup file by the policy for one that is there already.
+    """Writes the warmup file, by the policy for one that came with the model, and returns what it holds now.
 
     Args:
-      path: the file in the staged model; may hold what came with the model.
-      requests: the prepared requests, those that touch every cell first.
+      path: the file in the staged model; it exists if it came with the model.
+      requests: the prepared requests, those that cover every cell first.
       warmup: policy and limit.
 
-    Returns:
-      What the file holds now.
-
     Raises:
-      ModelError: the records that came with the model cannot be read, and were to be kept beside the new ones.
-      OptionError: more cells than records, or no room for new records beside those that came with the model.
+      ModelError: the records that came with the model cannot be read, but must be merged with the new ones.
+      OptionError: the file may not have a record for every cell besides those that came with the model.
     """
     policy = warmup.existing if path.exists() else None
     if policy is options.ExistingWarmup.KEEP:
@@ -45,18 +42,18 @@ def write(
     new.sort(key=lambda log: prediction_logs.cell(log) in covered)  # a cut at max_records leaves no cell out
     cells = len({prediction_logs.cell(log) for log in new} - covered)
     if len(kept) + cells > warmup.max_records:
-        beside = f" beside the {len(kept)} records that came with the model" if kept else ""
+        beside = f" besides the {len(kept)} records that came with the model" if kept else ""
+        replace = ", or drop the model's own records with --existing-warmup replace (warmup.existing)" if kept else ""
         raise errors.OptionError(
-            f"{cells} cells (signature x batch size) need a warmup record each{beside}, and the file may hold "
-            f"{warmup.max_records}. Ask for fewer signatures or batch sizes"
-            + (", or replace the model's own warmup file." if kept else ".")
+            f"{cells} cells (signature x batch size) need a warmup record each{beside}, but --max-warmup-records "
+            f"(warmup.max_records) is {warmup.max_records}. Use fewer signatures or batch sizes{replace}."
         )
     records = prediction_logs.write(path, [*kept, *new][: warmup.max_records])
     return evidence.Warmup(records=records, from_model=len(kept), dropped=dropped)
 
 
 def keep(path: Path) -> evidence.Warmup:
-    """What a file that came with the model holds; a file that is none is for the server to refuse."""
+    """What a file that came with the model holds; if it is malformed, the server will refuse it."""
     records = 0
     with contextlib.suppress(errors.ModelError):
         for _ in prediction_logs.read(path):

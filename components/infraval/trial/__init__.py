@@ -1,1 +1,1 @@
-"""Stage 3: PredictionLogs in, outcomes out."""
+"""Stage 3: the staged model and PredictionLogs in, evidence out."""

@@ -1,6 +1,6 @@
-"""Whose fault it is that a server died, fell silent or did not start: the model's, or not (ADR 14).
+"""Who is to blame if a server died, stopped answering or did not start: the model, or something else (ADR 14).
 
-What is the model's fault is returned as data; what is not is raised.
+If it is the model, that is returned as data; otherwise an error is raised.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from infraval import errors, evidence, redaction
 from infraval.sandbox import base, model_server, serving_log
 
 _LOST = frozenset({"UNAVAILABLE", "CANCELLED", "INTERNAL", "UNKNOWN"})
-"""Codes that a request may end with when the server does."""
+"""Codes with which a request may end when the server ends."""
 
 _END_TIMEOUT_S = 2.0
 
@@ -21,12 +21,12 @@ _END_TIMEOUT_S = 2.0
 def failed_load(
     sandbox: base.Sandbox, ended: base.ServerExit, redactor: redaction.Redactor
 ) -> evidence.Refused | evidence.Crashed:
-    """What a server that ended while loading says about the model.
+    """What the end of a server that was loading says about the model.
 
     Raises:
       UnregisteredOpError: the embedded server lacks an op.
       ServerLostError: it was killed from outside.
-      ServerStartError: it did not get as far as loading the model.
+      ServerStartError: it ended before it loaded the model.
     """
     log, server = sandbox.log(), sandbox.identity
     _check_ops(log, ended, server)
@@ -36,7 +36,7 @@ def failed_load(
     if ended.signal is not None or ended.limit or ended.outside:
         return evidence.Crashed(_cause(ended, server, _last_words(redactor.log(log))))
     raise errors.ServerStartError(
-        f"{server.name} ended with exit code {ended.code} before it loaded the model, for a reason of its own. "
+        f"{server.name} ended with exit code {ended.code} before it loaded the model. The model is not the cause. "
         f"{_last_words(redactor.log(log))}"
     )
 
@@ -49,13 +49,13 @@ def death_while_serving(
     Raises:
       UnregisteredOpError: the embedded server lacks an op.
       ServerLostError: it was killed from outside.
-      SandboxError: a bug of the embedded server showed.
+      SandboxError: the embedded server has a bug.
     """
     ended = _end_of(sandbox, outcomes)
     log, server = sandbox.log(), sandbox.identity
     if server.embedded and ended is not None and ended.code == model_server.EMBEDDED_EXIT_BUG:
         raise errors.SandboxError(
-            f"The {server.name} failed at a request, which is a bug of infraval's: please report it. "
+            f"The {server.name} failed on a request. This is a bug in infraval; please report it. "
             f"{_last_words(redactor.log(log))}"
         )
     if ended is None:
@@ -65,9 +65,9 @@ def death_while_serving(
 
 
 def _end_of(sandbox: base.Sandbox, outcomes: Sequence[evidence.Outcome]) -> base.ServerExit | None:
-    """How the server ended, None if it did not.
+    """How the server ended; None if it did not.
 
-    A server's end reaches its connections before it reaches the process table, so such errors are followed up.
+    Connections notice a server's end before the process table does, so after such errors the end is waited for.
     """
     if all(outcome.code not in _LOST for outcome in outcomes):
         return sandbox.poll()
@@ -78,7 +78,7 @@ def _end_of(sandbox: base.Sandbox, outcomes: Sequence[evidence.Outcome]) -> base
 
 
 def _cause(ended: base.ServerExit, server: evidence.Server, last_words: str) -> str:
-    """What the server died of; raises if that is not the model's doing."""
+    """What the server died of; raises if the model is not to blame."""
     if ended.outside:
         raise errors.ServerLostError(f"{server.name} {ended.outside} {last_words}")
     if ended.limit:
@@ -87,28 +87,27 @@ def _cause(ended: base.ServerExit, server: evidence.Server, last_words: str) -> 
         return f"exit code {ended.code}"
     if ended.signal == signal.SIGKILL:
         raise errors.ServerLostError(
-            f"{server.name} was killed from outside (SIGKILL); most often the machine ran out of memory. Free "
-            f"some, or validate on a larger machine. {last_words}"
+            f"{server.name} was killed from outside (SIGKILL), most likely because the machine ran out of memory. "
+            f"Free some, or validate on a larger machine. {last_words}"
         )
     return signal.Signals(ended.signal).name
 
 
 def _check_ops(log: str, ended: base.ServerExit, server: evidence.Server) -> None:
-    """Sees that it was not a limit of the embedded server's own which ended it."""
+    """Checks that the server did not end because it is the embedded one, which lacks some ops."""
     if not server.embedded or ended.code != model_server.EMBEDDED_EXIT_UNREGISTERED_OP:
         return
     op = serving_log.unregistered_op(log) or "(its name is no longer in the log)"
     if server.image:
         raise errors.UnregisteredOpError(
-            f"The model uses the op {op}, which the embedded server in {server.image} does not have. Name an image "
-            "with a tensorflow_model_server that has it."
+            f"The model uses the op {op}, which the embedded server in {server.image} does not have. Set --image "
+            "(server.images) to an image with a tensorflow_model_server that has it."
         )
     raise errors.UnregisteredOpError(
-        f"The model uses the op {op}, which the embedded server does not have. Name the Python module that "
-        "registers it with --import-ops MODULE (server.import_ops), or validate with a tensorflow_model_server "
-        "that has it."
+        f"The model uses the op {op}, which the embedded server does not have. Set --import-ops (server.import_ops) to "
+        "the Python module that registers it, or --server (server.server) to a tensorflow_model_server that has it."
     )
 
 
 def _last_words(log: str) -> str:
-    return f"Its last words:\n{log}" if log else "It wrote nothing."
+    return f"The end of its log:\n{log}" if log else "It logged nothing."

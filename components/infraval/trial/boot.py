@@ -1,4 +1,4 @@
-"""Boots a staged model, as often as it takes, and sends it the requests."""
+"""Boots a staged model, as often as necessary, and sends it the requests."""
 
 from __future__ import annotations
 
@@ -16,15 +16,10 @@ from infraval.trial import blame, client, measure, replay
 
 
 class Booter:
-    """Boots one model on one server, again and again if need be.
+    """Boots one model on one server, repeatedly if necessary.
 
-    Args:
-      server: what is to serve; one server.
-      limits: how long and how often to try.
-      launch: what to boot.
-      directory: where the sandboxes have their own directories; private and short.
-      redactor: every message of the server passes it.
-      progress: is told what happens.
+    The sandboxes have their own directories in `directory`, which must be private and short. The redactor redacts every
+    message of the server.
     """
 
     def __init__(
@@ -48,7 +43,7 @@ class Booter:
         self._connection: client.Client | None = None
 
     def abort(self) -> None:
-        """Ends a boot that is under way in another thread soon, with AbortedError there."""
+        """Soon ends a boot that is running in another thread, with AbortedError there."""
         self._aborted.set()
         if self._connection is not None:
             self._connection.close()
@@ -60,18 +55,18 @@ class Booter:
         measured: bool = False,
         model_base_path: Path | None = None,
     ) -> tuple[evidence.Boot, int]:
-        """Boots the model and sends the requests, again if the server is lost, crashes or takes too long.
+        """Boots the model and sends the requests; tries again if the server is lost, crashes or takes too long.
 
         Args:
           logs: the requests.
           measured: time the first requests, one at a time, before all of them are sent.
-          model_base_path: takes the place of the one in `launch`.
+          model_base_path: replaces the one in `launch`.
 
         Returns:
           The last boot, and the number of tries.
 
         Raises:
-          SandboxError: the last try came to no result, for a reason that is not the model's.
+          SandboxError: the last try had no result, and the model is not the cause.
           UnregisteredOpError: the embedded server cannot judge this model.
           AbortedError: `abort` was called.
         """
@@ -83,7 +78,7 @@ class Booter:
             try:
                 boot = self._boot(launch, logs, measured=measured)
             except errors.ServerLostError as error:
-                self._progress(f"Try {tries} of {most} came to no result. {error}")
+                self._progress(f"Try {tries} of {most} had no result. {error}")
                 continue
             if boot.definite:
                 return boot, tries
@@ -97,7 +92,7 @@ class Booter:
         started = time.monotonic()
         with (
             self._platform.create(self._server, launch, self._directory / f"boot{self._boots}") as sandbox,
-            client.Client(sandbox.endpoint.target, self._server.model_name) as connection,
+            client.Client(sandbox.target, self._server.model_name) as connection,
         ):
             self._connection = connection
             server = sandbox.identity
@@ -139,4 +134,4 @@ class Booter:
 
     def _check_aborted(self) -> None:
         if self._aborted.is_set():
-            raise errors.AbortedError("Another server could not judge the model, so this one was stopped.")
+            raise errors.AbortedError("This server was stopped because another one could not judge the model.")

@@ -21,25 +21,20 @@ _STATUS_TIMEOUT_S = 5.0
 _CHANNEL_OPTIONS = (
     ("grpc.max_receive_message_length", -1),
     ("grpc.max_send_message_length", -1),
-    # A proxy from the environment has no business between us and a loopback address.
+    # A proxy from the environment must not get between us and a loopback address.
     ("grpc.enable_http_proxy", 0),
-    # The first attempts come before the server listens; gRPC's default is to wait a second after each.
+    # The first attempts fail because the server does not listen yet; by default, gRPC waits a second after each.
     ("grpc.initial_reconnect_backoff_ms", 50),
     ("grpc.min_reconnect_backoff_ms", 50),
     ("grpc.max_reconnect_backoff_ms", 50),
 )
 
-# An error text that is no UTF-8 is logged there with all its bytes, which may be request data.
+# An error message that is not UTF-8 is logged there with all its bytes, which may be request data.
 logging.getLogger("grpc._cython.cygrpc").setLevel(logging.CRITICAL)
 
 
 class Client:
-    """A connection to one served model.
-
-    Args:
-      target: a gRPC target.
-      model_name: the name the model is served under.
-    """
+    """A connection to the model of that name at a gRPC target."""
 
     def __init__(self, target: str, model_name: str) -> None:
         self._model_name = model_name
@@ -54,7 +49,7 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Ends the connection, and the requests under way with CANCELLED; another thread may call it."""
+        """Ends the connection, and running requests with CANCELLED; may be called from another thread."""
         self._channel.close()
 
     def available(self) -> bool:
@@ -64,23 +59,19 @@ class Client:
         try:
             response = self._model.GetModelStatus(request, timeout=_STATUS_TIMEOUT_S)
         except grpc.RpcError:
-            # Not listening yet, or not knowing the model yet; whether the server lives is for the sandbox to say.
+            # It does not listen or does not know the model yet; the sandbox says whether the server is alive.
             return False
         available = get_model_status_pb2.ModelVersionStatus.AVAILABLE
         return any(version.state == available for version in response.model_version_status)
 
     def send(self, log: prediction_log_pb2.PredictionLog, timeout_s: float) -> tuple[str, str]:
-        """Sends the request of a log and waits for its answer.
+        """Sends the request of a log, of a kind that `prediction_logs.cell` knows, and waits for its answer.
 
-        The request goes to this client's model, whatever model, version or label it names: so does TF Serving's
-        warmup.
-
-        Args:
-          log: of a kind that `prediction_logs.cell` knows.
-          timeout_s: seconds until DEADLINE_EXCEEDED.
+        The request goes to this client's model, whatever model, version or label it names, as in TF Serving's warmup.
 
         Returns:
-          The name of the gRPC status code, and the server's error text as it came (it may hold request data).
+          The name of the gRPC status code (DEADLINE_EXCEEDED after `timeout_s`), and the server's error message, which
+          may contain request data.
         """
         kind = log.WhichOneof("log_type")
         request = type(getattr(log, kind).request)()

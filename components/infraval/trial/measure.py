@@ -1,4 +1,4 @@
-"""Times the first request of every cell after a boot, and steady ones."""
+"""Times the first request of every cell after a boot, and repeated ones."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from infraval.requests import prediction_logs
 from infraval.trial import client
 
 _REPEATS = 20
-"""Requests after the first one that a steady latency is the median of."""
+"""A steady latency is the median of this many requests after the first one."""
 
 
 def measure(
@@ -22,18 +22,13 @@ def measure(
     timeout_s: float,
     clock: Callable[[], float] = time.perf_counter,
 ) -> tuple[evidence.Latency, ...]:
-    """Times the first request of every cell and then the same one again and again, one at a time.
+    """Times the first request of every cell, and then the same one repeatedly, one at a time.
 
-    Must come before any other request of the boot.
-
-    Args:
-      logs: the first one of each cell is sent.
-      connection: to the served model.
-      timeout_s: seconds that each request may take.
-      clock: seconds.
+    Must come before any other request of the boot. Of `logs`, the first one of each cell is sent; each request may take
+    `timeout_s`.
 
     Returns:
-      The latencies by cell; cells whose first request is not answered are missing.
+      The latencies by cell, without cells whose first request was not answered.
     """
     first_of: dict[options.Cell | None, prediction_log_pb2.PredictionLog] = {}
     for log in logs:

@@ -1,4 +1,4 @@
-"""Sends PredictionLogs concurrently, times each, collects what became of them."""
+"""Sends PredictionLogs concurrently, times each, and collects the outcomes."""
 
 from __future__ import annotations
 
@@ -21,15 +21,9 @@ def replay(
     stopped: Callable[[], bool],
     clock: Callable[[], float] = time.perf_counter,
 ) -> tuple[evidence.Outcome, ...]:
-    """Sends every request once.
+    """Sends every request once, except kinds that TF Serving's warmup does not replay.
 
-    Args:
-      logs: the requests; kinds that TF Serving's warmup does not replay are passed over.
-      connection: to the served model.
-      redactor: every error message passes it.
-      limits: how many requests at once, and how long each may take.
-      stopped: whether the server has ended; the requests not yet sent then stay unsent.
-      clock: seconds, for the latencies.
+    Once `stopped` says that the server has ended, no more requests are sent. Error messages are redacted.
 
     Returns:
       The outcomes in the order of the logs; fewer than logs if the server ended.
@@ -47,5 +41,5 @@ def replay(
     try:
         return tuple(outcome for outcome in pool.map(send, logs) if outcome is not None)
     finally:
-        # Not waited for: after an exception the requests under way end with the connection, not before.
+        # Without waiting: after an exception, running requests end only when the connection is closed.
         pool.shutdown(wait=False, cancel_futures=True)

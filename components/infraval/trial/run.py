@@ -1,4 +1,4 @@
-"""What every server shows of the staged model, side by side if there are several."""
+"""Tries the staged model on every server, side by side if there are several."""
 
 from __future__ import annotations
 
@@ -26,116 +26,82 @@ def run(
     directory: Path,
     progress: Callable[[str], None],
 ) -> tuple[evidence.Evidence, ...]:
-    """Tries the staged model on every server that the job asks for; the first that cannot judge ends the others.
+    """Tries the staged model on every server of the job; the first that cannot judge ends the others.
 
-    Args:
-      job: which servers, within which limits.
-      staged: the model.
-      logs: the requests.
-      signatures: names of the model's signatures, which messages may show.
-      directory: where each server gets a directory of its own; private and short.
-      progress: is told what happens.
+    Each server gets its own directory in `directory`, which must be private and short. Messages may show the names of
+    the model's signatures.
 
     Returns:
-      What each server showed, in the order asked for.
+      The evidence from each server, in the job's order.
 
     Raises:
-      SandboxError: no result, for a reason that is not the model's.
+      SandboxError: there is no result, and the model is not the cause.
       UnregisteredOpError: the embedded server cannot judge this model.
-      WarmupFileError: a server refuses infraval's own warmup file and nothing else.
+      WarmupFileError: a server refuses only infraval's own warmup file.
     """
     platform = registry.platform(job.server)
     servers = platform.each(job.server)
-    redactor = _redactor(
-        job, staged, logs, signatures, [_server_directory(directory, index) for index in range(len(servers))]
-    )
+    directories = [directory / f"server{index}" for index in range(len(servers))]
+    redactor = _redactor(job, staged, logs, signatures, directories)
+    booters = []
     trials = []
-    for index, server in enumerate(servers):
-        own = _server_directory(directory, index)
+    for server, own in zip(servers, directories, strict=True):
         own.mkdir(mode=0o700)
         tell = progress if len(servers) == 1 else functools.partial(_tell, progress, platform.label(server))
         booter = boot.Booter(server, job.limits, _launch(job, staged.base_path), own, redactor, tell)
-        trials.append(Trial(staged, logs, booter, own, compare_cold=job.warmup.compare_cold))
+        booters.append(booter)
+        compare_cold = job.warmup.compare_cold and staged.warmup.records > 0
+        trials.append(functools.partial(_try, staged, logs, booter, _cold_base_path(own), compare_cold=compare_cold))
     if len(trials) == 1:
-        return (trials[0].run(),)
+        return (trials[0](),)
     pool = futures.ThreadPoolExecutor(platform.side_by_side(job.server), thread_name_prefix="server")
     try:
-        pending = [pool.submit(trial.run) for trial in trials]
+        pending = [pool.submit(trial) for trial in trials]
         for finished in futures.as_completed(pending):
             finished.result()
     except BaseException:
-        for trial in trials:
-            trial.abort()
+        for booter in booters:
+            booter.abort()
         raise
     finally:
         pool.shutdown(cancel_futures=True)
     return tuple(finished.result() for finished in pending)
 
 
-class Trial:
-    """One server's: the order of boots.
+def _try(
+    staged: staging.StagedModel,
+    logs: Sequence[prediction_log_pb2.PredictionLog],
+    booter: boot.Booter,
+    cold_base_path: Path,
+    *,
+    compare_cold: bool,
+) -> evidence.Evidence:
+    """Boots the model on one server, and also a copy without its warmup file if that tells more."""
 
-    Args:
-      staged: the model.
-      logs: the requests.
-      booter: boots it on that server.
-      directory: where a copy of the model without its warmup file may be made.
-      compare_cold: boot that copy first, for comparison.
-    """
+    def boot_without_warmup(*, measured: bool) -> evidence.Boot:
+        base_path = staging.without_warmup(staged, cold_base_path)
+        return booter.boot_until_definite(logs, measured=measured, model_base_path=base_path)[0]
 
-    def __init__(
-        self,
-        staged: staging.StagedModel,
-        logs: Sequence[prediction_log_pb2.PredictionLog],
-        booter: boot.Booter,
-        directory: Path,
-        *,
-        compare_cold: bool,
-    ) -> None:
-        self._staged = staged
-        self._logs = logs
-        self._booter = booter
-        self._directory = directory
-        self._compare_cold = compare_cold and staged.warmup.records > 0
-
-    def abort(self) -> None:
-        """Ends a trial that runs in another thread soon, with AbortedError there."""
-        self._booter.abort()
-
-    def run(self) -> evidence.Evidence:
-        """Boots the model, and a copy without its warmup file where that tells more."""
-        cold = self._boot_without_warmup(measured=True) if self._compare_cold else None
-        booted, tries = self._booter.boot_until_definite(self._logs, measured=cold is not None)
-        without_warmup = None
-        if isinstance(booted.failure, evidence.Refused) and self._staged.warmup_path.exists():
-            without_warmup = self._boot_without_warmup(measured=False)
-            self._check_own_file(booted.failure, without_warmup)
-        return evidence.Evidence(
-            boot=booted,
-            tries=tries,
-            requests=len(self._logs),
-            warmup=self._staged.warmup,
-            without_warmup=without_warmup,
-            cold=cold,
-            unchanged=self._staged.digest == staging.digest(self._staged.directory),
-        )
-
-    def _boot_without_warmup(self, *, measured: bool) -> evidence.Boot:
-        base_path = staging.without_warmup(self._staged, _cold_base_path(self._directory))
-        booted, _ = self._booter.boot_until_definite(self._logs, measured=measured, model_base_path=base_path)
-        return booted
-
-    def _check_own_file(self, refusal: evidence.Refused, without_warmup: evidence.Boot) -> None:
-        if without_warmup.answered_all and self._staged.warmup.records > self._staged.warmup.from_model == 0:
+    cold = boot_without_warmup(measured=True) if compare_cold else None
+    booted, tries = booter.boot_until_definite(logs, measured=cold is not None)
+    without_warmup = None
+    if isinstance(booted.failure, evidence.Refused) and staged.warmup_path.exists():
+        without_warmup = boot_without_warmup(measured=False)
+        if without_warmup.answered_all and staged.warmup.records > staged.warmup.from_model == 0:
             raise errors.WarmupFileError(
-                f"The server refuses the model with its warmup file ({refusal.code}: {refusal.message}) but answers "
-                "the same requests without it. infraval wrote that file, so this is a bug of infraval's: please "
-                "report it."
+                f"The server refuses the model with its warmup file ({booted.failure.code}: {booted.failure.message}), "
+                "but answers the same requests without it. infraval wrote the file, so this is a bug in infraval; "
+                "please report it."
             )
-
-
-def _server_directory(directory: Path, index: int) -> Path:
-    return directory / f"server{index}"
+    return evidence.Evidence(
+        boot=booted,
+        tries=tries,
+        requests=len(logs),
+        warmup=staged.warmup,
+        without_warmup=without_warmup,
+        cold=cold,
+        unchanged=staged.digest == staging.digest(staged.directory),
+    )
 
 
 def _cold_base_path(directory: Path) -> Path:
@@ -162,9 +128,9 @@ def _redactor(
 
 
 def _records_of_the_model(staged: staging.StagedModel) -> Iterator[prediction_log_pb2.PredictionLog]:
-    """The warmup records that came with the model: the server replays them, and may quote them."""
+    """The warmup records that came with the model: the server replays them and may quote them."""
     if staged.warmup.from_model:
-        # A file that cannot be read to its end is for the server to refuse.
+        # The server will refuse a file that cannot be read to its end.
         with contextlib.suppress(errors.ModelError):
             yield from itertools.islice(prediction_logs.read(staged.warmup_path), staged.warmup.from_model)
 
@@ -179,7 +145,7 @@ def _launch(job: options.Job, base_path: Path) -> base.Launch:
         model_name=job.server.model_name,
         model_base_path=base_path,
         batching_parameters_file=Path(parameters).absolute() if parameters else None,
-        # A thread for every request under way, and some for the status calls.
+        # A thread for every running request, and some for status calls.
         grpc_max_threads=job.limits.concurrency + 4,
         saved_model_tags=job.requests.tag_set,
     )

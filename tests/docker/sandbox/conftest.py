@@ -191,7 +191,7 @@ def boot() -> Callable[..., base.ServerExit | None]:
     """Waits until a sandbox's server serves, or how it ended instead; TimeoutError if it does neither."""
 
     def wait(sandbox: base.Sandbox, within_s: float = 90.0) -> base.ServerExit | None:
-        with client.Client(sandbox.endpoint.target, "m") as connection:
+        with client.Client(sandbox.target, "m") as connection:
             return base.wait_until(connection.available, sandbox, time.monotonic() + within_s)
 
     return wait

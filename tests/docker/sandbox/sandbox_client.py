@@ -35,7 +35,7 @@ def main(models: str, image: str, server: str, phase: str) -> None:
     launch = base.Launch(model_name="m", model_base_path=Path(models))
     with workspace.workspace() as directory, docker.create(asked, launch, directory / "r") as sandbox:
         tell("load")
-        with client.Client(sandbox.endpoint.target, "m") as connection:
+        with client.Client(sandbox.target, "m") as connection:
             ended = base.wait_until(connection.available, sandbox, time.monotonic() + 120)
             tell(f"replay {ended}")
             while phase == "replay":

@@ -110,7 +110,7 @@ def test_a_server_that_outgrows_a_limit_that_was_given_is_a_verdict(validate: Va
 
 def test_a_server_that_is_killed_from_outside_is_no_verdict(validate: Validate) -> None:
     """A SIGKILL that no memory limit explains is not the model's."""
-    with pytest.raises(errors.ServerLostError, match=r"SIGKILL(?s:.*)last words:\n(?s:.*)Adding/updating models\."):
+    with pytest.raises(errors.ServerLostError, match=r"SIGKILL(?s:.*)end of its log:\n(?s:.*)Adding/updating models\."):
         validate("kill-at-load")
 
 

@@ -103,7 +103,7 @@ def test_outside_it_is_reached_by_its_socket_only(
     """No port is published; the socket is in a directory that only this user and the container can enter."""
     container = container_of()
     host = container.attrs["HostConfig"]
-    assert running.endpoint.target == f"unix:{private_directory}/r/grpc/s"
+    assert running.target == f"unix:{private_directory}/r/grpc/s"
     assert (private_directory / "r").stat().st_mode & 0o777 == 0o700
     assert (private_directory / "r" / "grpc").stat().st_mode & 0o777 == 0o700
     assert not any(container.ports.values())

@@ -67,7 +67,7 @@ def test_a_model_that_the_container_may_not_read_is_copied_and_the_socket_stays(
         container = container_of()
         assert {mount["Type"] for mount in container.attrs["Mounts"]} == {"bind", "volume"}
         assert container.attrs["HostConfig"]["NetworkMode"] == "none"
-        assert sandbox.endpoint.target.startswith("unix:")
+        assert sandbox.target.startswith("unix:")
         assert container.exec_run(READ_MODEL).output == b"content"
         assert container.exec_run(WRITE_MODEL).exit_code != 0
 
@@ -95,7 +95,7 @@ def test_an_engine_that_does_not_see_the_model_gets_a_copy(
     with make_sandbox("serve", image=second_faulty_image, base_url=second_engine_url) as sandbox:
         container = container_of(second_engine)
         [published] = [ports for ports in container.ports.values() if ports]
-        assert published == [{"HostIp": "127.0.0.1", "HostPort": sandbox.endpoint.target.rpartition(":")[2]}]
+        assert published == [{"HostIp": "127.0.0.1", "HostPort": sandbox.target.rpartition(":")[2]}]
         assert listening_addresses(int(published[0]["HostPort"])) == {"0100007F"}
         assert [mount["Type"] for mount in container.attrs["Mounts"]] == ["volume"]
         assert container.exec_run(READ_MODEL).output == b"content"
@@ -141,7 +141,7 @@ def test_a_port_that_is_taken_leads_to_another(
     """Other programs have the ports that the engine would publish next; it publishes one that is free."""
     arguments = {"image": second_faulty_image, "base_url": second_engine_url}
     with make_sandbox("hang-at-load", **arguments) as sandbox:
-        take_ports_after(int(sandbox.endpoint.target.rpartition(":")[2]))
+        take_ports_after(int(sandbox.target.rpartition(":")[2]))
         with make_sandbox("serve", name="r2", **arguments) as second:
             assert boot(second) is None
 

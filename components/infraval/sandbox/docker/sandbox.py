@@ -76,14 +76,10 @@ def create(server: options.DockerServer, launch: base.Launch, run_directory: Pat
 
 
 class DockerSandbox:
-    """The `Sandbox` of a server that runs in a container.
+    """The `Sandbox` of a server that runs in a container, from an image that the engine has.
 
-    Args:
-      launch: what to boot.
-      docker: which engine, and the container's limits.
-      image: reference of an image that the engine has.
-      run_directory: absolute and short, in a directory that is this user's alone. It is made on entering, mode 0700,
-        and removed on leaving.
+    The run directory's path is absolute and short, in a directory that only this user can enter. It is made on
+    entering, mode 0700, and removed on leaving.
     """
 
     def __init__(self, launch: base.Launch, docker: options.DockerServer, image: str, run_directory: Path) -> None:
@@ -96,7 +92,7 @@ class DockerSandbox:
         self._engine: docker_engine.Engine
         self._image: docker_images.Image
         self._watch: docker_watch.ContainerWatch
-        self._endpoint: base.Endpoint
+        self._target: str
         self._listening: docker_listening.ListeningCheck
         self._version: docker_version.VersionQuery
         self._made: list[tuple[Callable[[str], None], str]] = []
@@ -128,7 +124,7 @@ class DockerSandbox:
             self._watch.start()
             self._on_leaving.callback(self._watch.close)
             self._version.start()
-            self._endpoint = self._share() if on_socket else self._publish()
+            self._target = self._share() if on_socket else self._publish()
             on_failure.pop_all()
         return self
 
@@ -136,9 +132,9 @@ class DockerSandbox:
         self._leave()
 
     @property
-    def endpoint(self) -> base.Endpoint:
+    def target(self) -> str:
         """The unix socket or the published port that the server listens on, once it does."""
-        return self._endpoint
+        return self._target
 
     @property
     def identity(self) -> evidence.Server:
@@ -290,7 +286,7 @@ class DockerSandbox:
             docker_model.copy(engine, self._name, helper, self._image.id, self._labels, files)
             self._made.pop()
 
-    def _share(self) -> base.Endpoint:
+    def _share(self) -> str:
         """The socket that the server is to listen on."""
         self._listening = docker_listening.ListeningCheck(
             # If it exists, the server got the flag; a server that has died since leaves it behind.
@@ -299,9 +295,9 @@ class DockerSandbox:
             f"The server in {self._reference} is running, but not listening on the socket of --grpc_socket_path, so "
             f"the image does not pass that flag on. {docker_engine.IMAGE_CONTRACT}",
         )
-        return base.Endpoint(f"unix:{self._socket}")
+        return f"unix:{self._socket}"
 
-    def _publish(self) -> base.Endpoint:
+    def _publish(self) -> str:
         """The address at which the engine publishes the container's port."""
         with docker_engine.failing_as(errors.ServerStartError, "The model server's port could not be read"):
             container = self._engine.api.inspect_container(self._name)
@@ -323,7 +319,7 @@ class DockerSandbox:
             "server.host_ip_address to the address of its machine in a network that you trust, or use an engine on "
             "this machine.",
         )
-        return base.Endpoint(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _remove(engine: docker_engine.Engine, made: list[tuple[Callable[[str], None], str]]) -> None:

@@ -67,11 +67,8 @@ def create(server: options.ProcessServer, launch: base.Launch, run_directory: Pa
 class ProcessSandbox:
     """The `Sandbox` of a server that runs as a process.
 
-    Args:
-      launch: what to boot.
-      process: which server to boot.
-      run_directory: absolute and short, in a directory that is this user's alone. It is made on entering, mode 0700,
-        and removed on leaving.
+    The run directory's path is absolute and short, in a directory that only this user can enter. It is made on
+    entering, mode 0700, and removed on leaving.
     """
 
     def __init__(self, launch: base.Launch, process: options.ProcessServer, run_directory: Path) -> None:
@@ -117,9 +114,9 @@ class ProcessSandbox:
         self._on_leaving.close()
 
     @property
-    def endpoint(self) -> base.Endpoint:
+    def target(self) -> str:
         """The unix socket that the server listens on, once it does."""
-        return base.Endpoint(target=f"unix:{self._socket}")
+        return f"unix:{self._socket}"
 
     @property
     def identity(self) -> evidence.Server:

@@ -25,10 +25,8 @@ _STOP_TIMEOUT_S = 10.0
 class SupervisedCommand:
     """A command with a private directory; both are gone after leaving, whatever happens to this process.
 
-    Args:
-      command: the executable's absolute path, and its arguments.
-      directory: made on entering, mode 0700, and removed on leaving.
-      environment: the command's environment, except HOME and TMPDIR, which point into the directory.
+    The command starts with the executable's absolute path. The directory is made on entering, mode 0700, and removed on
+    leaving. Of the command's environment, HOME and TMPDIR point into the directory.
     """
 
     def __init__(self, command: Sequence[str], directory: Path, environment: Mapping[str, str]) -> None:
