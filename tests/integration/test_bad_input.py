@@ -319,7 +319,9 @@ ROWS = [
         "2 signatures at 1 batch sizes are 2 cells",
         "the file may hold 1. Ask for fewer",
     ),
-    Row("an output that is a file", lambda m: ["--output", m.file("o", b"1")], "/o is not a directory", "Name a new one"),
+    Row(
+        "an output that is a file", lambda m: ["--output", m.file("o", b"1")], "/o is not a directory", "Name a new one"
+    ),
     Row(
         "an output that cannot be made",
         lambda m: ["--output", m.file("o", b"1") / "new"],
