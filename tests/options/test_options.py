@@ -289,6 +289,15 @@ def test_an_unknown_option_may_have_any_name(kind: type[options.Options], key: s
     assert str(caught.value).startswith(f"{name} is not an option; there are ")
 
 
+def test_an_unknown_option_of_a_server_is_answered_with_the_known_ones() -> None:
+    """Those of its platform, or of all platforms if it is given by its group."""
+    with pytest.raises(errors.OptionError, match=r"not an option; there are .*images") as of_one:
+        options.DockerServer(imagez="i")
+    with pytest.raises(errors.OptionError, match=r"not an option; there are .*images.*import_ops"):
+        options.Job(model="m", server={"platform": "docker", "imagez": "i"})
+    assert "import_ops" not in str(of_one.value)
+
+
 @pytest.mark.parametrize(
     ("given_options", "names"),
     [

@@ -140,7 +140,7 @@ def test_a_signal_under_way_leaves_nothing(store: Any, write: Write, error: type
 
     def refuse(operation: str, key: str) -> bool:
         if operation == "write" and key.endswith("saved_model.pb"):
-            raise error
+            raise error("stopped")
         return False
 
     store.refuses = refuse
@@ -155,7 +155,7 @@ def test_a_failing_block_writes_nothing(store: Any, tmp_path: Path) -> None:
     @artifacts.results(URI, tmp_path / "results")
     def fail() -> None:
         (tmp_path / "results" / "report.json").write_bytes(b"{}")
-        raise errors.SandboxError
+        raise errors.SandboxError("no engine")
 
     with pytest.raises(errors.SandboxError):
         fail()

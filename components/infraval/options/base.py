@@ -130,7 +130,8 @@ class Options(pydantic.BaseModel):
     def unknown(cls, key: str) -> str:
         """The rest of the sentence about a field that this model does not have."""
         del key
-        return f"is not an option; there are {', '.join(sorted(cls.model_fields))}."
+        known = {name for model in cls.alternatives() for name in model.model_fields}
+        return f"is not an option; there are {', '.join(sorted(known))}."
 
 
 def read_object(name: str, text: str) -> dict[str, Any]:

@@ -56,8 +56,8 @@ class ServerOptions(base.Options):
 
     @classmethod
     def alternatives(cls) -> Sequence[type[base.Options]]:
-        """The base, and then each platform's variant."""
-        return (ServerOptions, *VARIANTS.values())
+        """The base may be any platform's variant."""
+        return (cls, *VARIANTS.values()) if cls is ServerOptions else (cls,)
 
     @classmethod
     def unknown(cls, key: str) -> str:
