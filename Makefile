@@ -79,7 +79,7 @@ bench: setup ## measure speed against peers in the same run
 bench-docker: setup ## the same for the Docker sandbox, on an engine of its own (as root)
 	@tests/docker/run.sh sh -c 'DOCKER_HOST=$$INFRAVAL_TEST_ENGINE $(PYTHON) tests/benchmarks/containers.py'
 
-lock: setup ## resolve every .in anew
+lock: setup ## resolve every .in again
 	.venv/bin/uv pip compile requirements/lock.in --output-file requirements/lock.txt --python-version 3.10 \
 		--generate-hashes --custom-compile-command "make lock" --upgrade --quiet
 	.venv/bin/uv pip compile kubeflow/model-server/requirements.in --output-file kubeflow/model-server/requirements.txt \

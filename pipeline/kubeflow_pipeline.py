@@ -44,7 +44,7 @@ def make_pipeline(
       cache: whether results of earlier runs are taken. No back end sees that an image moved under its tag, and
         open-source KFP does not see that files changed under their URI.
       baseline: see `pipeline.make_components`.
-      conditional_push: likewise.
+      conditional_push: the same.
     """
     specs = {
         name: tfx.dsl.experimental.RuntimeParameter(name=name, ptype=str, default=default)

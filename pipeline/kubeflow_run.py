@@ -51,7 +51,7 @@ def run(host: str, submission: Submission, *, tasks: Sequence[str], poll_s: floa
       host: see `connect`.
       submission: what to run.
       tasks: see `follow`.
-      poll_s: likewise.
+      poll_s: the same.
 
     Returns:
       The exit code: 0 the run succeeded; 1 it ended otherwise; 2 there is none, or it could not be followed to its end;

@@ -33,7 +33,7 @@ def make_pipeline(locations: config.Locations) -> tfx.dsl.Pipeline:
     """Puts the pipeline together for this machine.
 
     Args:
-      locations: `examples` has to be there; the rest is what the pipeline writes.
+      locations: `examples` must exist; the pipeline writes the rest.
     """
     return tfx.dsl.Pipeline(
         pipeline_name=config.NAME,

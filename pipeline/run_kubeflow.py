@@ -28,7 +28,7 @@ def main() -> int:
 
     import tensorflow as tf  # noqa: PLC0415 - takes seconds, with TFX ten, and `--help` does not need it
 
-    import kubeflow_pipeline  # noqa: PLC0415 - likewise
+    import kubeflow_pipeline  # noqa: PLC0415 - the same
 
     made = kubeflow_pipeline.make_pipeline(
         pipeline_root=options.pipeline_root,
@@ -55,7 +55,7 @@ def main() -> int:
 
 
 def _run(options: argparse.Namespace, tasks: list[str]) -> int:
-    import kubeflow_run  # noqa: PLC0415 - likewise
+    import kubeflow_run  # noqa: PLC0415 - the same
 
     submission = kubeflow_run.Submission(
         package=options.output,

@@ -97,7 +97,7 @@ def _show_components(components: Sequence[Component], console: rich.console.Cons
     if cached:
         console.print(
             f"{cached} of {len(components)} components were cached: what they depend on has not changed since an "
-            "earlier run. Start afresh with --clean.\n"
+            "earlier run. Start over with --clean.\n"
         )
 
 
@@ -137,7 +137,7 @@ def _show_pushed(pusher: Component, locations: config.Locations, console: rich.c
         return False
     destination = Path(properties["pushed_destination"].string_value)
     if not destination.exists():
-        console.print(f"Pusher: an earlier run pushed to {destination}, which is gone. Push anew with --clean.")
+        console.print(f"Pusher: an earlier run pushed to {destination}, which is gone. Push again with --clean.")
         return False
     console.print(f"Pusher: {'an earlier run pushed' if pusher.cached else 'pushed'} to {destination}")
     console.print("\nServe it:")

@@ -160,7 +160,7 @@ def secret() -> str:
 @pytest.fixture(scope="session")
 def secret_examples(secret: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three tf.Examples with a name in feature `name` and its length in `length`."""
-    import tensorflow as tf  # noqa: PLC0415 - likewise
+    import tensorflow as tf  # noqa: PLC0415 - the same
 
     path = tmp_path_factory.mktemp("examples") / "people.tfrecord"
     with tf.io.TFRecordWriter(str(path)) as writer:
@@ -175,7 +175,7 @@ def secret_examples(secret: str, tmp_path_factory: pytest.TempPathFactory) -> Pa
 @pytest.fixture(scope="session")
 def save_model(tmp_path_factory: pytest.TempPathFactory) -> SaveModel:
     """Exports `serving_default` over serialized examples that calls a function of feature `name`."""
-    import tensorflow as tf  # noqa: PLC0415 - likewise
+    import tensorflow as tf  # noqa: PLC0415 - the same
 
     def save(function: Callable[[tf.Tensor], tf.Tensor], assets: tuple[tf.saved_model.Asset, ...] = ()) -> Path:
         module = tf.Module()
@@ -196,7 +196,7 @@ def save_model(tmp_path_factory: pytest.TempPathFactory) -> SaveModel:
 @pytest.fixture(scope="session")
 def upper_model(save_model: SaveModel) -> Path:
     """Answers every request."""
-    import tensorflow as tf  # noqa: PLC0415 - likewise
+    import tensorflow as tf  # noqa: PLC0415 - the same
 
     return save_model(tf.strings.upper)
 
@@ -204,7 +204,7 @@ def upper_model(save_model: SaveModel) -> Path:
 @pytest.fixture(scope="session")
 def echoing_model(save_model: SaveModel) -> Path:
     """Puts its input into its errors, as it came and in another shape."""
-    import tensorflow as tf  # noqa: PLC0415 - likewise
+    import tensorflow as tf  # noqa: PLC0415 - the same
 
     def echo(name: tf.Tensor) -> tf.Tensor:
         shapes = [name, tf.strings.upper(name), tf.io.encode_base64(name), tf.strings.length(name)]
@@ -218,7 +218,7 @@ def echoing_model(save_model: SaveModel) -> Path:
 def keras_trap_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A Keras 3 model as TFX's penguin example exports it: TensorFlow 2 serves it, TF Serving does not."""
     import keras  # noqa: PLC0415 - seconds, for this one fixture
-    import tensorflow as tf  # noqa: PLC0415 - likewise
+    import tensorflow as tf  # noqa: PLC0415 - the same
 
     model = keras.Sequential([keras.layers.Input((1,)), keras.layers.Dense(2), keras.layers.Dense(1)])
 
