@@ -149,7 +149,7 @@ def test_an_output_that_holds_something_is_not_touched(
     finished = run("validate", "--model", upper_model, "--output", tmp_path, "--json")
 
     assert finished.returncode == 2
-    assert report_of(finished)["error"]["code"] == "output/unwritable"
+    assert report_of(finished)["error"]["code"] == "output/not-empty"
     assert (tmp_path / "mine.txt").read_text() == "precious"
 
 

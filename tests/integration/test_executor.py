@@ -170,7 +170,7 @@ def test_a_failing_model_is_not_blessed_and_the_artifact_says_why(
                 "server": "",
             },
             "platform/not-built",
-            "kubernetes is not built yet",
+            "the kubernetes platform yet",
         ),
         (
             {"request_spec": infra_validator_pb2.RequestSpec(split_name="test")},
@@ -183,7 +183,7 @@ def test_a_failing_model_is_not_blessed_and_the_artifact_says_why(
             r"no split test; they have train, eval\. Name one of these",
         ),
         ({"requests": '{"signatures": 1}'}, "option/invalid", "requests.signatures must be a list, not 1"),
-        ({"requests": '{"signatures": ["predict:session_run"]}'}, "option/invalid", "names no method"),
+        ({"requests": '{"signatures": ["predict:session_run"]}'}, "option/invalid", "does not name a method"),
         (
             {
                 "request_spec": infra_validator_pb2.RequestSpec(num_examples=1),

@@ -269,7 +269,7 @@ def test_lines_that_a_model_prints_do_not_change_the_verdict(save_model: SaveMod
     bad = _validate(save_model(forge_and_fail), secret_examples)
 
     assert good.blessed, good.failures
-    assert [outcome.code for outcome in bad.servers[0].evidence.boot.outcomes] == ["INVALID_ARGUMENT"]
+    assert [outcome.code for outcome in bad.servers[0].evidence.decisive.outcomes] == ["INVALID_ARGUMENT"]
 
 
 def test_a_bug_of_the_embedded_server_is_no_verdict(
