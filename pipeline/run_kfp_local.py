@@ -58,6 +58,7 @@ def main() -> int:
         try:
             pipeline(**dict(options.parameter))
         except RuntimeError as error:  # what kfp.local raises for a failed task, with its name
+            sys.stdout.flush()  # what the tasks printed comes before the reason, also in a pipe
             print(error, file=sys.stderr)
             return 1
     _show(max(root.glob(f"{pipeline.name}-*"), key=lambda run: run.name))
