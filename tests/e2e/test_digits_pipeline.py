@@ -20,6 +20,9 @@ from ml_metadata import metadata_store
 from ml_metadata.proto import metadata_store_pb2
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
+# Two runs of a whole pipeline; `make demo` is the same for a person.
+pytestmark = pytest.mark.slow
+
 PIPELINE = Path(__file__).parents[2] / "pipeline"
 
 CELLS = [
@@ -227,7 +230,6 @@ def test_a_second_run_takes_everything_from_the_cache(
     assert _modification_times(results) == before
 
 
-@pytest.mark.slow
 def test_changes_run_what_depends_on_them_and_old_artifacts_go(run_demo: Any, tmp_path: Path) -> None:
     """A bar that the model does not reach: only Evaluator and Pusher run, nothing is pushed, what was pushed stays.
 
@@ -256,7 +258,6 @@ def test_changes_run_what_depends_on_them_and_old_artifacts_go(run_demo: Any, tm
     assert len(list((results / "serving_model" / "digits").iterdir())) == 2
 
 
-@pytest.mark.slow
 def test_a_component_that_fails_shows_why(run_demo: Any, tmp_path: Path) -> None:
     """The error itself is on the terminal, with the place of what the libraries said. Slow: runs up to Trainer."""
     broken = tmp_path / "broken"
