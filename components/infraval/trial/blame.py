@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from infraval import errors, evidence, redaction
 from infraval.sandbox import base, model_server, serving_log
@@ -34,7 +34,7 @@ def failed_load(
     if refusal is not None:
         return evidence.Refused(refusal.code, redactor.message(refusal.message))
     if ended.signal is not None or ended.limit or ended.outside:
-        return evidence.Crashed(_cause(ended, server, _last_words(redactor.log(log))))
+        return evidence.Crashed(_cause(ended, server, lambda: _last_words(redactor.log(log))))
     raise errors.ServerStartError(
         f"{server.name} ended with exit code {ended.code} before it loaded the model. The model is not the cause. "
         f"{_last_words(redactor.log(log))}"
@@ -61,7 +61,7 @@ def death_while_serving(
     if ended is None:
         return None
     _check_ops(log, ended, server)
-    return _cause(ended, server, _last_words(redactor.log(log)))
+    return _cause(ended, server, lambda: _last_words(redactor.log(log)))
 
 
 def _end_of(sandbox: base.Sandbox, outcomes: Sequence[evidence.Outcome]) -> base.ServerExit | None:
@@ -77,10 +77,10 @@ def _end_of(sandbox: base.Sandbox, outcomes: Sequence[evidence.Outcome]) -> base
         return None
 
 
-def _cause(ended: base.ServerExit, server: evidence.Server, last_words: str) -> str:
+def _cause(ended: base.ServerExit, server: evidence.Server, last_words: Callable[[], str]) -> str:
     """What the server died of; raises if the model is not to blame."""
     if ended.outside:
-        raise errors.ServerLostError(f"{server.name} {ended.outside} {last_words}")
+        raise errors.ServerLostError(f"{server.name} {ended.outside} {last_words()}")
     if ended.limit:
         return ended.limit
     if ended.signal is None:
@@ -88,7 +88,7 @@ def _cause(ended: base.ServerExit, server: evidence.Server, last_words: str) -> 
     if ended.signal == signal.SIGKILL:
         raise errors.ServerLostError(
             f"{server.name} was killed from outside (SIGKILL), most likely because the machine ran out of memory. "
-            f"Free some, or validate on a larger machine. {last_words}"
+            f"Free some, or validate on a larger machine. {last_words()}"
         )
     return signal.Signals(ended.signal).name
 
