@@ -98,6 +98,6 @@ class WarmupFileError(InfravalError):
 
 
 class AbortedError(InfravalError):
-    """A signal asked the process to end, or another image could not judge; what was started has been cleaned up."""
+    """A signal asked the process to end, or another image could not judge."""
 
     code = "aborted"

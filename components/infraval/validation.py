@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from infraval import options, publish, verdict, workspace
+from infraval import options, publish, signals, verdict, workspace
 from infraval.gates import GATES, Gate, judge
 from infraval.requests import preparation
 from infraval.sandbox import registry
@@ -44,7 +44,7 @@ def validate(
     if job.output is not None:
         publish.check_output(job.output)
     selection = preparation.select(job)
-    with workspace.workspace() as directory:
+    with signals.abort_on_signal(), workspace.workspace() as directory:
         logs, examples = preparation.build(job, selection, directory / "requests", make_pipeline, progress)
 
         progress("Staging the model")

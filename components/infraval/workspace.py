@@ -18,12 +18,13 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from infraval import errors
+from infraval import errors, signals
 
 _LOGGER = logging.getLogger(__name__)
 
 _REMOVAL_TRIES = 10
 _REMOVAL_PAUSE_S = 0.02
+_O_PATH = getattr(os, "O_PATH", 0)
 
 
 @contextlib.contextmanager
@@ -38,19 +39,23 @@ def workspace(parent: Path | None = None) -> Iterator[Path]:
     Raises:
       SandboxError: no directory can be created and locked there.
     """
-    try:
-        folder = Path(tempfile.gettempdir()) if parent is None else parent.absolute()
-        _reap(folder)
-        path, lock = _create(folder)
-    except OSError as error:
-        raise errors.SandboxError(
-            f"No private temporary directory could be created: {error}. Set TMPDIR to a writable directory on a local "
-            "disk."
-        ) from error
-    owner = os.getpid()
-    try:
+    with contextlib.ExitStack() as on_leaving:
+        try:
+            folder = Path(tempfile.gettempdir()) if parent is None else parent.absolute()
+            _reap(folder)
+            with signals.deferred():
+                path, lock = _create(folder)
+                on_leaving.callback(_leave, path, lock, os.getpid())
+        except OSError as error:
+            raise errors.SandboxError(
+                f"No private temporary directory could be created: {error}. Set TMPDIR to a writable directory on a "
+                "local disk."
+            ) from error
         yield path
-    finally:
+
+
+def _leave(path: Path, lock: int, owner: int) -> None:
+    with signals.deferred():
         if os.getpid() == owner:
             _remove(path)
         os.close(lock)
@@ -124,11 +129,19 @@ def _remove(path: Path) -> None:
 
 
 def _make_writable(path: Path) -> None:
-    with contextlib.suppress(OSError):
-        path.chmod(0o700)
-    for folder, names, _ in os.walk(path):
+    """Goes by descriptor: a server that is still running could replace a directory with a link."""
+    parent = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    _allow(path.name, parent)
+    os.close(parent)
+    for _, names, _, folder in os.fwalk(path):
         for name in names:
-            inner = Path(folder, name)
-            with contextlib.suppress(OSError):
-                if not inner.is_symlink():
-                    inner.chmod(0o700)
+            _allow(name, folder)
+
+
+def _allow(name: str, folder: int) -> None:
+    with contextlib.suppress(OSError):
+        descriptor = os.open(name, _O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=folder)
+        with contextlib.suppress(OSError):
+            # An O_PATH descriptor needs no permission, but fchmod does not take it.
+            os.chmod(f"/proc/self/fd/{descriptor}" if _O_PATH else descriptor, 0o700)  # noqa: PTH101
+        os.close(descriptor)

@@ -25,6 +25,9 @@ HERE = Path(__file__).parent
 GOLDEN = HERE.parent / "golden"
 SINK = GOLDEN / "models" / "sink" / "1"
 
+PREFORKED = ["infraval_server", *(f"infraval_server.{name}" for name in ("endpoints", "loading", "service", "xla"))]
+"""The server, and what it imports late."""
+
 POLL_INTERVAL_S = 0.02
 START_TIMEOUT_S = 120.0
 END_TIMEOUT_S = 60.0
@@ -246,7 +249,7 @@ def start_interpreter(reserve_port: Callable[[], int]) -> Iterator[Start]:
 def launch_fork() -> Iterator[Launch]:
     """Launches servers as forks of one process that has TensorFlow imported."""
     with subprocess.Popen(
-        [sys.executable, "-W", "ignore", str(HERE / "prefork.py")],
+        [sys.executable, "-W", "ignore", str(HERE.parent / "prefork.py"), *PREFORKED],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         # TensorFlow uses oneDNN only on some processors; it did where the golden cases were recorded.

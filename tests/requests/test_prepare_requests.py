@@ -239,3 +239,19 @@ def test_shards_are_found_once_and_sorted(taxi_examples: Path) -> None:
     assert both == sorted(both)
     assert len(both) == len(set(both)) == 24
     assert set(both) < set(shards.find([str(taxi_examples / "**")]))
+
+
+def test_beam_leaves_nothing_if_it_is_interrupted(
+    taxi_examples: Path, prepare: Prepare, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its temporary directory is in that of the run, which is removed."""
+    (tmp_path / "run").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(beam_transform.PrepareRequests, "expand", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        prepare(str(taxi_examples / "Split-eval" / "*"), "predict", name="run/requests")
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]

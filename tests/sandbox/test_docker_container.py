@@ -16,7 +16,7 @@ from infraval.sandbox import base
 from infraval.sandbox.docker import container as docker_container
 from infraval.sandbox.docker import engine as docker_engine
 from infraval.sandbox.docker import model as docker_model
-from infraval.sandbox.docker import version as docker_version
+from infraval.sandbox.docker import watch as docker_watch
 
 INFO = {"MemTotal": 10_000_000_000, "NCPU": 8, "CpuCfsQuota": True, "SecurityOptions": ["name=seccomp,profile=default"]}
 
@@ -126,7 +126,7 @@ def test_an_engine_that_goes_while_it_tells_the_version_leaves_it_unknown(breaki
     """The thread that asks ends without a word; what became of the server is for others to say."""
     breaking_engine.answers["/containers/c/exec"] = {"Id": "e"}
     with docker_engine.connect(options.DockerServer(base_url=breaking_engine.url, api_version="1.41")) as connected:
-        query = docker_version.VersionQuery(connected, "c", "sha256:0")
+        query = docker_watch.VersionQuery(connected, "c", "sha256:0")
         query.start()
         assert query.answer() is None
     assert breaking_engine.broken == ["POST /exec/e/start"]

@@ -201,6 +201,15 @@ def test_somebody_elses_files_are_not_touched(store: Any, write: Write) -> None:
     assert store.objects == before
 
 
+def test_another_run_that_was_faster_keeps_its_results(store: Any, write: Write, tmp_path: Path) -> None:
+    """A retry of a task that is still running must not take its results away, nor mix them with its own."""
+    with pytest.raises(errors.OutputError) as raised, artifacts.results(URI, tmp_path / "slower") as output:
+        (output / "INFRA_NOT_BLESSED").touch()
+        write()
+    assert raised.value.code == "output/not-empty"
+    assert store.below(URI) == RESULTS
+
+
 def test_leftovers_that_cannot_be_removed_are_an_error(store: Any, write: Write) -> None:
     """Before anything is validated."""
     store.objects[f"{URI}/report.json"] = b"old"

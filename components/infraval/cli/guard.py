@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import logging
 import os
+import signal
 import sys
 import traceback
 import warnings
@@ -17,6 +19,9 @@ import click
 from infraval import errors, signals, streams
 
 COULD_NOT_JUDGE = 2
+
+_SHOW_CURSOR = "\x1b[?25h"
+"""The spinner has hidden it."""
 
 
 class Command(click.Command):
@@ -38,11 +43,15 @@ class Command(click.Command):
         as_json = ctx.params.get("as_json", False)
         _quiet_tensorflow()
         try:
-            with signals.abort_on_signal():
+            with signals.abort_on_signal(functools.partial(_last_words, as_json=as_json)):
                 code = super().invoke(ctx)
+        except (KeyboardInterrupt, signals.SignalledError) as error:
+            number = getattr(error, "signal", signal.SIGINT)
+            _complain(errors.AbortedError(f"Ended by {number.name}."), as_json=as_json)
+            code = 128 + number
         except errors.InfravalError as error:
             _complain(error, as_json=as_json)
-            code = 128 + error.signal if isinstance(error, signals.SignalledError) else COULD_NOT_JUDGE
+            code = COULD_NOT_JUDGE
         except Exception as error:  # noqa: BLE001 - a bug must not look like exit code 1, which is a verdict
             # The message of an unexpected error may hold request data; its traceback does not.
             with streams.optional(sys.stderr):
@@ -69,11 +78,24 @@ def writing() -> Iterator[None]:
 def _complain(error: errors.InfravalError, *, as_json: bool) -> None:
     if as_json:
         with writing():
-            described = {"code": error.code, "kind": type(error).__name__, "message": str(error)}
-            click.echo(json.dumps({"verdict": None, "error": described}))
+            click.echo(_json(error))
     else:
         with streams.optional(sys.stderr):
             click.echo(f"infraval: {error}", err=True)
+
+
+def _last_words(sentence: str, *, as_json: bool) -> None:
+    """Writes past Python's streams: a signal handler may have interrupted a write to them."""
+    said = _json(errors.AbortedError(sentence)) if as_json else f"infraval: {sentence}"
+    cursor = _SHOW_CURSOR if os.isatty(2) else ""
+    for descriptor, text in ((2, cursor), (1 if as_json else 2, f"{said}\n")):
+        with contextlib.suppress(OSError):
+            os.write(descriptor, text.encode())
+
+
+def _json(error: errors.InfravalError) -> str:
+    described = {"code": error.code, "kind": type(error).__name__, "message": str(error)}
+    return json.dumps({"verdict": None, "error": described})
 
 
 def _quiet_tensorflow() -> None:

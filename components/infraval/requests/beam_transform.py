@@ -6,8 +6,10 @@ back as a field of the result, not as an exception that a runner would wrap.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -183,7 +185,7 @@ def prepare(plan: Plan, paths: Sequence[str], path: Path, make_pipeline: Callabl
     Raises:
       ExamplesError: a shard cannot be read, there is no record, or too many records cannot feed the targets.
     """
-    with make_pipeline() as pipeline:
+    with _temporary_files_in(path.parent), make_pipeline() as pipeline:
         pipeline | "Shards" >> beam.Create(list(paths)) | "PrepareRequests" >> PrepareRequests(plan, path)
     summary = json.loads(_summary_path(path).read_text(encoding="utf-8"))
     problems, records_read, dead_letters = summary["problems"], summary["records_read"], summary["dead_letters"]
@@ -200,6 +202,16 @@ def prepare(plan: Plan, paths: Sequence[str], path: Path, make_pipeline: Callabl
             code="examples/unfit",
         )
     return Requests(path, summary["count"], records_read, dead_letters)
+
+
+@contextlib.contextmanager
+def _temporary_files_in(directory: Path) -> Iterator[None]:
+    """Beam leaves temporary directories behind if it is interrupted; this one will be removed."""
+    before, tempfile.tempdir = tempfile.tempdir, str(directory)
+    try:
+        yield
+    finally:
+        tempfile.tempdir = before
 
 
 def _build(plan: Plan, records: Sequence[bytes]) -> Iterator[prediction_log_pb2.PredictionLog]:

@@ -6,9 +6,8 @@ can be merged into the sample of the whole, in any order and grouping.
 
 from __future__ import annotations
 
-import bisect
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import xxhash
 
@@ -30,25 +29,14 @@ class Sample:
 
     def add(self, records: Sequence[bytes]) -> None:
         """Adds records; many at once cost less each."""
-        ranks = list(map(xxhash.xxh3_64_intdigest, records, itertools.repeat(self._seed)))
-        if not ranks or min(ranks) > self._highest_rank():
-            return
-        for rank, record in zip(ranks, records, strict=True):
-            if rank <= self._highest_rank():
-                self._insert(rank, record)
+        ranks = map(xxhash.xxh3_64_intdigest, records, itertools.repeat(self._seed))
+        highest = self._ranked[-1][0] if len(self._ranked) == self._size else _MAX_RANK
+        self._keep(entry for entry in zip(ranks, records, strict=True) if entry[0] <= highest)
 
     def merge(self, other: Sample) -> None:
         """Adds all that another sample of the same size and seed has seen."""
-        for rank, record in other._ranked:
-            self._insert(rank, record)
+        self._keep(other._ranked)
 
-    def _insert(self, rank: int, record: bytes) -> None:
-        entry = (rank, record)
-        position = bisect.bisect_left(self._ranked, entry)
-        if position < len(self._ranked) and self._ranked[position] == entry:
-            return
-        self._ranked.insert(position, entry)
-        del self._ranked[self._size :]
-
-    def _highest_rank(self) -> int:
-        return self._ranked[-1][0] if len(self._ranked) == self._size else _MAX_RANK
+    def _keep(self, entries: Iterable[tuple[int, bytes]]) -> None:
+        if new := set(entries):
+            self._ranked = sorted(new.union(self._ranked))[: self._size]

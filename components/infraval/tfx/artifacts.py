@@ -107,7 +107,8 @@ def results(uri: str, target: Path, clock: Callable[[], float] = time.monotonic)
       The directory to write to.
 
     Raises:
-      OutputError: somebody else's files are there, or the results cannot be written; none of them is left then.
+      OutputError: somebody else's files or another run's results are there, or the results cannot be written; none of
+        them is left then.
     """
     uri = uri.rstrip("/")
     _clear(uri)
@@ -116,6 +117,12 @@ def results(uri: str, target: Path, clock: Callable[[], float] = time.monotonic)
         return
     target.mkdir()
     yield target
+    if _names(uri):
+        raise errors.OutputError(
+            f"Another run has written its results to {uri} in the meantime; nothing in it was touched. Do not run two "
+            "validations with one output.",
+            code="output/not-empty",
+        )
     _publish(target, uri, clock)
 
 
@@ -209,7 +216,7 @@ def _clear(uri: str) -> None:
     """Removes what an earlier try left, marker and graph first, so that the rest never looks like a result."""
     model = f"{uri}/{publish.STAMPED_MODEL}"
     try:
-        names = {name.rstrip("/") for name in fileio.listdir(uri)} if fileio.isdir(uri) else set()
+        names = _names(uri)
         if names - _RESULTS:
             raise errors.OutputError(
                 f"{uri} holds files that infraval did not write ({', '.join(sorted(names - _RESULTS))}); nothing in it "
@@ -225,6 +232,10 @@ def _clear(uri: str) -> None:
             fileio.rmtree(model)
     except _FAILURES as error:
         raise errors.OutputError(f"{uri} cannot be written: {_cause(error)}.") from error
+
+
+def _names(uri: str) -> set[str]:
+    return {name.rstrip("/") for name in fileio.listdir(uri)} - {""} if fileio.isdir(uri) else set()
 
 
 def _cause(error: BaseException) -> str:

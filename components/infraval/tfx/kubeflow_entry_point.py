@@ -12,10 +12,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import runpy
 import sys
 from collections.abc import Sequence
 from typing import Any
+
+from infraval import signals
 
 _TFX = "tfx.orchestration.kubeflow.v2.container.kubeflow_v2_run_executor"
 _EXECUTOR_INPUT = "--json_serialized_invocation_args"
@@ -24,8 +27,10 @@ _INPUTS_SPEC = "--json_serialized_inputs_spec_args"
 
 def main() -> None:
     """Runs the executor in this process, as TFX's module does."""
-    sys.argv[1:] = restore_types(sys.argv[1:])
-    runpy.run_module(_TFX, run_name="__main__", alter_sys=True)
+    # As process 1 of a container, Python would ignore SIGTERM.
+    with signals.abort_on_signal(lambda sentence: os.write(sys.stderr.fileno(), f"{sentence}\n".encode())):
+        sys.argv[1:] = restore_types(sys.argv[1:])
+        runpy.run_module(_TFX, run_name="__main__", alter_sys=True)
 
 
 def restore_types(arguments: Sequence[str]) -> list[str]:

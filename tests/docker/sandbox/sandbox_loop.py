@@ -6,7 +6,7 @@ python sandbox_loop.py MODELS IMAGE SERVER_JSON
 import sys
 from pathlib import Path
 
-from infraval import errors, options, signals, workspace
+from infraval import options, signals, workspace
 from infraval.sandbox import base
 from infraval.sandbox.docker import sandbox as docker
 
@@ -22,9 +22,6 @@ def main(models: str, image: str, server: str) -> None:
 
 if __name__ == "__main__":
     with signals.abort_on_signal():
-        try:
-            sys.stdout.write("begin\n")
-            sys.stdout.flush()
-            main(*sys.argv[1:])
-        except errors.InfravalError as error:
-            sys.stdout.write(f"{type(error).__name__}: {error}\n")
+        sys.stdout.write("begin\n")
+        sys.stdout.flush()
+        main(*sys.argv[1:])

@@ -51,9 +51,9 @@ def test_a_client_that_is_asked_to_end_leaves_nothing(
     with started(phase) as client:
         assert len(leftovers()) == {"check": 0, "load": 2, "replay": 2}[phase]
         client.send_signal(number)
-        output, _ = client.communicate(timeout=120)
-    assert client.returncode == 2
-    assert f"SignalledError: Ended by {number.name}" in output
+        client.communicate(timeout=120)
+    # Python itself ends by SIGINT if nobody handles KeyboardInterrupt.
+    assert client.returncode == (-number if number is signal.SIGINT else 128 + number)
     assert leftovers() == []
 
 
@@ -76,8 +76,8 @@ def test_a_signal_at_any_moment_leaves_nothing(
             client.stdout.readline()
             time.sleep(0.061 * number)  # one boot takes about half a second
             client.terminate()
-            output, _ = client.communicate(timeout=120)
-        assert output.startswith("SignalledError: Ended by SIGTERM"), output
+            client.communicate(timeout=120)
+        assert client.returncode == 128 + signal.SIGTERM
         assert leftovers() == []
         assert list(private_directory.iterdir()) == before
 
@@ -93,7 +93,7 @@ def test_what_a_killed_client_leaves_is_gone_at_the_next_start(
         left = len(leftovers())
         assert left == {"check": 0, "load": 2, "replay": 2}[phase]
         said = check(base_url, faulty_image)
-    assert said == ([f"Removed containers and volumes that killed runs had left: {left}"] if left else [])
+    assert [line.rpartition(" ")[2] for line in said] == ([str(left)] if left else [])
     assert leftovers() == []
 
 

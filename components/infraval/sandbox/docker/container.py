@@ -11,7 +11,7 @@ from typing import Any
 import docker.errors
 import docker.types
 
-from infraval import errors, options
+from infraval import errors, options, signals
 from infraval.sandbox import base, model_server
 from infraval.sandbox.docker import engine as docker_engine
 from infraval.sandbox.docker import model as docker_model
@@ -160,7 +160,8 @@ def create(
 
     def make(mounts: Sequence[docker.types.Mount], relabelled: Sequence[str] = ()) -> None:
         config = engine.api.create_host_config(**host, mounts=list(mounts), binds=list(relabelled))
-        made = docker_engine.finish(lambda: engine.api.create_container(**arguments, host_config=config))
+        with signals.deferred():
+            made = engine.api.create_container(**arguments, host_config=config)
         for warning in made.get("Warnings") or ():
             _log.warning("The Docker engine says: %s", warning)
 

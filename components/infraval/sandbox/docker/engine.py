@@ -9,7 +9,6 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent import futures
 from pathlib import Path
 from typing import Any
 
@@ -116,9 +115,6 @@ def connect(docker_options: options.DockerServer) -> Iterator[Engine]:
             f"({type(error).__name__}). Fix it, or move it away and run `docker login` again."
         ) from None
     except API_ERRORS as error:
-        if isinstance(error.__cause__, errors.InfravalError):
-            # docker-py wraps every exception that comes here, even one that a signal handler raised.
-            raise error.__cause__ from None
         raise _no_engine(url, error) from error
     with contextlib.closing(api):
         try:
@@ -135,15 +131,6 @@ def failing_as(kind: type[errors.SandboxError], failed: str) -> Iterator[None]:
         yield
     except API_ERRORS as error:
         raise kind(" ".join(filter(None, (f"{failed}: {said(error)}", advice(said(error)))))) from error
-
-
-def finish(call: Callable[[], Any]) -> Any:
-    """Completes a call even if a signal handler raises meanwhile.
-
-    What the call creates then exists and can be removed; an interrupted call might create it after the removal.
-    """
-    with futures.ThreadPoolExecutor(1) as pool:
-        return pool.submit(call).result()
 
 
 def remove(engine: Engine, removal: Callable[[str], Any], name: str) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import docker.types
 
-from infraval import errors
+from infraval import errors, signals
 from infraval.sandbox import base
 from infraval.sandbox.docker import engine as docker_engine
 
@@ -35,8 +35,9 @@ def make_volume(engine: docker_engine.Engine, name: str, labels: Mapping[str, st
     Raises:
       ServerStartError: the engine refuses.
     """
-    with docker_engine.failing_as(errors.ServerStartError, "A volume for the model could not be created"):
-        docker_engine.finish(lambda: engine.api.create_volume(name, labels=dict(labels)))
+    failed = "A volume for the model could not be created"
+    with docker_engine.failing_as(errors.ServerStartError, failed), signals.deferred():
+        engine.api.create_volume(name, labels=dict(labels))
 
 
 def mount(volume: str, *, read_only: bool) -> docker.types.Mount:
@@ -62,13 +63,13 @@ def copy(
     """
     host_config = engine.api.create_host_config(mounts=[mount(volume, read_only=False)], network_mode="none")
     with docker_engine.failing_as(errors.ServerStartError, "The model could not be copied to the engine"):
-        docker_engine.finish(
-            lambda: engine.api.create_container(
+        with signals.deferred():
+            engine.api.create_container(
                 image_id, name=helper, labels=dict(labels), host_config=host_config, use_config_proxy=False
             )
-        )
         engine.api.put_archive(helper, base.CONTAINER_BASE_PATH, tar(files))
-        docker_engine.finish(lambda: engine.api.remove_container(helper, v=True, force=True))
+        with signals.deferred():
+            engine.api.remove_container(helper, v=True, force=True)
 
 
 def tar(files: Mapping[str, Path]) -> Iterator[bytes]:

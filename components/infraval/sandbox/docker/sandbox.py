@@ -18,15 +18,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from infraval import errors, evidence, options
+from infraval import errors, evidence, options, signals
 from infraval.sandbox import base, model_server
 from infraval.sandbox.docker import container as docker_container
 from infraval.sandbox.docker import engine as docker_engine
 from infraval.sandbox.docker import images as docker_images
-from infraval.sandbox.docker import listening as docker_listening
 from infraval.sandbox.docker import model as docker_model
 from infraval.sandbox.docker import owner as docker_owner
-from infraval.sandbox.docker import version as docker_version
 from infraval.sandbox.docker import watch as docker_watch
 
 if TYPE_CHECKING:
@@ -93,8 +91,8 @@ class DockerSandbox:
         self._image: docker_images.Image
         self._watch: docker_watch.ContainerWatch
         self._target: str
-        self._listening: docker_listening.ListeningCheck
-        self._version: docker_version.VersionQuery
+        self._listening: docker_watch.ListeningCheck
+        self._version: docker_watch.VersionQuery
         self._made: list[tuple[Callable[[str], None], str]] = []
         self._on_leaving = contextlib.ExitStack()
 
@@ -114,7 +112,7 @@ class DockerSandbox:
             self._make_directory()
             self._watch = docker_watch.ContainerWatch(self._engine, self._name)
             self._on_leaving.callback(self._watch.join)
-            self._version = docker_version.VersionQuery(self._engine, self._name, self._image.id)
+            self._version = docker_watch.VersionQuery(self._engine, self._name, self._image.id)
             self._on_leaving.callback(self._version.join)
             self._on_leaving.callback(_remove, self._engine, self._made)
             on_socket = self._create()
@@ -178,7 +176,8 @@ class DockerSandbox:
         return self._watch.log()
 
     def _leave(self) -> None:
-        docker_engine.finish(self._on_leaving.close)
+        with signals.deferred():
+            self._on_leaving.close()
 
     def _find_image(self) -> docker_images.Image:
         image = docker_images.find(self._engine, self._reference)
@@ -288,7 +287,7 @@ class DockerSandbox:
 
     def _share(self) -> str:
         """The socket that the server is to listen on."""
-        self._listening = docker_listening.ListeningCheck(
+        self._listening = docker_watch.ListeningCheck(
             # If it exists, the server got the flag; a server that has died since leaves it behind.
             self._socket.exists,
             self.log,
@@ -311,8 +310,8 @@ class DockerSandbox:
         # A server that has already ended has no port any more; `poll` says that it has ended.
         port = int(published[0]["HostPort"]) if published else 0
         host = docker_container.host_ip_address(self._docker)
-        self._listening = docker_listening.ListeningCheck(
-            functools.partial(docker_listening.connects, (host, port)),
+        self._listening = docker_watch.ListeningCheck(
+            functools.partial(docker_watch.connects, (host, port)),
             self.log,
             f"The model server is running, but does not answer at {host}:{port}, where the engine at "
             f"{self._engine.url} publishes its port: the engine is on another machine, or in another container. Set "

@@ -1,19 +1,31 @@
-"""A running container: how it ended, known at once, and what it wrote."""
+"""A running container: how it ended, known at once, what it wrote, whether it can be reached, and its version."""
 
 from __future__ import annotations
 
 import contextlib
 import signal
+import socket
 import threading
+import time
+from collections.abc import Callable
 from concurrent import futures
 
 import docker.errors
 
 from infraval import errors
-from infraval.sandbox import base
+from infraval.sandbox import base, model_server
 from infraval.sandbox.docker import engine as docker_engine
 
 _JOIN_TIMEOUT_S = 1.0
+_VERSION_TIMEOUT_S = 20.0
+_CHECK_INTERVAL_S = 1.0
+_CONNECT_TIMEOUT_S = 1.0
+
+_LISTENING = "Running gRPC ModelServer at "
+"""source: tensorflow_serving/model_servers/server.cc; the embedded server writes the same."""
+
+_versions: dict[str, str] = {}
+"""By image id."""
 
 
 class ContainerWatch:
@@ -98,3 +110,83 @@ class ContainerWatch:
     def _read_log(self) -> str:
         log: bytes = self._engine.api.logs(self._name)
         return log[-base.LOG_TAIL_BYTES :].decode(errors="replace")
+
+
+class VersionQuery:
+    """Asks the server for its version while it boots, in a thread of its own, once for each image."""
+
+    def __init__(self, engine: docker_engine.Engine, container: str, image_id: str) -> None:
+        self._engine = engine
+        self._container = container
+        self._image_id = image_id
+        self._thread = threading.Thread(target=self._ask, daemon=True, name=f"version of {container}")
+
+    def start(self) -> None:
+        """Asks; call it once the container runs."""
+        if self._image_id not in _versions:
+            self._thread.start()
+
+    def answer(self) -> str | None:
+        """The version; None if the server did not say, or ended first."""
+        if self._thread.is_alive():
+            self._thread.join(_VERSION_TIMEOUT_S)
+        return _versions.get(self._image_id)
+
+    def join(self) -> None:
+        """Waits for the thread; call it after the container was removed."""
+        if self._thread.is_alive():
+            self._thread.join(_JOIN_TIMEOUT_S)
+
+    def _ask(self) -> None:
+        try:
+            query = self._engine.api.exec_create(self._container, [model_server.TF_SERVING, "--version"])
+            answer: bytes = self._engine.api.exec_start(query["Id"])
+        except (*docker_engine.API_ERRORS, OSError):
+            return  # the container or the engine has ended; docker-py reads this answer from the bare socket
+        version = model_server.version(answer.decode(errors="replace"))
+        if version is not None:
+            _versions[self._image_id] = version
+
+
+class ListeningCheck:
+    """Tells a server that cannot be reached from one that is not ready yet.
+
+    Args:
+      reached: whether the server listens where it should.
+      log: reads the server's log.
+      message: of the error if the server listens somewhere else.
+    """
+
+    def __init__(self, reached: Callable[[], bool], log: Callable[[], str], message: str) -> None:
+        self._is_reached = reached
+        self._log = log
+        self._message = message
+        self._reached = False
+        self._next_s = 0.0
+
+    def check(self) -> None:
+        """Checks that a server whose log says that it listens can be reached.
+
+        Raises:
+          SandboxError: it cannot.
+        """
+        if self._reached or time.monotonic() < self._next_s:
+            return
+        self._next_s = time.monotonic() + _CHECK_INTERVAL_S
+        if self._is_reached():
+            self._reached = True
+            return
+        # The log first: between the two it may have begun to listen.
+        listening = _LISTENING in self._log()
+        self._reached = self._is_reached()
+        if listening and not self._reached:
+            raise errors.SandboxError(self._message)
+
+
+def connects(address: tuple[str, int]) -> bool:
+    """Whether anything listens at `(host, port)`."""
+    try:
+        socket.create_connection(address, _CONNECT_TIMEOUT_S).close()
+    except OSError:
+        return False
+    return True

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, cast
 
-from infraval import errors
+from infraval import errors, signals
 from infraval.sandbox import base
 from infraval.sandbox.process import supervisor
 
@@ -55,7 +55,8 @@ class SupervisedCommand:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._on_leaving.close()
+        with signals.deferred():
+            self._on_leaving.close()
 
     def poll(self) -> base.ServerExit | None:
         """How the command ended, or None while it runs."""
@@ -94,16 +95,17 @@ class SupervisedCommand:
 
     def _start(self, on_leaving: contextlib.ExitStack) -> None:
         script = [sys.executable, "-I", "-S", supervisor.__file__]
-        self._supervisor = subprocess.Popen(
-            [*script, str(os.getpid()), str(self._directory), *self._command],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._log_file,
-            cwd=self._home,
-            env={**self._environment, "HOME": str(self._home), "TMPDIR": str(self._home)},
-            start_new_session=True,
-        )
-        on_leaving.callback(self._stop)
+        with signals.deferred():
+            self._supervisor = subprocess.Popen(
+                [*script, str(os.getpid()), str(self._directory), *self._command],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._log_file,
+                cwd=self._home,
+                env={**self._environment, "HOME": str(self._home), "TMPDIR": str(self._home)},
+                start_new_session=True,
+            )
+            on_leaving.callback(self._stop)
 
         # The line comes once the command has been executed; if the supervisor ends first, the pipe closes.
         line = cast("IO[bytes]", self._supervisor.stdout).readline().decode(errors="replace")
