@@ -203,9 +203,14 @@ def test_somebody_elses_files_are_not_touched(store: Any, write: Write) -> None:
 
 def test_another_run_that_was_faster_keeps_its_results(store: Any, write: Write, tmp_path: Path) -> None:
     """A retry of a task that is still running must not take its results away, nor mix them with its own."""
-    with pytest.raises(errors.OutputError) as raised, artifacts.results(URI, tmp_path / "slower") as output:
-        (output / "INFRA_NOT_BLESSED").touch()
+
+    @artifacts.results(URI, tmp_path / "slower")
+    def be_slower() -> None:
+        (tmp_path / "slower" / "INFRA_NOT_BLESSED").touch()
         write()
+
+    with pytest.raises(errors.OutputError) as raised:
+        be_slower()
     assert raised.value.code == "output/not-empty"
     assert store.below(URI) == RESULTS
 
