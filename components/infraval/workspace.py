@@ -24,7 +24,27 @@ _LOGGER = logging.getLogger(__name__)
 
 _REMOVAL_TRIES = 10
 _REMOVAL_PAUSE_S = 0.02
+_FULL_BYTES = 1 << 20
+"""With less room than this, any failure may have been for lack of it."""
+
 _O_PATH = getattr(os, "O_PATH", 0)
+
+
+def check() -> None:
+    """Checks that there is a place for temporary files; without one, not even TensorFlow can be imported.
+
+    Raises:
+      SandboxError: there is none.
+    """
+    try:
+        tempfile.gettempdir()
+    except FileNotFoundError as error:
+        raise errors.SandboxError(
+            "There is no directory for temporary files: neither TMPDIR nor /tmp can be written. Set TMPDIR to a "
+            "writable directory on a local disk. In a container with a read-only root, mount a volume at /tmp (in "
+            "Kubernetes an emptyDir).",
+            code="sandbox/temporary-directory",
+        ) from error
 
 
 @contextlib.contextmanager
@@ -37,7 +57,7 @@ def workspace(parent: Path | None = None) -> Iterator[Path]:
       The directory's absolute path; short, because a unix socket's path must fit into 107 bytes.
 
     Raises:
-      SandboxError: no directory can be created and locked there.
+      SandboxError: no directory can be created and locked there, or something in the block failed and the disk is full.
     """
     with contextlib.ExitStack() as on_leaving:
         try:
@@ -51,7 +71,17 @@ def workspace(parent: Path | None = None) -> Iterator[Path]:
                 f"No private temporary directory could be created: {error}. Set TMPDIR to a writable directory on a "
                 "local disk."
             ) from error
-        yield path
+        try:
+            yield path
+        except Exception as error:
+            # Whatever an exception that a library wrapped says: without room, nobody else is to blame.
+            if parent is None and shutil.disk_usage(path).free < _FULL_BYTES:
+                raise errors.SandboxError(
+                    f"The disk with the directory for temporary files {folder} is full. Free some space, or set TMPDIR "
+                    "to a directory with more; a validation needs about three times the model's size.",
+                    code="sandbox/temporary-directory",
+                ) from error
+            raise
 
 
 def _leave(path: Path, lock: int, owner: int) -> None:

@@ -12,6 +12,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -215,3 +216,61 @@ def test_a_place_that_cannot_hold_it_is_an_error(tmp_path: Path) -> None:
         workspace.workspace(tmp_path / "nonexistent"),
     ):
         pass
+
+
+def test_a_failure_on_a_full_disk_is_not_blamed_on_anything_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Libraries wrap what the system said, so the disk itself is asked; with room, an error stays what it is."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+
+    def fail() -> None:
+        with workspace.workspace():
+            raise errors.ModelError("wrapped")
+
+    with pytest.raises(errors.ModelError):
+        fail()
+    used = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _path: used._replace(free=0))
+    with pytest.raises(errors.SandboxError) as raised:
+        fail()
+    assert raised.value.code == "sandbox/temporary-directory"
+    assert str(tmp_path) in str(raised.value)
+
+
+def test_no_place_for_temporary_files_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container with a read-only root and no volume; found before TensorFlow is imported."""
+
+    def nowhere() -> str:
+        raise FileNotFoundError
+
+    workspace.check()
+    monkeypatch.setattr(tempfile, "gettempdir", nowhere)
+    with pytest.raises(errors.SandboxError) as raised:
+        workspace.check()
+    assert raised.value.code == "sandbox/temporary-directory"
+
+
+def test_removal_does_not_follow_a_link_that_replaced_a_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A container that flips its socket directory for a link must not change what the link leads to."""
+    outside = tmp_path / "outside"
+    outside.mkdir(mode=0o500)
+    walk = os.fwalk
+
+    def flipping(path: Path) -> Iterator[Any]:
+        for folder, names, files, descriptor in walk(path):
+            if "flipped" in names:
+                Path(folder, "flipped").rmdir()
+                Path(folder, "flipped").symlink_to(outside)
+            yield folder, names, files, descriptor
+
+    monkeypatch.setattr(os, "fwalk", flipping)
+    with workspace.workspace(tmp_path) as directory:
+        (directory / "flipped").mkdir()
+        locked = directory / "locked"
+        (locked / "inner").mkdir(parents=True)
+        locked.chmod(0)
+    assert not directory.exists()
+    assert outside.stat().st_mode & 0o777 == 0o500

@@ -16,7 +16,7 @@ from typing import Any
 
 import click
 
-from infraval import errors, signals, streams
+from infraval import errors, signals, streams, workspace
 
 COULD_NOT_JUDGE = 2
 
@@ -44,6 +44,7 @@ class Command(click.Command):
         _quiet_tensorflow()
         try:
             with signals.abort_on_signal(functools.partial(_last_words, as_json=as_json)):
+                workspace.check()
                 code = super().invoke(ctx)
         except (KeyboardInterrupt, signals.SignalledError) as error:
             number = getattr(error, "signal", signal.SIGINT)

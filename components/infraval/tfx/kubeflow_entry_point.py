@@ -18,7 +18,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from infraval import signals
+from infraval import errors, signals, workspace
 
 _TFX = "tfx.orchestration.kubeflow.v2.container.kubeflow_v2_run_executor"
 _EXECUTOR_INPUT = "--json_serialized_invocation_args"
@@ -29,6 +29,10 @@ def main() -> None:
     """Runs the executor in this process, as TFX's module does."""
     # As process 1 of a container, Python would ignore SIGTERM.
     with signals.abort_on_signal(lambda sentence: os.write(sys.stderr.fileno(), f"{sentence}\n".encode())):
+        try:
+            workspace.check()
+        except errors.SandboxError as error:
+            sys.exit(f"infraval: {error}")
         sys.argv[1:] = restore_types(sys.argv[1:])
         runpy.run_module(_TFX, run_name="__main__", alter_sys=True)
 
