@@ -271,3 +271,33 @@ def test_a_validation_in_a_locked_down_container(
     report = json.loads(container.logs(stdout=True, stderr=False))
     assert report["verdict"] == "BLESSED"
     assert report["servers"][0]["records_replayed"] == report["warmup"]["records"] > 0
+
+
+ENTRY_POINT = ["python3", "-m", "infraval.tfx.kubeflow_entry_point"]
+
+
+def test_a_task_that_is_process_1_ends_by_sigterm(component_image: str, engine: docker.DockerClient) -> None:
+    """The kernel drops signals to process 1 that it does not handle: a pod would be killed after its grace period."""
+    # In place of TFX, long before an executor handles signals.
+    wait = "import signal, sys; sys.argv[1:] = []; from infraval.tfx import kubeflow_entry_point as entry"
+    wait += "; entry.runpy.run_module = lambda *_, **__: (print('running', flush=True), signal.pause()); entry.main()"
+    container = engine.containers.run(component_image, ["python3", "-c", wait], detach=True, **LOCKED_DOWN)
+    try:
+        assert next(container.logs(stream=True)).strip() == b"running"
+        container.kill("SIGTERM")
+        assert container.wait(timeout=60)["StatusCode"] == 128 + signal.SIGTERM
+    finally:
+        container.remove(force=True)
+
+
+def test_a_task_without_a_place_for_temporary_files_says_so(component_image: str, engine: docker.DockerClient) -> None:
+    """A read-only root without a volume; found before TensorFlow's import, which fails there with a traceback."""
+    locked_down = {name: value for name, value in LOCKED_DOWN.items() if name != "tmpfs"}
+    container = engine.containers.run(component_image, ENTRY_POINT, detach=True, **locked_down)
+    try:
+        assert container.wait(timeout=60)["StatusCode"] == 1
+        output = container.logs().decode()
+    finally:
+        container.remove(force=True)
+    assert "Traceback" not in output
+    assert "emptyDir" in output
