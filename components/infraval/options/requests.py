@@ -60,6 +60,8 @@ class RequestOptions(base.Options):
         base.Strings, base.Flag("--feature", metavar="NAME/INPUT=FEATURE", default="the feature with the input's name")
     ] = ()
     """Features of the tf.Examples that feed an input; nothing after = stands for the whole record."""
+    inputs: Annotated[base.Strings, base.Flag("--input", metavar="NAME/INPUT=JSON")] = ()
+    """Inputs that get the same value in every Predict request, such as one without a batch dimension."""
     num_examples: Annotated[base.Count, base.Flag("--num-examples")] = 1
     """Distinct examples to send per signature and batch size; all of them if there are fewer."""
     max_dead_letter_share: Annotated[float, base.Flag("--max-dead-letter-share"), Field(ge=0, le=1)] = 0.1
