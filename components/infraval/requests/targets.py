@@ -272,8 +272,9 @@ def _dense_input(
     key: str, alias: str, tensor: signatures.TensorSpec, features: _Features, batch_sizes: Sequence[int]
 ) -> tensors.DenseInput:
     _check_feedable(key, alias, tensor)
+    advice = f" If that is not the batch, give the input a value with --input {key}/{alias}=JSON (requests.inputs)."
+    _check_batch_size(key, alias, tensor, batch_sizes, advice)
     feature = features.of(key, alias)
-    _check_batch_size(key, alias, tensor, batch_sizes)
     if not feature:
         if tensor.composite:
             raise _composite_error(key, alias, tensor)
@@ -314,14 +315,15 @@ def _check_batch_sizes(signature: signatures.Signature, batch_sizes: Sequence[in
         _check_batch_size(signature.key, alias, tensor, batch_sizes)
 
 
-def _check_batch_size(key: str, alias: str, tensor: signatures.TensorSpec, batch_sizes: Sequence[int]) -> None:
+def _check_batch_size(
+    key: str, alias: str, tensor: signatures.TensorSpec, batch_sizes: Sequence[int], advice: str = ""
+) -> None:
     fixed = tensor.shape[0] if tensor.shape else None
     wrong = [size for size in batch_sizes if fixed not in (None, size)]
     if wrong:
         raise _UnfeedableError(
             f"Input {alias!r} ({tensor}) of signature {key!r} accepts only batches of {fixed}, not of "
-            f"{', '.join(map(str, wrong))}. Use --batch-size {fixed} (warmup.batch_sizes), or, if that is not the "
-            f"batch, give the input a value with --input {key}/{alias}=JSON (requests.inputs)."
+            f"{', '.join(map(str, wrong))}. Use --batch-size {fixed} (warmup.batch_sizes).{advice}"
         )
 
 
