@@ -160,16 +160,6 @@ def test_the_only_meta_graph_needs_no_tags(make_model: Callable[[bytes], Path]) 
     )
 
 
-def test_of_several_meta_graphs_the_one_that_is_served(make_model: Callable[[bytes], Path]) -> None:
-    """TF Serving looks for exactly `serve` unless it is told otherwise."""
-    saved_model = saved_model_pb2.SavedModel()
-    for tags, key in ((["serve", "gpu"], "first"), (["serve"], "second"), ([], "third")):
-        meta_graph = saved_model.meta_graphs.add()
-        meta_graph.meta_info_def.tags.extend(tags)
-        meta_graph.signature_def[key].SetInParent()
-    assert list(signatures.read(make_model(saved_model.SerializeToString()))) == ["second"]
-
-
 def test_what_is_unknown_is_read_as_such(make_model: Callable[[bytes], Path]) -> None:
     """A rank or dtype nobody knows, a method that no RPC has: data, for those to refuse who cannot do with it."""
     saved_model = saved_model_pb2.SavedModel()

@@ -16,9 +16,6 @@ from infraval.requests import composites
 _NOT_CALLED = {"__saved_model_init_op", "__saved_model_train_op"}
 """Keys under which TensorFlow keeps its own ops among the signatures (tensorflow/cc/saved_model/constants.h)."""
 
-_SERVED_TAG = "serve"
-"""What TF Serving loads unless `--saved_model_tags` says otherwise (tf.saved_model.SERVING)."""
-
 _METHODS = {
     "tensorflow/serving/predict": options.Method.PREDICT,
     "tensorflow/serving/classify": options.Method.CLASSIFY,
@@ -78,10 +75,8 @@ class Signature:
 def read(model: Path, tag_set: tuple[str, ...] = ()) -> dict[str, Signature]:
     """Reads the callable signatures of a SavedModel's MetaGraphDef with exactly these tags, sorted by key.
 
-    Without tags, it is the only MetaGraphDef, or of several the one with the tag `serve`.
-
     Raises:
-      ModelError: there is no readable SavedModel, or no such MetaGraphDef.
+      ModelError: there is no readable SavedModel, no MetaGraphDef with these tags, or several and no tags were given.
     """
     meta_graph = _meta_graph(_read_proto(model), model, tag_set)
     kinds = composites.kinds(meta_graph)
@@ -136,9 +131,6 @@ def _meta_graph(
     if not tag_set:
         if len(saved_model.meta_graphs) == 1:
             return saved_model.meta_graphs[0]
-        for meta_graph in saved_model.meta_graphs:
-            if set(meta_graph.meta_info_def.tags) == {_SERVED_TAG}:
-                return meta_graph
         raise errors.ModelError(
             f"{model} has several MetaGraphDefs, with the tags {found}. Select one by its tags with --tag-set "
             "(requests.tag_set)."
