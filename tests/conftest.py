@@ -120,6 +120,12 @@ def sink_model() -> Path:
 
 
 @pytest.fixture(scope="session")
+def odd_models() -> Path:
+    """Directories of unusual models that a real TF Serving was asked about: golden/models.json."""
+    return Path(__file__).parent / "golden" / "models" / "odd"
+
+
+@pytest.fixture(scope="session")
 def sink_examples(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Fifty tf.Examples that feed each signature of the sink, with `sink_features`; `series` has 1 to 3 values."""
     import tensorflow as tf  # noqa: PLC0415 - seconds, and not every test needs it

@@ -120,11 +120,15 @@ class Examples:
       records_read: records in the examples.
       dead_letters: records that no request could be built from, by cause.
       left_out: signatures that `all` left out, and why.
+      constants: inputs that get the same value in every request, `SIGNATURE/INPUT` -> its JSON.
+      defaults: inputs that the requests leave to the model's defaults, `SIGNATURE/INPUT` each.
     """
 
     records_read: int = 0
     dead_letters: dict[str, int] = dataclasses.field(default_factory=dict)
     left_out: dict[str, str] = dataclasses.field(default_factory=dict)
+    constants: dict[str, str] = dataclasses.field(default_factory=dict)
+    defaults: list[str] = dataclasses.field(default_factory=list)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -26,6 +26,8 @@ from tensorflow.core.protobuf import saved_model_pb2
 import infraval
 from infraval import cli, errors, options
 
+ODD_MODELS = Path(__file__).parents[1] / "golden" / "models" / "odd"
+
 NO_SERVER = "/nowhere/tensorflow_model_server"
 
 STOPPED = pytest.mark.filterwarnings("ignore:Unexpected end-group tag:RuntimeWarning")
@@ -260,6 +262,42 @@ ROWS = [
         "Add its signature to --signature .* or drop the mapping",
     ),
     Row(
+        "a constant for no input",
+        lambda _: ["--input", "serving_default/y=1"],
+        "'serving_default/y' does not name an input",
+        "Write SIGNATURE/INPUT=VALUE with one of .*serving_default/x",
+    ),
+    Row(
+        "a constant that is not JSON",
+        lambda _: ["--signature", "strings", "--input", "strings/s=text"],
+        "cannot feed strings/s .* is not JSON",
+        "a string needs double quotes",
+    ),
+    Row(
+        "a constant of the wrong shape",
+        lambda _: ["--input", "serving_default/x=[[1, 2]]"],
+        r"cannot feed serving_default/x \(float\[\?, 3\]\)",
+        r"has the shape \[1, 2\]",
+    ),
+    Row(
+        "a constant that nothing asks for",
+        lambda _: ["--input", "logs/x=[1]"],
+        "gives the input logs/x, but no Predict request",
+        "Add its signature to --signature .* or drop the value",
+    ),
+    Row(
+        "an input without a batch dimension",
+        lambda _: ["--model", ODD_MODELS / "inputs" / "1", "--signature", "only_scalar"],
+        "Input 'k' .* has no batch dimension",
+        "--input only_scalar/k=JSON",
+    ),
+    Row(
+        "a sparse input",
+        lambda _: ["--model", ODD_MODELS / "composite" / "1", "--signature", "sparse_in"],
+        "Input 's' .* part of, a sparse tensor. Sparse and ragged inputs are not supported",
+        "Name other signatures with --signature",
+    ),
+    Row(
         "no feature of the mapped name",
         lambda _: ["--feature", "serving_default/x=X"],
         "no feature 'X' .*20 times",
@@ -402,6 +440,7 @@ ROWS = [
             ("--signature", "classify"),
             ("--multi-inference", "classify,regress"),
             ("--feature", "logs/x=x"),
+            ("--input", "logs/x=[1]"),
             ("--batch-size", 1),
             ("--num-examples", 1),
             ("--seed", 0),

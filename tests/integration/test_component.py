@@ -45,6 +45,18 @@ def test_the_arguments_are_those_of_infra_validator() -> None:
     assert all(extra.kind is extra.KEYWORD_ONLY and extra.default is None for extra in extras)
 
 
+def test_constants_in_the_requests_dict(importers: tuple[Any, Any]) -> None:
+    """They reach the job as they were written."""
+    examples, model = importers
+    validator = infraval.WarmupInfraValidator(
+        model=model.outputs["result"],
+        examples=examples.outputs["result"],
+        requests={"inputs": ["serving_default/k=0.5", 'serving_default/mode="fast"']},
+    )
+    job = from_protos.read(validator.exec_properties, examples=True).make_job(model="model", examples="*")
+    assert job.requests.inputs == ("serving_default/k=0.5", 'serving_default/mode="fast"')
+
+
 def test_a_pipeline_compiles_for_kubeflow_pipelines_v2(importers: tuple[Any, Any], tmp_path: Path) -> None:
     """Schema 2.1.0, with a RuntimeParameter for a proto and for an extra."""
     examples, model = importers

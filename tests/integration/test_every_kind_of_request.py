@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections import Counter
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 import infraval
 from infraval import evidence, options, verdict
+from infraval.report import data
 from infraval.requests import inspection, prediction_logs
 
 EMBEDDED = options.ProcessServer(server="embedded")
@@ -109,6 +111,57 @@ def test_examples_of_several_shapes_are_all_answered(
     assert shapes == {1: 6, 2: 6, 3: 6}
     assert judged.examples is not None
     assert list(judged.examples.left_out) == ["two_inputs"]
+
+
+@pytest.fixture
+def pair_examples(tmp_path: Path) -> Path:
+    """Three tf.Examples with two floats `x`."""
+    import tensorflow as tf  # noqa: PLC0415 - seconds, and not every test needs it
+
+    with tf.io.TFRecordWriter(str(tmp_path / "pairs.tfrecord")) as writer:
+        for number in range(3):
+            example = tf.train.Example()
+            example.features.feature["x"].float_list.value.extend([number, 0.5])
+            writer.write(example.SerializeToString())
+    return tmp_path / "pairs.tfrecord"
+
+
+def test_constants_defaults_and_no_inputs(odd_models: Path, pair_examples: Path, tmp_path: Path) -> None:
+    """What no batch feeds is one request; the report says what every input got, and the copy starts warm."""
+    requests = options.RequestOptions(
+        signatures=("default", "two_defaults", "scalar", "only_scalar", "none", "anyshape"),
+        inputs=("scalar/k=0.5", "only_scalar/k=2", "two_defaults/k=[3, 4]"),
+    )
+    judged = _validate(odd_models / "inputs" / "1", pair_examples, tmp_path / "out", requests)
+
+    assert judged.blessed, judged.failures
+    batched = {(key, "predict") for key in ("default", "two_defaults", "scalar", "anyshape")}
+    unbatched = [(key, "predict", 0, 1) for key in ("only_scalar", "none")]
+    # The vector `k` comes before `x`, so that its size names the cells of `two_defaults`.
+    cells = [cell for cell in _each_once(batched) if cell[0] != "two_defaults"]
+    assert _cells(tmp_path / "out" / "stamped_model") == sorted([*cells, *unbatched, ("two_defaults", "predict", 2, 2)])
+    assert judged.servers[0].evidence.boot.records_replayed == 10
+    report = json.loads((tmp_path / "out" / data.REPORT).read_text(encoding="utf-8"))
+    assert report["examples"]["constants"] == {
+        "scalar/k": "0.5",
+        "only_scalar/k": "2",
+        "two_defaults/k": "[3, 4]",
+    }
+    assert report["examples"]["defaults"] == ["default/k", "two_defaults/b"]
+
+
+def test_any_method_name_and_no_sparse_input(odd_models: Path, pair_examples: Path, tmp_path: Path) -> None:
+    """`all` calls a signature with an empty or custom method name, and leaves out what is sparse with the reason."""
+    judged = _validate(
+        odd_models / "methods_tf1" / "1",
+        pair_examples,
+        tmp_path / "methods",
+        options.RequestOptions(signatures=("all",)),
+        (1,),
+    )
+    assert judged.blessed, judged.failures
+    called = {cell[:2] for cell in _cells(tmp_path / "methods" / "stamped_model")}
+    assert {("empty", "predict"), ("custom", "predict"), ("scores_custom", "predict")} <= called
 
 
 @pytest.fixture

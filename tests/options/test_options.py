@@ -32,6 +32,7 @@ OPTIONS = st.one_of(
         signatures=NAMES,
         multi_inference=NAMES,
         features=NAMES,
+        inputs=NAMES,
         num_examples=st.integers(1),
         max_dead_letter_share=st.floats(0, 1) | st.integers(0, 1),
         tag_set=NAMES,

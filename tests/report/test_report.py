@@ -50,7 +50,7 @@ FAILED = verdict.Finding("responses", verdict.Status.FAILED, ("1 of 3 requests f
 @pytest.fixture
 def judged() -> verdict.Verdict:
     """A verdict of one server."""
-    examples = evidence.Examples(8, {"not a tf.Example": 9}, {"logs": "no feature"})
+    examples = evidence.Examples(8, {"not a tf.Example": 9}, {"logs": "no feature"}, {"s/k": "0.5"}, ["s/b"])
     return verdict.Verdict((_server("1", FAILED),), "ab" * 32, evidence.Warmup(4, 6, 7), examples)
 
 
@@ -63,6 +63,8 @@ EXPECTED: dict[str, Any] = {
         "records_read": 8,
         "dead_letters": {"not a tf.Example": 9},
         "left_out": {"logs": "no feature"},
+        "constants": {"s/k": "0.5"},
+        "defaults": ["s/b"],
     },
     "servers": [
         {

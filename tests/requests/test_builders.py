@@ -88,6 +88,55 @@ def test_predict_from_features_is_what_the_real_server_answered(
     assert prediction_logs.cell(log) == options.Cell(",".join(target.signatures), target.method, len(records))
 
 
+ODD = json.loads((Path(__file__).parent.parent / "golden" / "models.json").read_text(encoding="utf-8"))["cases"]
+ANSWERED = {
+    request["case"]: predict_pb2.PredictRequest.FromString(base64.b64decode(request["request"]))
+    for case in ODD
+    if case["case"] == "inputs"
+    for request in case["requests"]
+    if request["method"] == "Predict" and request["code"] == "OK"
+}
+"""Requests with defaults, scalars or no inputs that a real server answered."""
+
+
+@pytest.mark.parametrize(
+    ("case", "constants"),
+    [
+        ("default_left_out", ()),
+        ("default_given", ("k",)),
+        ("two_defaults_left_out", ()),
+        ("two_defaults_one", ("k", "b")),
+        ("scalar", ("k",)),
+        ("only_scalar", ("k",)),
+        ("none", ()),
+    ],
+)
+def test_predict_with_defaults_and_constants_is_what_the_real_server_answered(
+    case: str, constants: tuple[str, ...], odd_models: Path
+) -> None:
+    """A default is left out, a constant goes into every request, and a feature feeds the rest."""
+    golden = {alias: tf.make_ndarray(tensor) for alias, tensor in ANSWERED[case].inputs.items()}
+    key = ANSWERED[case].model_spec.signature_name
+    given = [f"{key}/{alias}={json.dumps(golden[alias].tolist())}" for alias in constants if alias in golden]
+    example = example_pb2.Example()
+    if "x" in golden:
+        (row,) = golden["x"]
+        example.features.feature["x"].float_list.value.extend(row.tolist())
+    records = [example.SerializeToString()]
+    requests = options.RequestOptions(signatures=(key,), inputs=tuple(given))
+    (target,), _ = targets.resolve(requests, signatures.read(odd_models / "inputs" / "1"), records, [1])
+    assert target.takes_examples == target.takes_records == ("x" in golden)
+
+    log = builders.build(target, "m", records if target.takes_records else ())
+
+    built = {alias: tf.make_ndarray(tensor) for alias, tensor in log.predict_log.request.inputs.items()}
+    assert built.keys() == golden.keys()
+    for alias, array in built.items():
+        assert array.dtype == golden[alias].dtype
+        np.testing.assert_array_equal(array, golden[alias])
+    assert prediction_logs.cell(log) == options.Cell(key, options.Method.PREDICT, int("x" in golden))
+
+
 @pytest.mark.parametrize(
     ("case", "model", "key"),
     [("taxi_predict", "taxi", "predict"), ("serialized_examples_as_inputs", "sink", "classify")],

@@ -203,8 +203,15 @@ def test_kinds_that_warmup_does_not_replay_touch_no_cell() -> None:
 
 
 def test_the_batch_size_of_odd_requests() -> None:
-    """A scalar and a request without inputs have none; with several inputs the first by name counts."""
-    for shapes, size in (({"x": []}, 0), ({}, 0), ({"b": [7, 2], "a": [3]}, 3), ({"a": [3], "b": [7, 2]}, 3)):
+    """Scalars and no inputs have none; the size that most inputs have counts, else the first by name."""
+    for shapes, size in (
+        ({"x": []}, 0),
+        ({}, 0),
+        ({"b": [7, 2], "a": [3]}, 3),
+        ({"a": [3], "b": [7, 2]}, 3),
+        ({"a": [], "b": [7, 2]}, 7),
+        ({"a": [3], "b": [7, 2], "c": [7]}, 7),
+    ):
         cell = prediction_logs.cell(make_log("s", shapes, []))
         assert cell == options.Cell("s", options.Method.PREDICT, size)
 

@@ -68,7 +68,31 @@ def test_penguin(penguin_model: Path) -> None:
         options.Method.PREDICT,
         {"examples": signatures.TensorSpec("string", (None,))},
         {"output_0": signatures.TensorSpec("float", (None, 3))},
+        method_name="tensorflow/serving/predict",
     )
+
+
+def test_any_method_name_is_for_predict(odd_models: Path) -> None:
+    """An empty or unknown name hides no signature; only TensorFlow's own entries are left out."""
+    read = signatures.read(odd_models / "methods_tf1" / "1")
+    declared = {key: signature.method for key, signature in read.items()}
+    assert len(declared) == 15
+    assert {key for key, method in declared.items() if method is options.Method.CLASSIFY} == {
+        "says_classify",
+        "scores_classify",
+        "outputs_classify",
+    }
+    assert {declared[key] for key in ("empty", "custom", "outputs_empty", "scores_custom")} == {options.Method.PREDICT}
+    assert (read["empty"].method_name, read["custom"].method_name) == ("", "acme/score")
+
+
+def test_which_inputs_have_defaults(odd_models: Path) -> None:
+    """From SignatureDef.defaults, for inputs that the signature has."""
+    read = signatures.read(odd_models / "inputs" / "1")
+    assert {key: sorted(signature.defaults) for key, signature in read.items() if signature.defaults} == {
+        "default": ["k"],
+        "two_defaults": ["b", "k"],
+    }
 
 
 def test_a_text_proto_reads_like_the_binary_one(taxi_model: Path, tmp_path: Path) -> None:
@@ -146,7 +170,7 @@ def test_what_is_unknown_is_read_as_such(make_model: Callable[[bytes], Path]) ->
     definition.inputs["x"].dtype = 999
     definition.inputs["x"].tensor_shape.unknown_rank = True
     signature = signatures.read(make_model(saved_model.SerializeToString()))["odd"]
-    assert signature.method is None
+    assert signature.method is options.Method.PREDICT
     assert str(signature.inputs["x"]) == "type 999 of unknown rank"
 
 

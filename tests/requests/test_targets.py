@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from tensorflow.core.example import example_pb2
 
 from infraval import errors, options
-from infraval.requests import signatures, targets, tensors
+from infraval.requests import composites, constants, signatures, targets, tensors
 
 PREDICT, CLASSIFY, REGRESS = options.Method.PREDICT, options.Method.CLASSIFY, options.Method.REGRESS
 TensorShape = tuple[int | None, ...] | None
@@ -48,7 +49,7 @@ def record() -> Callable[..., bytes]:
 def declare() -> Callable[..., Signatures]:
     """One signature `s` with inputs of these types and shapes."""
 
-    def make(method: options.Method | None = PREDICT, **inputs: tuple[str, TensorShape]) -> Signatures:
+    def make(method: options.Method = PREDICT, **inputs: tuple[str, TensorShape]) -> Signatures:
         specs = {alias: signatures.TensorSpec(*tensor) for alias, tensor in inputs.items()}
         return {"s": signatures.Signature("s", method, specs, {"outputs": signatures.TensorSpec("float", (None,))})}
 
@@ -59,12 +60,13 @@ def resolve(
     available: Signatures,
     *names: str,
     features: tuple[str, ...] = (),
+    inputs: tuple[str, ...] = (),
     pairs: tuple[str, ...] = (),
     records: tuple[bytes, ...] = (),
     batch_sizes: tuple[int, ...] = (1,),
 ) -> list[targets.Target]:
     """The targets of what is asked for, where nothing is left out."""
-    requests = options.RequestOptions(signatures=names, features=features, multi_inference=pairs)
+    requests = options.RequestOptions(signatures=names, features=features, inputs=inputs, multi_inference=pairs)
     resolved, left_out = targets.resolve(requests, available, records, batch_sizes)
     assert left_out == {}
     return resolved
@@ -194,7 +196,6 @@ def test_all_without_examples_of_any_use(sink: Signatures, declare: Callable[...
         ({"x": ("string", ())}, "has no batch dimension"),
         ({"x": ("float", (2, 3))}, r"accepts only batches of 2, not of 1, 4\. Use --batch-size 2"),
         ({"inputs": ("string", (4,))}, "accepts only batches of 4, not of 1"),
-        ({}, "Signature 's' has no inputs"),
     ],
 )
 def test_what_cannot_be_fed(
@@ -215,12 +216,131 @@ def test_what_cannot_be_fed(
     assert left_out == {"s": str(caught.value)}
 
 
-def test_a_method_without_an_rpc(declare: Callable[..., Signatures]) -> None:
-    """A SignatureDef may name any method; stating one helps if the signature fits it."""
-    available = declare(None, inputs=("string", (None,)))
-    with pytest.raises(errors.ModelError, match="'s' has a method name that TF Serving has no RPC for"):
-        resolve(available, "s")
-    assert resolve(available, "s:regress") == [targets.Target(("s",), REGRESS)]
+def test_a_declared_method_that_the_signature_cannot_serve(
+    declare: Callable[..., Signatures], record: Callable[..., bytes]
+) -> None:
+    """Predict can be stated instead, and the message says so."""
+    available = declare(CLASSIFY, x=("float", (None,)))
+    assert "s:predict" in refusal(available, "s")
+    (target,) = resolve(available, "s:predict", records=(record("x"),))
+    assert target.method is PREDICT
+
+
+def test_a_signature_without_inputs_is_called(declare: Callable[..., Signatures]) -> None:
+    """Also by `all`, and it takes no records."""
+    available = declare()
+    assert resolve(available, "s") == resolve(available, "all") == [targets.Target(("s",), PREDICT)]
+    assert not resolve(available, "s")[0].takes_records
+
+
+def constant(alias: str, value: str, *, dtype: str = "float", shape: TensorShape = ()) -> constants.Constant:
+    """What an input of this type is given."""
+    spec = {"s": signatures.Signature("s", PREDICT, {alias: signatures.TensorSpec(dtype, shape)}, {})}
+    return constants.read([f"s/{alias}={value}"], spec)[f"s/{alias}"]
+
+
+def test_a_constant_feeds_what_no_feature_can(declare: Callable[..., Signatures], record: Callable[..., bytes]) -> None:
+    """Features or whole records feed the rest; a constant takes precedence over a feature of the input's name."""
+    k = constant("k", "0.5")
+    for x, fed in (
+        (("float", (None,)), {"dense_inputs": (tensors.DenseInput("x", "x", "float", ()),)}),
+        (("string", (None, 2)), {"dense_inputs": (tensors.DenseInput("x", "x", "string", (2,)),)}),
+    ):
+        available = declare(x=x, k=("float", ()))
+        asked = {"records": (record("x", "k"),), "inputs": ("s/k=0.5",)}
+        assert resolve(available, "s", **asked) == [targets.Target(("s",), PREDICT, constants=(k,), **fed)]
+    whole = declare(examples=("string", (None,)), k=("float", ()))
+    assert resolve(whole, "s", records=(record("k"),), inputs=("s/k=0.5",)) == [
+        targets.Target(("s",), PREDICT, serialized_input="examples", constants=(k,))
+    ]
+    assert "s/k=" in refusal(whole, "s")
+
+
+def test_a_constant_is_not_part_of_the_batch(declare: Callable[..., Signatures], record: Callable[..., bytes]) -> None:
+    """Its first dimension need not be a batch size."""
+    available = declare(x=("float", (None,)), k=("int64", (2,)))
+    assert "--input s/k=" in refusal(available, "s", records=(record("x", "k"),))
+    (target,) = resolve(available, "s", records=(record("x"),), inputs=("s/k=[3, 4]",), batch_sizes=(1, 8))
+    assert target.constants == (constant("k", "[3, 4]", dtype="int64", shape=(2,)),)
+
+
+def test_an_input_with_a_default_may_be_left_out(
+    declare: Callable[..., Signatures], record: Callable[..., bytes]
+) -> None:
+    """It is fed by a feature that can, by a constant if one is given, and by a mapping in any case."""
+    (plain,) = declare(x=("float", (None,)), k=("float", ()), v=("float", (2,)), y=("float", (None,))).values()
+    available = {"s": dataclasses.replace(plain, defaults=frozenset({"k", "v", "y"}))}
+
+    def fed(*names: str, **asked: tuple[str, ...]) -> tuple[list[str], list[str]]:
+        (target,) = resolve(available, "s", records=(record(*names),), **asked)
+        left = targets.left_to_defaults([target], available)
+        return [dense.alias for dense in target.dense_inputs], [name.removeprefix("s/") for name in left]
+
+    assert fed("x") == (["x"], ["k", "v", "y"])
+    assert fed("x", "k", "v", "y") == (["x", "y"], ["k", "v"])
+    assert fed("x", inputs=("s/k=2",)) == (["x"], ["v", "y"])
+    assert fed("x", "z", features=("s/y=z",)) == (["x", "y"], ["k", "v"])
+    assert "no batch dimension" in refusal(available, "s", records=(record("x"),), features=("s/k=x",))
+    assert "Input 'x'" in refusal(available, "s", records=(record("y"),))
+
+
+def test_whole_records_beside_defaults(declare: Callable[..., Signatures], record: Callable[..., bytes]) -> None:
+    """The only input without a default takes the records."""
+    (plain,) = declare(examples=("string", (None,)), k=("float", ())).values()
+    available = {"s": dataclasses.replace(plain, defaults=frozenset({"k"}))}
+    (target,) = resolve(available, "s", records=(record("k"),))
+    assert target == targets.Target(("s",), PREDICT, serialized_input="examples")
+    assert targets.left_to_defaults([target], available) == ["s/k"]
+    assert targets.left_to_defaults(resolve(declare(inputs=("string", (None,))), "s:regress"), {}) == []
+
+
+def test_constants_that_make_no_sense(declare: Callable[..., Signatures], record: Callable[..., bytes]) -> None:
+    """For an input that is not called, or that a feature is mapped to as well."""
+    (plain,) = declare(x=("float", (None,)), k=("float", ())).values()
+    (text,) = declare(inputs=("string", (None,))).values()
+    available = {"s": plain, "t": dataclasses.replace(text, key="t")}
+    for names, asked in (
+        (("t",), {"inputs": ("s/k=1",)}),
+        (("t:regress",), {"inputs": ('t/inputs=["a"]',)}),
+        (("s",), {"inputs": ("s/k=1", "s/x=[1]"), "features": ("s/x=x",)}),
+    ):
+        with pytest.raises(errors.OptionError, match=r"--input \(requests\.inputs\)"):
+            resolve(available, *names, records=(record("x"),), **asked)
+    requests = options.RequestOptions(signatures=("all",), inputs=("s/k=1",))
+    called, left_out = targets.resolve(requests, available, [record("z")], (1,))
+    assert ([target.signatures for target in called], list(left_out)) == ([("t",)], ["s"])
+
+
+@pytest.mark.parametrize(
+    ("model", "key"), [("composite", "ragged_in"), ("composite", "sparse_in"), ("sparse_tf1", "sparse_in")]
+)
+def test_composite_inputs_are_refused_by_their_code(
+    model: str, key: str, odd_models: Path, record: Callable[..., bytes]
+) -> None:
+    """Whatever features or constants there are; `all` leaves the signature out for that reason."""
+    available = signatures.read(odd_models / model / "1")
+    features = record("r", "r_1", "s", "s_1", "s_2", "x")
+    alias = min(available[key].inputs)
+    for asked in ({}, {"features": (f"{key}/{alias}=x",)}, {"inputs": (f"{key}/{alias}=[]",)} if alias == "r" else {}):
+        with pytest.raises(errors.ModelError) as caught:
+            resolve(available, key, records=(features,), **asked)
+        assert caught.value.code == "model/composite-input"
+    _, left_out = targets.resolve(options.RequestOptions(signatures=("all",)), available, [features], (1,))
+    assert left_out[key] == str(caught.value)
+
+
+def test_what_only_looks_like_a_ragged_tensor_can_be_fed(record: Callable[..., bytes]) -> None:
+    """Features of the names of both parts say that they are dense; without these, the message names the kind."""
+    parts = {
+        "x": signatures.TensorSpec("float", (None,), composites.MAYBE_RAGGED),
+        "x_1": signatures.TensorSpec("int64", (None,), composites.MAYBE_RAGGED),
+    }
+    available = {"s": signatures.Signature("s", PREDICT, parts, {})}
+    (target,) = resolve(available, "s", records=(record("x", "x_1"),))
+    assert [dense.alias for dense in target.dense_inputs] == ["x", "x_1"]
+    with pytest.raises(errors.ModelError) as caught:
+        resolve(available, "s", records=(record("x"),))
+    assert caught.value.code == "model/composite-input"
 
 
 def test_a_fixed_batch_size_that_is_asked_for(declare: Callable[..., Signatures], record: Callable[..., bytes]) -> None:

@@ -60,6 +60,8 @@ class RequestOptions(base.Options):
         base.Strings, base.Flag("--feature", metavar="NAME/INPUT=FEATURE", default="the feature with the input's name")
     ] = ()
     """Features of the tf.Examples that feed an input; nothing after = stands for the whole record."""
+    inputs: Annotated[base.Strings, base.Flag("--input", metavar="NAME/INPUT=JSON")] = ()
+    """Values of inputs that every Predict request repeats, such as that of an input without a batch dimension."""
     num_examples: Annotated[base.Count, base.Flag("--num-examples")] = 1
     """Distinct examples to send per signature and batch size; all of them if there are fewer."""
     max_dead_letter_share: Annotated[float, base.Flag("--max-dead-letter-share"), Field(ge=0, le=1)] = 0.1
@@ -69,11 +71,11 @@ class RequestOptions(base.Options):
         base.Flag(
             "--tag-set",
             metavar="TAG,TAG",
-            default="those of the only MetaGraphDef",
+            default="serve",
             parse=lambda text: tuple(text.split(",")),
         ),
     ] = ()
-    """The exact tags of the MetaGraphDef to use."""
+    """The exact tags of the MetaGraphDef to use; the server is started with them. A model with several needs them."""
     splits: base.Strings = ()
     """Splits of the Examples to read, the first one by default; for the component only."""
 

@@ -86,11 +86,14 @@ def show_inspection(found: dict[str, Any]) -> None:
     console = _console()
     table = rich.table.Table("signature", "method", "inputs", "outputs", box=rich.box.SIMPLE_HEAD)
     for key, signature in found["signatures"].items():
-        sides = (
-            "\n".join(f"{alias}: {tensor}" for alias, tensor in signature[side].items())
-            for side in ("inputs", "outputs")
+        inputs = "\n".join(
+            f"{alias}: {tensor}{_remark(alias, signature)}" for alias, tensor in signature["inputs"].items()
         )
-        table.add_row(*map(rich.markup.escape, (key, signature["method"] or "none", *sides)))
+        outputs = "\n".join(f"{alias}: {tensor}" for alias, tensor in signature["outputs"].items())
+        name = signature["method_name"]
+        known = name == f"tensorflow/serving/{signature['method']}"
+        method = signature["method"] if known else f"{signature['method']} ({name or 'no name'})"
+        table.add_row(*map(rich.markup.escape, (key, method, inputs, outputs)))
     console.print(table)
     warmup = found["warmup"]
     if warmup is None:
@@ -102,6 +105,15 @@ def show_inspection(found: dict[str, Any]) -> None:
         name = rich.markup.escape(f"{cell['signature']}:{cell['method']}")
         table.add_row(name, str(cell["batch_size"]), str(cell["records"]))
     console.print(table)
+
+
+def _remark(alias: str, signature: dict[str, Any]) -> str:
+    """What to know about an input besides its type."""
+    if alias in signature["composite"]:
+        return f" ({signature['composite'][alias]}: not supported)"
+    if alias in signature["defaults"]:
+        return " (has a default)"
+    return " (needs --input)" if alias in signature["constants"] else ""
 
 
 def cold_table(cells: Iterable[data.CellSummary]) -> rich.table.Table:

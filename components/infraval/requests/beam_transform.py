@@ -215,7 +215,10 @@ def _temporary_files_in(directory: Path) -> Iterator[None]:
 
 
 def _build(plan: Plan, records: Sequence[bytes]) -> Iterator[prediction_log_pb2.PredictionLog]:
-    cells = [((target, size), size) for target in plan.targets for size in plan.batch_sizes]
+    cells = [((target, size), size) for target in plan.targets if target.takes_records for size in plan.batch_sizes]
+    for target in plan.targets:
+        if not target.takes_records:
+            yield builders.build(target, plan.model_name, ())
 
     def shape_bucket(cell: tuple[targets.Target, int], record: bytes) -> Hashable:
         return builders.shape_bucket(cell[0], record)

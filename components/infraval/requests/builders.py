@@ -22,7 +22,10 @@ def shape_bucket(target: targets.Target, record: bytes) -> Hashable:
 
 
 def build(target: targets.Target, model_name: str, records: Sequence[bytes]) -> prediction_log_pb2.PredictionLog:
-    """Builds the log of one request, with one accepted record per element of the batch, all of one shape bucket."""
+    """Builds the log of one request, with one accepted record per element of the batch, all of one shape bucket.
+
+    A target that takes no records needs none.
+    """
     log = prediction_log_pb2.PredictionLog()
     if target.method is options.Method.MULTI_INFERENCE:
         request = log.multi_inference_log.request
@@ -35,12 +38,15 @@ def build(target: targets.Target, model_name: str, records: Sequence[bytes]) -> 
     request.model_spec.CopyFrom(_model_spec(model_name, target.signatures[0]))
     if target.method is not options.Method.PREDICT:
         request.input.CopyFrom(_input(records))
-    elif target.serialized_input is not None:
+        return log
+    if target.serialized_input is not None:
         request.inputs[target.serialized_input].CopyFrom(_string_tensor(records))
-    else:
+    elif target.dense_inputs:
         features = [_features(record) for record in records]
         for dense in target.dense_inputs:
             request.inputs[dense.alias].CopyFrom(tensors.build(features, dense))
+    for constant in target.constants:
+        request.inputs[constant.alias].CopyFrom(constant.proto())
     return log
 
 

@@ -7,15 +7,18 @@ from pathlib import Path
 from typing import Any
 
 from infraval import options
-from infraval.requests import prediction_logs, signatures
+from infraval.requests import prediction_logs, signatures, tensors
 
 
 def inspect(model: Path) -> dict[str, Any]:
     """Reads a SavedModel's signatures and warmup records, without loading the graph.
 
     Returns:
-      JSON values: `signatures` (key -> method, inputs and outputs as `dtype[shape]` by alias) and `warmup` (None
-      without a file, else `records` and `cells` with the signature, method, batch size and records of each).
+      JSON values: `signatures` (by key, see below) and `warmup` (None without a file, else `records` and `cells` with
+      the signature, method, batch size and records of each). A signature has its `method`, the `method_name` that is in
+      the model, `inputs` and `outputs` as `dtype[shape]` by alias, `defaults` (inputs that may be left out),
+      `constants` (inputs that need a value, because no feature can feed them), and `composite` (inputs that are ragged
+      or sparse, which is not supported, with the kind of each).
 
     Raises:
       ModelError: the model or its warmup file cannot be read.
@@ -24,9 +27,22 @@ def inspect(model: Path) -> dict[str, Any]:
         "model": str(model),
         "signatures": {
             key: {
-                "method": signature.method.value if signature.method else None,
+                "method": signature.method.value,
+                "method_name": signature.method_name,
                 "inputs": {alias: str(tensor) for alias, tensor in signature.inputs.items()},
                 "outputs": {alias: str(tensor) for alias, tensor in signature.outputs.items()},
+                "defaults": sorted(signature.defaults),
+                "constants": [
+                    alias
+                    for alias, tensor in signature.inputs.items()
+                    if alias not in signature.defaults
+                    and not tensor.composite
+                    and tensors.feature_list(tensor.dtype)
+                    and tensors.unfeedable(tensor)
+                ],
+                "composite": {
+                    alias: tensor.composite for alias, tensor in signature.inputs.items() if tensor.composite
+                },
             }
             for key, signature in signatures.read(model).items()
         },

@@ -7,6 +7,7 @@ A file is what TF Serving reads as `assets.extra/tf_serving_warmup_requests`: an
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -92,10 +93,13 @@ def _signature(model_spec: object) -> str:
 
 
 def _tensor_batch_size(inputs: object) -> int:
-    """Dimension 0 of the first input by name; 0 without inputs, or for a scalar."""
-    for _, tensor in sorted(dict(inputs).items()):  # type: ignore[call-overload]  # a protobuf map
-        return int(tensor.tensor_shape.dim[0].size) if tensor.tensor_shape.dim else 0
-    return 0
+    """Dimension 0 of most inputs, or of the first by name if no size is more frequent; 0 if there are only scalars."""
+    sizes = [
+        int(tensor.tensor_shape.dim[0].size)
+        for _, tensor in sorted(dict(inputs).items())  # type: ignore[call-overload]  # a protobuf map
+        if tensor.tensor_shape.dim
+    ]
+    return Counter(sizes).most_common(1)[0][0] if sizes else 0
 
 
 def _example_count(examples: input_pb2.Input) -> int:

@@ -50,7 +50,7 @@ def select(job: options.Job) -> Selection:
     if not paths:
         return Selection(available, (), (), {}, sizes)
     called, left_out = targets.resolve(job.requests, available, shards.peek(paths, _PEEKED), sizes)
-    cells = len(called) * len(sizes)
+    cells = sum(len(sizes) if target.takes_records else 1 for target in called)
     if job.make_warmup and cells > job.warmup.max_records:
         raise errors.OptionError(
             f"{len(called)} signatures at {len(sizes)} batch sizes make {cells} cells, each of which needs a warmup "
@@ -82,6 +82,10 @@ def build(
     progress(f"Building requests for {', '.join(','.join(target.signatures) for target in selection.targets)}")
     for reason in selection.left_out.values():
         progress(f"Left out: {reason}")
+    for name, value in targets.constants_of(selection.targets).items():
+        progress(f"In every request: {name}={value}")
+    for name in targets.left_to_defaults(selection.targets, selection.signatures):
+        progress(f"Left to the model's default: {name}")
     plan = beam_transform.Plan(
         targets=selection.targets,
         batch_sizes=selection.batch_sizes,
@@ -91,5 +95,11 @@ def build(
         max_dead_letter_share=job.requests.max_dead_letter_share,
     )
     prepared = beam_transform.prepare(plan, selection.paths, path, make_pipeline or beam_transform.in_memory_pipeline)
-    examples = evidence.Examples(prepared.records_read, prepared.dead_letters, dict(selection.left_out))
+    examples = evidence.Examples(
+        prepared.records_read,
+        prepared.dead_letters,
+        dict(selection.left_out),
+        constants=targets.constants_of(selection.targets),
+        defaults=targets.left_to_defaults(selection.targets, selection.signatures),
+    )
     return list(prediction_logs.read(prepared.path)), examples

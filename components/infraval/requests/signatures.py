@@ -11,6 +11,10 @@ from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
 from infraval import errors, options, protos
+from infraval.requests import composites
+
+_NOT_CALLED = {"__saved_model_init_op", "__saved_model_train_op"}
+"""Keys under which TensorFlow keeps its own ops among the signatures (tensorflow/cc/saved_model/constants.h)."""
 
 _METHODS = {
     "tensorflow/serving/predict": options.Method.PREDICT,
@@ -26,10 +30,20 @@ class TensorSpec:
     Attributes:
       dtype: name of the DataType without its prefix, in lower case: `float`, `int64`, `string`.
       shape: sizes of the dimensions, None for one of unknown size; None if the rank is unknown.
+      composite: for an input that is a composite tensor or a part of one: which kind, as in `composites.kinds`.
     """
 
     dtype: str
     shape: tuple[int | None, ...] | None
+    composite: str | None = None
+
+    def holds(self, shape: tuple[int, ...]) -> bool:
+        """Whether a tensor of this shape fits."""
+        if self.shape is None:
+            return True
+        return len(self.shape) == len(shape) and all(
+            size in {None, given} for size, given in zip(self.shape, shape, strict=True)
+        )
 
     def __str__(self) -> str:
         if self.shape is None:
@@ -43,15 +57,19 @@ class Signature:
 
     Attributes:
       key: its key in the MetaGraphDef's `signature_def`.
-      method: what its `method_name` says; None if TF Serving has no RPC of that name.
+      method: what its `method_name` says; Predict for a name without an RPC, because TF Serving's Predict ignores it.
       inputs: by alias.
       outputs: by alias.
+      defaults: aliases of the inputs with a default, which a Predict request may leave out.
+      method_name: as it is in the model; may be empty.
     """
 
     key: str
-    method: options.Method | None
+    method: options.Method
     inputs: Mapping[str, TensorSpec]
     outputs: Mapping[str, TensorSpec]
+    defaults: frozenset[str] = frozenset()
+    method_name: str = ""
 
 
 def read(model: Path, tag_set: tuple[str, ...] = ()) -> dict[str, Signature]:
@@ -61,15 +79,20 @@ def read(model: Path, tag_set: tuple[str, ...] = ()) -> dict[str, Signature]:
       ModelError: there is no readable SavedModel, no MetaGraphDef with these tags, or several and no tags were given.
     """
     meta_graph = _meta_graph(_read_proto(model), model, tag_set)
+    kinds = composites.kinds(meta_graph)
     return {
         key: Signature(
             key=key,
-            method=_METHODS.get(definition.method_name),
-            inputs={alias: _tensor_spec(info) for alias, info in sorted(definition.inputs.items())},
+            method=_METHODS.get(definition.method_name, options.Method.PREDICT),
+            inputs={
+                alias: _tensor_spec(info, kinds[key].get(alias)) for alias, info in sorted(definition.inputs.items())
+            },
             outputs={alias: _tensor_spec(info) for alias, info in sorted(definition.outputs.items())},
+            defaults=frozenset(definition.defaults).intersection(definition.inputs),
+            method_name=definition.method_name,
         )
         for key, definition in sorted(meta_graph.signature_def.items())
-        if definition.method_name  # TF keeps the initializer among the signatures, without a method
+        if key not in _NOT_CALLED
     }
 
 
@@ -125,10 +148,11 @@ def _meta_graph(
     )
 
 
-def _tensor_spec(info: meta_graph_pb2.TensorInfo) -> TensorSpec:
+def _tensor_spec(info: meta_graph_pb2.TensorInfo, composite: str | None = None) -> TensorSpec:
     known = info.dtype in types_pb2.DataType.values()
     # A later TensorFlow may have types that this version does not know.
     dtype = types_pb2.DataType.Name(info.dtype).removeprefix("DT_").lower() if known else f"type {info.dtype}"
     if info.tensor_shape.unknown_rank:
-        return TensorSpec(dtype, None)
-    return TensorSpec(dtype, tuple(None if dim.size < 0 else int(dim.size) for dim in info.tensor_shape.dim))
+        return TensorSpec(dtype, None, composite)
+    shape = tuple(None if dim.size < 0 else int(dim.size) for dim in info.tensor_shape.dim)
+    return TensorSpec(dtype, shape, composite)

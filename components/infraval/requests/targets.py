@@ -10,7 +10,7 @@ from google.protobuf import message
 from tensorflow.core.example import example_pb2
 
 from infraval import errors, options, protos
-from infraval.requests import signatures, tensors
+from infraval.requests import composites, constants, signatures, tensors
 
 ALL = "all"
 """Means every signature that the examples can feed."""
@@ -29,6 +29,7 @@ class Target:
       task_methods: for MultiInference the method of each key, Classify or Regress.
       serialized_input: for Predict, alias of the input that takes whole records, if there is one.
       dense_inputs: for Predict, the inputs that features feed.
+      constants: for Predict, the inputs that get the same value in every request.
     """
 
     signatures: tuple[str, ...]
@@ -36,11 +37,17 @@ class Target:
     task_methods: tuple[options.Method, ...] = ()
     serialized_input: str | None = None
     dense_inputs: tuple[tensors.DenseInput, ...] = ()
+    constants: tuple[constants.Constant, ...] = ()
 
     @property
     def takes_examples(self) -> bool:
         """Whether a record must be a tf.Example; otherwise it may be any bytes."""
-        return self.serialized_input is None
+        return self.method is not options.Method.PREDICT or bool(self.dense_inputs)
+
+    @property
+    def takes_records(self) -> bool:
+        """Whether records feed it; otherwise all requests to it are the same."""
+        return self.takes_examples or self.serialized_input is not None
 
 
 class _UnfeedableError(errors.ModelError):
@@ -68,21 +75,22 @@ def resolve(
 
     Raises:
       ModelError: the model has no such signature, or none that can be called that way.
-      OptionError: a malformed method or mapping, or the same target twice.
+      OptionError: a malformed method, mapping or constant, or the same target twice.
     """
     features = _Features(requests.features, available, records)
+    given = constants.read(requests.inputs, available)
     targets: list[Target] = []
     left_out: dict[str, str] = {}
     for name in requests.called:
         if name == ALL and ALL not in available:
             for key in available:
                 try:
-                    targets.append(_target(key, None, available, features, batch_sizes))
+                    targets.append(_target(key, None, available, features, given, batch_sizes))
                 except _UnfeedableError as error:
                     left_out[key] = str(error)
         else:
             key, method = _split(name, available)
-            targets.append(_target(key, method, available, features, batch_sizes))
+            targets.append(_target(key, method, available, features, given, batch_sizes))
     targets += [_pair(pair, available, batch_sizes) for pair in requests.multi_inference]
     if not targets:
         reasons = " ".join(left_out.values())
@@ -103,7 +111,44 @@ def resolve(
             f"--feature (requests.features) maps the input {idle[0]}, but no Predict request has it. Add its signature "
             "to --signature (requests.signatures), or drop the mapping."
         )
+    _check_constants(given, features, targets, left_out)
     return targets, left_out
+
+
+def _check_constants(
+    given: Mapping[str, constants.Constant], features: _Features, called: Sequence[Target], left_out: Collection[str]
+) -> None:
+    """Refuses a constant that has no effect, or that contradicts another option."""
+    for key, alias in features.mapped:
+        if f"{key}/{alias}" in given:
+            raise errors.OptionError(
+                f"The input {key}/{alias} is in both --feature (requests.features) and --input (requests.inputs). "
+                "Drop one of them."
+            )
+    used = {f"{target.signatures[0]}/{each.alias}" for target in called for each in target.constants}
+    unused = [name for name in given if name not in used and not any(name.startswith(f"{key}/") for key in left_out)]
+    if unused:
+        raise errors.OptionError(
+            f"--input (requests.inputs) gives the input {unused[0]}, but no Predict request has it. Add its signature "
+            "to --signature (requests.signatures), or drop the value."
+        )
+
+
+def constants_of(called: Sequence[Target]) -> dict[str, str]:
+    """The inputs that get the same value in every request, `SIGNATURE/INPUT` -> its JSON."""
+    return {f"{target.signatures[0]}/{each.alias}": each.value for target in called for each in target.constants}
+
+
+def left_to_defaults(called: Sequence[Target], available: Mapping[str, signatures.Signature]) -> list[str]:
+    """The inputs that Predict requests leave out, `SIGNATURE/INPUT` each: the model has defaults for them."""
+    left = []
+    for target in called:
+        if target.method is options.Method.PREDICT:
+            fed = {target.serialized_input, *(each.alias for each in target.dense_inputs)}
+            fed.update(each.alias for each in target.constants)
+            (key,) = target.signatures
+            left += [f"{key}/{alias}" for alias in available[key].inputs if alias not in fed]
+    return left
 
 
 class _Features:
@@ -176,56 +221,110 @@ def _target(
     method: options.Method | None,
     available: Mapping[str, signatures.Signature],
     features: _Features,
+    given: Mapping[str, constants.Constant],
     batch_sizes: Sequence[int],
 ) -> Target:
     signature = _signature(key, available)
-    _check_batch_sizes(signature, batch_sizes)
-    method = method or signature.method
-    if method is None:
-        raise _UnfeedableError(
-            f"Signature {key!r} has a method name that TF Serving has no RPC for. Name one: {key}:predict."
-        )
+    asked, method = method, method or signature.method
     if method is options.Method.PREDICT:
-        return _predict(signature, features)
+        return _predict(signature, features, given, batch_sizes)
+    _check_batch_sizes(signature, batch_sizes)
     problem = _not_servable_as(signature, method)
     if problem:
-        raise _UnfeedableError(f"Signature {key!r} cannot serve {method.value}: {problem}.")
+        hint = "" if asked else f" That is the method it declares; to call it with Predict, write {key}:predict."
+        raise _UnfeedableError(f"Signature {key!r} cannot serve {method.value}: {problem}.{hint}")
     return Target((key,), method)
 
 
-def _predict(signature: signatures.Signature, features: _Features) -> Target:
-    key, inputs = signature.key, signature.inputs
-    whole = _is_record_input(signature)
-    if whole and not features.of(key, *inputs):
-        return Target((key,), options.Method.PREDICT, serialized_input=next(iter(inputs)))
-    if not inputs:
-        raise _UnfeedableError(f"Signature {key!r} has no inputs.")
+def _predict(
+    signature: signatures.Signature,
+    features: _Features,
+    given: Mapping[str, constants.Constant],
+    batch_sizes: Sequence[int],
+) -> Target:
+    key = signature.key
+    for alias, tensor in signature.inputs.items():
+        if tensor.composite not in {None, composites.MAYBE_RAGGED}:
+            raise _composite_error(key, alias, tensor)
+    fixed = tuple(given[f"{key}/{alias}"] for alias in signature.inputs if f"{key}/{alias}" in given)
+    inputs = {alias: tensor for alias, tensor in signature.inputs.items() if f"{key}/{alias}" not in given}
+    optional = {alias for alias in inputs if alias in signature.defaults and (key, alias) not in features.mapped}
+    required = dataclasses.replace(
+        signature, inputs={alias: tensor for alias, tensor in inputs.items() if alias not in optional}
+    )
+    whole = _is_record_input(required)
+    if whole and not features.of(key, *required.inputs):
+        _check_batch_sizes(required, batch_sizes)
+        return Target((key,), options.Method.PREDICT, serialized_input=next(iter(required.inputs)), constants=fixed)
+    for alias, tensor in required.inputs.items():
+        _check_feedable(key, alias, tensor)  # first, because without this input another may take whole records
     dense = []
     for alias, tensor in inputs.items():
-        problem = tensors.unfeedable(tensor)
-        feature = features.of(key, alias)
-        if problem:
-            raise _UnfeedableError(f"Input {alias!r} ({tensor}) of signature {key!r} cannot be fed: {problem}.")
-        if not feature:
-            why = "a whole record can feed only a sole vector of strings" if feature == "" else "none has its name"
-            raise _UnfeedableError(
-                f"Input {alias!r} ({tensor}) of signature {key!r} has no feature: {why}. Map one with --feature "
-                f"{key}/{alias}=FEATURE (requests.features)."
-            )
-        shape = None if tensor.shape is None else tensor.shape[1:]
-        dense.append(tensors.DenseInput(alias, feature, tensor.dtype, shape))
-    return Target((key,), options.Method.PREDICT, dense_inputs=tuple(dense))
+        try:
+            dense.append(_dense_input(key, alias, tensor, features, batch_sizes))
+        except _UnfeedableError:
+            if alias not in optional:
+                raise
+    return Target((key,), options.Method.PREDICT, dense_inputs=tuple(dense), constants=fixed)
+
+
+def _dense_input(
+    key: str, alias: str, tensor: signatures.TensorSpec, features: _Features, batch_sizes: Sequence[int]
+) -> tensors.DenseInput:
+    _check_feedable(key, alias, tensor)
+    advice = f" If that is not the batch, give the input a value with --input {key}/{alias}=JSON (requests.inputs)."
+    _check_batch_size(key, alias, tensor, batch_sizes, advice)
+    feature = features.of(key, alias)
+    if not feature:
+        if tensor.composite:
+            raise _composite_error(key, alias, tensor)
+        why = "a whole record can feed only a sole vector of strings" if feature == "" else "none has its name"
+        raise _UnfeedableError(
+            f"Input {alias!r} ({tensor}) of signature {key!r} has no feature: {why}. Map one with --feature "
+            f"{key}/{alias}=FEATURE (requests.features), or give it a value for all requests with --input "
+            f"{key}/{alias}=JSON (requests.inputs)."
+        )
+    shape = None if tensor.shape is None else tensor.shape[1:]
+    return tensors.DenseInput(alias, feature, tensor.dtype, shape)
+
+
+def _check_feedable(key: str, alias: str, tensor: signatures.TensorSpec) -> None:
+    problem = tensors.unfeedable(tensor)
+    if problem:
+        advice = f" Give it a value for all requests with --input {key}/{alias}=JSON (requests.inputs)."
+        raise _UnfeedableError(
+            f"Input {alias!r} ({tensor}) of signature {key!r} cannot be fed by a feature: {problem}."
+            f"{advice if tensors.feature_list(tensor.dtype) else ''}"
+        )
+
+
+def _composite_error(key: str, alias: str, tensor: signatures.TensorSpec) -> _UnfeedableError:
+    """The error for an input that is a composite tensor or a part of one, or may be."""
+    says = f"is, or is part of, a {tensor.composite} tensor"
+    if tensor.composite == composites.MAYBE_RAGGED:
+        says = "has no feature of its name, and looks like a part of a ragged tensor"
+    return _UnfeedableError(
+        f"Input {alias!r} ({tensor}) of signature {key!r} {says}. Sparse and ragged inputs are not supported. Name "
+        "other signatures with --signature (requests.signatures), for example one that parses serialized tf.Examples.",
+        code="model/composite-input",
+    )
 
 
 def _check_batch_sizes(signature: signatures.Signature, batch_sizes: Sequence[int]) -> None:
     for alias, tensor in signature.inputs.items():
-        fixed = tensor.shape[0] if tensor.shape else None
-        wrong = [size for size in batch_sizes if fixed not in (None, size)]
-        if wrong:
-            raise _UnfeedableError(
-                f"Input {alias!r} ({tensor}) of signature {signature.key!r} accepts only batches of {fixed}, not of "
-                f"{', '.join(map(str, wrong))}. Use --batch-size {fixed} (warmup.batch_sizes)."
-            )
+        _check_batch_size(signature.key, alias, tensor, batch_sizes)
+
+
+def _check_batch_size(
+    key: str, alias: str, tensor: signatures.TensorSpec, batch_sizes: Sequence[int], advice: str = ""
+) -> None:
+    fixed = tensor.shape[0] if tensor.shape else None
+    wrong = [size for size in batch_sizes if fixed not in (None, size)]
+    if wrong:
+        raise _UnfeedableError(
+            f"Input {alias!r} ({tensor}) of signature {key!r} accepts only batches of {fixed}, not of "
+            f"{', '.join(map(str, wrong))}. Use --batch-size {fixed} (warmup.batch_sizes).{advice}"
+        )
 
 
 def _pair(pair: str, available: Mapping[str, signatures.Signature], batch_sizes: Sequence[int]) -> Target:

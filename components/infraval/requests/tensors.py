@@ -52,6 +52,11 @@ class DenseInput:
         return tuple(count // known if size is None else size for size in self.shape)
 
 
+def feature_list(dtype: str) -> str | None:
+    """Which list of a tf.train.Feature holds values of this dtype; None if none can."""
+    return _LISTS.get(dtype)
+
+
 def unfeedable(tensor: signatures.TensorSpec) -> str | None:
     """Why no feature can feed an input like this; None if one can."""
     if tensor.dtype not in _LISTS:
