@@ -12,6 +12,7 @@ import dataclasses
 import functools
 import os
 import shutil
+import time
 import uuid
 import weakref
 from collections.abc import Callable
@@ -93,6 +94,7 @@ class DockerSandbox:
         self._image: docker_images.Image
         self._watch: docker_watch.ContainerWatch
         self._target: str
+        self._started_s: float
         self._listening: docker_listening.ListeningCheck
         self._version: docker_version.VersionQuery
         self._made: list[tuple[Callable[[str], None], str]] = []
@@ -121,6 +123,7 @@ class DockerSandbox:
             failed = f"The container of {self._reference} could not be started"
             with docker_engine.failing_as(errors.ServerStartError, failed):
                 self._engine.api.start(self._name)
+            self._started_s = time.monotonic()
             self._watch.start()
             self._on_leaving.callback(self._watch.close)
             self._version.start()
@@ -135,6 +138,11 @@ class DockerSandbox:
     def target(self) -> str:
         """The unix socket or the published port that the server listens on, once it does."""
         return self._target
+
+    @property
+    def started_s(self) -> float:
+        """When the container was started, in seconds of `time.monotonic`."""
+        return self._started_s
 
     @property
     def identity(self) -> evidence.Server:

@@ -9,6 +9,8 @@ A script that needs only the standard library, so that it starts in milliseconds
   standard error    the log: both of the server's outputs go there
   environment       the server's
 
+The log keeps its end only, lest a server fills the disk.
+
 It ends when the server ends, when the client is gone, or on SIGTERM, SIGINT or SIGHUP. Whichever comes first, it
 kills the server's process group and, on Linux, any process that has left that group, removes the run directory with
 the socket in it, and exits with the server's exit code, or 128 + N if signal N ended it.
@@ -39,6 +41,11 @@ SIGNAL_BASE = 128
 """Exit code SIGNAL_BASE + N means that signal N ended the server, as in a shell."""
 
 _POLL_INTERVAL_S = 0.05
+
+MAX_LOG_BYTES = 64 << 20
+"""A log that has grown larger is cut to its last `KEPT_LOG_BYTES`."""
+
+KEPT_LOG_BYTES = 1 << 20
 _STOP_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
 
 # linux/prctl.h
@@ -140,9 +147,20 @@ def _watch(server: int, client: int, signals: int) -> int | None:
                 return status
         if os.getppid() != client:
             return None
+        _cut_log()
         ready, _, _ = select.select([client_pipe, signals], [], [], _POLL_INTERVAL_S)
         if client_pipe in ready or (signals in ready and _STOP_SIGNALS.intersection(os.read(signals, 4096))):
             return None
+
+
+def _cut_log() -> None:
+    log = sys.stderr.fileno()
+    size = os.fstat(log).st_size
+    if size > MAX_LOG_BYTES:
+        end = os.pread(log, KEPT_LOG_BYTES, size - KEPT_LOG_BYTES)
+        # Everybody appends, so what the server writes next comes after this.
+        os.ftruncate(log, 0)
+        os.write(log, end)
 
 
 def _ended_children() -> Iterator[tuple[int, int]]:
