@@ -76,11 +76,8 @@ class SupervisedCommand:
         if not self._log_file.closed:
             # The command shares the file's offset, so it must not move.
             log = self._log_file.fileno()
-            tail = b""
-            # The supervisor may cut the log between the two calls.
-            while not tail and (size := os.fstat(log).st_size):
-                tail = os.pread(log, base.LOG_TAIL_BYTES, max(0, size - base.LOG_TAIL_BYTES))
-            self._log_tail = tail.decode(errors="replace")
+            start = max(0, os.fstat(log).st_size - base.LOG_TAIL_BYTES)
+            self._log_tail = os.pread(log, base.LOG_TAIL_BYTES, start).decode(errors="replace")
         return self._log_tail
 
     def _make_directory(self, on_leaving: contextlib.ExitStack) -> None:

@@ -9,7 +9,7 @@ A script that needs only the standard library, so that it starts in milliseconds
   standard error    the log: both of the server's outputs go there
   environment       the server's
 
-The log keeps its end only, lest a server fills the disk.
+On Linux, only the end of a long log takes space on the disk.
 
 It ends when the server ends, when the client is gone, or on SIGTERM, SIGINT or SIGHUP. Whichever comes first, it
 kills the server's process group and, on Linux, any process that has left that group, removes the run directory with
@@ -42,16 +42,19 @@ SIGNAL_BASE = 128
 
 _POLL_INTERVAL_S = 0.05
 
-MAX_LOG_BYTES = 64 << 20
-"""A log that has grown larger is cut to its last `KEPT_LOG_BYTES`."""
-
-KEPT_LOG_BYTES = 1 << 20
+_MAX_LOG_BYTES = 64 << 20
+_KEPT_LOG_BYTES = 1 << 20
+"""Of a log that takes more than `_MAX_LOG_BYTES` on the disk, what is kept."""
 _STOP_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
 
 # linux/prctl.h
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _PR_SET_NO_NEW_PRIVS = 38
+
+# linux/falloc.h
+_FALLOC_FL_KEEP_SIZE = 1
+_FALLOC_FL_PUNCH_HOLE = 2
 
 
 def supervise(client: int, run_directory: str, command: Sequence[str]) -> int:
@@ -154,13 +157,14 @@ def _watch(server: int, client: int, signals: int) -> int | None:
 
 
 def _cut_log() -> None:
+    """Frees the space of all but the end of a long log. Offsets stay as they are, so that nothing is lost or moved."""
     log = sys.stderr.fileno()
-    size = os.fstat(log).st_size
-    if size > MAX_LOG_BYTES:
-        end = os.pread(log, KEPT_LOG_BYTES, size - KEPT_LOG_BYTES)
-        # Everybody appends, so what the server writes next comes after this.
-        os.ftruncate(log, 0)
-        os.write(log, end)
+    status = os.fstat(log)
+    if status.st_blocks * 512 > _MAX_LOG_BYTES and sys.platform == "linux":
+        fallocate = ctypes.CDLL(None).fallocate
+        fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_long, ctypes.c_long)
+        # A file system that cannot do it keeps the whole log.
+        fallocate(log, _FALLOC_FL_PUNCH_HOLE | _FALLOC_FL_KEEP_SIZE, 0, status.st_size - _KEPT_LOG_BYTES)
 
 
 def _ended_children() -> Iterator[tuple[int, int]]:
