@@ -366,7 +366,9 @@ def test_a_server_that_cannot_be_one_is_an_error(
     assert list(private_directory.iterdir()) == []
 
 
+@pytest.mark.parametrize("program", ["sleep 3600", "yes"])
 def test_a_server_that_never_says_its_version_is_an_error(
+    program: str,
     make_sandbox: MakeSandbox,
     private_directory: Path,
     tmp_path: Path,
@@ -376,7 +378,7 @@ def test_a_server_that_never_says_its_version_is_an_error(
     """It is waited for as long as that takes at most, and leaves nothing."""
     monkeypatch.setattr(process, "VERSION_TIMEOUT_S", 0.3)
     binary = tmp_path / "server"
-    binary.write_text("#!/bin/sh\nexec sleep 3600\n")
+    binary.write_text(f"#!/bin/sh\nexec {program}\n")
     binary.chmod(0o755)
     with pytest.raises(errors.ServerStartError, match="did not end within"), make_sandbox("serve", server=str(binary)):
         pass

@@ -33,13 +33,13 @@ def test_a_server_that_takes_fewer_requests_at_a_time_answers_them_all(serve: Se
     turned_away = threading.Event()
 
     def answer(_request: Any, _context: grpc.ServicerContext) -> Any:
-        turned_away.wait(0.2)  # long enough to overlap
+        turned_away.wait(0.05)  # long enough to overlap
         return predict_pb2.PredictResponse()
 
-    logs = [log_of(str(number)) for number in range(32)]
+    logs = [log_of(str(number)) for number in range(16)]
     outcomes = outcomes_of(serve(answer, most_at_once=2), logs)
-    assert [outcome.code for outcome in outcomes] == ["OK"] * 32
-    assert [outcome.cell.signature for outcome in outcomes] == [str(number) for number in range(32)]
+    assert [outcome.code for outcome in outcomes] == ["OK"] * 16
+    assert [outcome.cell.signature for outcome in outcomes] == [str(number) for number in range(16)]
 
 
 @pytest.mark.parametrize("code", [grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.UNAVAILABLE])
