@@ -88,13 +88,13 @@ class DockerSandbox:
         self._docker = docker
         self._reference = image
         self._run_directory = run_directory
+        self._started_s: float
         self._name = f"infraval-{uuid.uuid4().hex[:16]}"
         self._labels = docker_owner.labels()
         self._engine: docker_engine.Engine
         self._image: docker_images.Image
         self._watch: docker_watch.ContainerWatch
         self._target: str
-        self._started_s: float
         self._listening: docker_listening.ListeningCheck
         self._version: docker_version.VersionQuery
         self._made: list[tuple[Callable[[str], None], str]] = []
