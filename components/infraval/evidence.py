@@ -22,6 +22,7 @@ class Server:
       image: reference of its image, as in the options; empty for a process.
       image_id: the engine's id of that image, `sha256:…`.
       image_digest: the registry's `NAME@sha256:…`; empty for an image that came from no registry.
+      ignored_flags: flags that it was given, and that have no effect on the embedded server.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Server:
     image: str = ""
     image_id: str = ""
     image_digest: str = ""
+    ignored_flags: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,7 +91,7 @@ class Latency:
     Attributes:
       cell: the cell.
       first_s: seconds of its first request after the boot.
-      steady_s: median seconds of the same request, repeated.
+      steady_s: median seconds of the same request, repeated and answered.
     """
 
     cell: options.Cell
@@ -138,7 +140,8 @@ class Boot:
     Attributes:
       server: which server it was.
       failure: why the model was not served; None if it was.
-      load_time_s: seconds until it was AVAILABLE.
+      load_time_s: seconds from the start of the server, for the embedded server from the start of the load, until it
+        was AVAILABLE.
       records_replayed: warmup records that the server says it replayed; None if it did not say.
       outcomes: of the requests that were sent, in their order.
       death: what the server died of while it answered; None if it did not die.

@@ -18,6 +18,43 @@ def _flag(default: Any, usage: str) -> Any:
     return dataclasses.field(default=default, metadata={"usage": usage})
 
 
+IGNORED = frozenset(
+    {
+        "allow_version_labels_for_unavailable_models",
+        "enable_grpc_healthcheck_service",
+        "enable_per_model_batching_parameters",
+        "enable_profiler",
+        "enable_serialization_as_tensor_content",
+        "file_system_poll_wait_seconds",
+        "flush_filesystem_caches",
+        "grpc_channel_arguments",
+        "mixed_precision",
+        "model_config_file",
+        "model_config_file_poll_wait_seconds",
+        "monitoring_config_file",
+        "num_load_threads",
+        "num_tflite_interpreters_per_pool",
+        "num_tflite_pools",
+        "num_unload_threads",
+        "per_process_gpu_memory_fraction",
+        "platform_config_file",
+        "prefer_tflite_model",
+        "remove_unused_fields_from_bundle_metagraph",
+        "rest_api_enable_cors_support",
+        "rest_api_timeout_in_ms",
+        "skip_initialize_tpu",
+        "ssl_config_file",
+        "tensorflow_inter_op_parallelism",
+        "tensorflow_intra_op_parallelism",
+        "tensorflow_session_config_file",
+        "tensorflow_session_parallelism",
+        "thread_pool_factory_config_file",
+        "use_alts_credentials",
+    }
+)
+"""Flags of TensorFlow Serving, up to 2.20, that have no effect here; their values are not looked at."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Options:
     """Values of the flags. Each field has the name of its flag; its metadata holds the usage text."""
@@ -28,7 +65,6 @@ class Options:
     grpc_max_threads: int = _flag(4 * (os.cpu_count() or 1), "Number of gRPC requests handled at the same time.")
     rest_api_port: int = _flag(0, "TCP port for the REST API, different from --port; 0 to disable.")
     rest_api_num_threads: int = _flag(4 * (os.cpu_count() or 1), "Number of REST requests handled at the same time.")
-    rest_api_timeout_in_ms: int = _flag(30_000, "Accepted for compatibility, without effect.")
     model_name: str = _flag("default", "Name under which the model is served.")
     model_base_path: str = _flag("", "Absolute path of the directory that holds the numbered versions.")
     saved_model_tags: str = _flag("serve", "Comma-separated tags of the meta graph to load.")
@@ -43,6 +79,7 @@ class Options:
     xla_cpu_compilation_enabled: bool = _flag(
         False, "Allow XLA to compile for the CPU; if not, functions that need it fail."
     )
+    xla_gpu_compilation_enabled: bool = _flag(False, "The same; TensorFlow Serving has it since 2.18, for CPU and GPU.")
     enable_signature_method_name_check: bool = _flag(
         False, "Refuse requests whose method does not match the signature's method_name."
     )
@@ -62,7 +99,7 @@ def parse(argv: Sequence[str]) -> tuple[Options, list[str]]:
       argv: the arguments without the program's name.
 
     Returns:
-      The options, and the arguments that are not known flags, in their order.
+      The options, and the arguments that are not flags of TensorFlow Serving, in their order.
 
     Raises:
       FlagValueError: a value is not of its flag's type.
@@ -74,6 +111,8 @@ def parse(argv: Sequence[str]) -> tuple[Options, list[str]]:
         spelled, equals, value = argument.removeprefix("--").partition("=")
         name = "import_ops" if spelled == "import-ops" else spelled
         default = defaults.get(name)
+        if argument.startswith("--") and name in IGNORED:
+            continue
         if default is None or not argument.startswith("--") or not (equals or isinstance(default, bool)):
             unknown.append(argument)
         elif isinstance(default, tuple):
@@ -81,6 +120,12 @@ def parse(argv: Sequence[str]) -> tuple[Options, list[str]]:
         else:
             values[name] = _convert(name, value, default)
     return Options(**values), unknown
+
+
+def ignored(argv: Sequence[str]) -> list[str]:
+    """Those of the arguments that TensorFlow Serving knows and this server ignores, without their values."""
+    names = [argument.partition("=")[0] for argument in argv]
+    return [name for name in names if name.startswith("--") and name.removeprefix("--") in IGNORED]
 
 
 def _convert(name: str, text: str, default: bool | int | str) -> bool | int | str:
@@ -110,3 +155,5 @@ def _usage_lines() -> Iterable[str]:
             shown = f'"{",".join(default) if isinstance(default, tuple) else default}"'
         # Every field has a default, and its type is that of the flag.
         yield f"\t{f'--{field.name}={shown}':<33}\t{_TYPE_NAMES[type(default)]}\t{field.metadata['usage']}"
+    for name in sorted(IGNORED):
+        yield f"\t{f'--{name}':<33}\t\tAccepted for compatibility, without effect."

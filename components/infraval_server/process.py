@@ -49,6 +49,8 @@ def main(argv: Sequence[str]) -> int:
         tensorflow = importlib.metadata.packages_distributions()["tensorflow"][0]
         sys.stdout.write(f"TensorFlow Library: {importlib.metadata.version(tensorflow)}\n")
         return EXIT_OK
+    for flag in flags.ignored(argv):
+        log.warning(f"{flag} has no effect on this server.")
     if unknown:
         log.plain(f"unknown argument: {unknown[0]}")
         log.plain(flags.usage())
@@ -98,7 +100,7 @@ def _serve(options: flags.Options, listening: threading.Event) -> int:
     endpoints.check(options)
     parameters = loading.check(options)
     _import_ops(options.import_ops)
-    if not options.xla_cpu_compilation_enabled:
+    if not (options.xla_cpu_compilation_enabled or options.xla_gpu_compilation_enabled):
         xla.disable_compilation()
     log.info(
         f"Building single TensorFlow model file config:  model_name: {options.model_name} "

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from infraval_server import flags, main
+
+STARTUP = Path(__file__).parents[1] / "golden" / "startup.json"
 
 
 @pytest.mark.parametrize(
@@ -46,6 +52,30 @@ def test_bad_value_is_refused(argument: str) -> None:
 def test_unknown_argument_is_handed_back(argument: str) -> None:
     """What is no known flag of the form --flag=value is neither used nor an error."""
     assert flags.parse([argument]) == (flags.Options(), [argument])
+
+
+def test_every_flag_of_tensorflow_serving_is_known() -> None:
+    """By the usage text of a real one, as far as it was recorded; what has no effect is told apart."""
+    case = next(case for case in json.loads(STARTUP.read_text())["cases"] if case["case"] == "unknown_flag")
+    recorded = re.findall(r"^\t(--\w+=\S*)", "\n".join(case["log"]), re.MULTILINE)
+    assert len(recorded) > 10
+    _, unknown = flags.parse(recorded)
+    assert unknown == []
+    ignored = flags.ignored(recorded)
+    assert "--num_load_threads" in ignored
+    assert "--enable_batching" not in ignored
+
+
+@pytest.mark.parametrize("argument", ["--num_load_threads=2", "--num_load_threads", "--prefer_tflite_model=true"])
+def test_an_ignored_flag_changes_nothing(argument: str) -> None:
+    """Its value is not looked at, nor shown."""
+    assert flags.parse([argument]) == (flags.Options(), [])
+    assert flags.ignored(["--port=1", argument, "--no_such_flag"]) == [argument.partition("=")[0]]
+
+
+def test_no_flag_is_both_taken_and_ignored() -> None:
+    """Else the usage would list it twice."""
+    assert not flags.IGNORED & {field.name for field in dataclasses.fields(flags.Options)}
 
 
 def test_import_ops_repeats_in_both_spellings() -> None:

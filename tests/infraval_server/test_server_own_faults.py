@@ -13,7 +13,7 @@ import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2
 
 import infraval_server
-from infraval.sandbox import model_server
+from infraval.sandbox import model_server, serving_log
 from infraval_server import python_kernels, status, xla
 
 SENT = 1234.5
@@ -45,6 +45,15 @@ def test_the_client_knows_the_exit_codes() -> None:
     assert model_server.EMBEDDED_EXIT_UNREGISTERED_OP == infraval_server.EXIT_UNREGISTERED_OP
     codes = {infraval_server.EXIT_OK, infraval_server.EXIT_BUG, infraval_server.EXIT_UNREGISTERED_OP}
     assert len({*codes, infraval_server.EXIT_FAILURE}) == 4
+
+
+def test_the_client_reads_what_the_server_says_of_its_arguments(start: Any) -> None:
+    """Which it ignores, and which it does not know; said before it begins to load, when no model can print anything."""
+    server = start("--num_load_threads=2", "--no_such_flag=1", "--prefer_tflite_model")
+    server.wait_for(lambda: serving_log.begins_to_load(server.log()))
+    assert serving_log.ignored_flags(server.log()) == ("--num_load_threads", "--prefer_tflite_model")
+    assert serving_log.unknown_argument(server.log()) == "--no_such_flag=1"
+    server.wait_until_serving()
 
 
 def test_lines_that_a_model_prints_change_no_exit_code(start: Any, tmp_path: Path) -> None:

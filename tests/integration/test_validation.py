@@ -13,7 +13,7 @@ from tensorflow_serving.apis import prediction_log_pb2
 
 import infraval
 from infraval import errors, evidence, options, verdict
-from infraval.report import data
+from infraval.report import data, terminal
 
 SaveModel = Callable[..., Path]
 EMBEDDED = options.ProcessServer(server="embedded")
@@ -270,6 +270,33 @@ def test_lines_that_a_model_prints_do_not_change_the_verdict(save_model: SaveMod
 
     assert good.blessed, good.failures
     assert [outcome.code for outcome in bad.servers[0].evidence.decisive.outcomes] == ["INVALID_ARGUMENT"]
+
+
+def test_the_embedded_server_takes_the_flags_of_production(
+    save_model: SaveModel, secret_examples: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One that it knows has its effect; one that it ignores is named in the report and the output."""
+    double = tf.function(lambda x: x * 2, jit_compile=True)
+    model = save_model(lambda names: double(tf.strings.length(names)))
+    server = options.ProcessServer(
+        server="embedded", server_arguments=("--xla_cpu_compilation_enabled", "--num_load_threads=2")
+    )
+
+    judged = _validate(model, secret_examples, tmp_path / "results", server=server)
+
+    assert judged.blessed, judged.failures
+    report = json.loads((tmp_path / "results" / "report.json").read_text())
+    assert report["servers"][0]["server"]["ignored_flags"] == ["--num_load_threads"]
+    terminal.show_report(data.report(judged))
+    assert "--num_load_threads" in capsys.readouterr().out
+
+
+def test_a_flag_that_the_server_does_not_know_ends_the_job_at_once(upper_model: Path, tmp_path: Path) -> None:
+    """Before the examples are looked at."""
+    server = options.ProcessServer(server="embedded", server_arguments="--enable_bathcing")
+
+    with pytest.raises(errors.OptionError, match="--enable_bathcing"):
+        _validate(upper_model, tmp_path / "missing", server=server)
 
 
 def test_a_bug_of_the_embedded_server_is_no_verdict(

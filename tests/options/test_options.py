@@ -74,6 +74,7 @@ OPTIONS = st.one_of(
         server_arguments=st.lists(st.text().map(lambda text: f"-{text}"), max_size=3),
         parallel_images=st.integers(1),
     ),
+    _some(options.ProcessServer, server_arguments=st.lists(st.sampled_from(["--a", "--b=1", "--b=2"]), max_size=3)),
     _some(options.KubernetesServer, model_name=st.text(min_size=1)),
 )
 
@@ -227,6 +228,14 @@ WRONG: list[tuple[type[options.Options], dict[str, Any]]] = [
             {"environment": ["=secret"]},
             {"environment": ["A", 3]},
             {"server_arguments": ["model_name=m"]},
+            {"server_arguments": ["--model_name=m"]},
+            {"server_arguments": ["--enable_batching", "--port"]},
+            {"server_arguments": ["--saved_model_tags=serve,gpu"]},
+            {"server_arguments": ["--batching_parameters_file=/b"]},
+            {"server_arguments": ["--model_config_file=/c"]},
+            {"server_arguments": ["--ssl_config_file=/c"]},
+            {"server_arguments": ["--import-ops=m"]},
+            {"server_arguments": ["--version"]},
             {"parallel_images": 0},
             {"images": ["a", "a"]},
             {"images": [" a"]},

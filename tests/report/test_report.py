@@ -19,7 +19,14 @@ CLASSIFY = options.Cell("classification", options.Method.CLASSIFY, 11)
 def _server(tag: str, *findings: verdict.Finding) -> verdict.ServerVerdict:
     """What a server says in which no two values are alike."""
     server = evidence.Server(
-        "tensorflow_model_server", "2.16.1", "docker", False, f"x:{tag}", f"sha256:{tag}", f"x@{tag}"
+        "tensorflow_model_server",
+        "2.16.1",
+        "docker",
+        False,
+        f"x:{tag}",
+        f"sha256:{tag}",
+        f"x@{tag}",
+        (f"--flag{tag}",),
     )
     boot = evidence.Boot(
         server,
@@ -77,6 +84,7 @@ EXPECTED: dict[str, Any] = {
                 "image": "x:1",
                 "image_id": "sha256:1",
                 "image_digest": "x@1",
+                "ignored_flags": ["--flag1"],
             },
             "findings": [
                 {

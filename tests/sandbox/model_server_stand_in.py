@@ -8,6 +8,7 @@ Every behaviour first writes one line of JSON to the log: what this process was 
   daemon         serves, and has a child in its group and a daemon in a session of its own, both ignoring signals
   tcp            serves, and listens on a TCP port as well
   babble         serves, after 3 MiB of log that is no UTF-8
+  flood          never opens its socket, and never stops to write
   exit-N, signal-N   ends at once with that exit code, or by that signal
 """
 
@@ -21,6 +22,14 @@ import time
 from pathlib import Path
 
 MIB = 1 << 20
+
+# As TensorFlow Serving 2.16.1 prints it (tests/golden/startup.json).
+USAGE = (
+    "usage: tensorflow_model_server\nFlags:\n"
+    "\t--enable_batching=false          \tbool\tenable batching\n"
+    '\t--platform_config_file=""        \tstring\tIf non-empty, read an ascii PlatformConfigMap protobuf\n'
+    "\t--num_load_threads=0             \tint32\tThe number of threads in the thread-pool used to load\n"
+)
 
 
 def ignore_signals() -> None:
@@ -79,11 +88,22 @@ def serve(path: str) -> None:
                 connection.sendall(b"serving")
 
 
+def answer_questions() -> None:
+    """Ends after --help or --version."""
+    if sys.argv[1:] == ["--help"]:
+        sys.stdout.write(USAGE)
+        sys.exit(255)
+    if sys.argv[-1:] == ["--version"]:
+        if "--num_load_threads=many" in sys.argv:
+            sys.stderr.write("Couldn't interpret value many for flag num_load_threads.\n")
+            sys.exit(255)
+        sys.stdout.write("TensorFlow ModelServer: 2.16.1-rc0+dev.sha.1234567\nTensorFlow Library: 2.16.2\n")
+        sys.exit()
+
+
 def main() -> None:
     """Behaves as the model's name says."""
-    if sys.argv[1:] == ["--version"]:
-        sys.stdout.write("TensorFlow ModelServer: 2.16.1-rc0+dev.sha.1234567\nTensorFlow Library: 2.16.2\n")
-        return
+    answer_questions()
     flags = dict(flag.removeprefix("--").partition("=")[::2] for flag in sys.argv[1:])
     report()
     behaviour, _, number = flags["model_name"].partition("-")
@@ -96,6 +116,9 @@ def main() -> None:
         block()
     if behaviour == "babble":
         os.write(2, b"\xff" * 3 * MIB + b"the end\n")
+    if behaviour == "flood":
+        while True:
+            os.write(2, b"chatter\n" * MIB)
     if behaviour == "stubborn":
         ignore_signals()
     if behaviour == "daemon":

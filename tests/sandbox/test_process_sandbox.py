@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
@@ -67,7 +68,9 @@ def test_flags_are_those_of_tensorflow_model_server(private_directory: Path, eve
         batching_parameters_file=Path("/batching.txt"),
         grpc_max_threads=7,
     )
-    server = options.ProcessServer(import_ops=("only_for_the_embedded_server",))
+    server = options.ProcessServer(
+        import_ops=("only_for_the_embedded_server",), server_arguments=("--num_load_threads=2", "--enable_batching=0")
+    )
     with process.ProcessSandbox(launch, server, private_directory / "r") as sandbox:
         assert eventually(sandbox.log)
     assert facts(sandbox)["flags"] == [
@@ -79,7 +82,80 @@ def test_flags_are_those_of_tensorflow_model_server(private_directory: Path, eve
         "--grpc_max_threads=7",
         "--enable_batching",
         "--batching_parameters_file=/batching.txt",
+        "--num_load_threads=2",
+        "--enable_batching=0",
     ]
+
+
+GOOD_ARGUMENTS = [("--enable_batching",), ("--num_load_threads=2", "--platform_config_file=/a=b")]
+BAD_ARGUMENTS = [
+    ("--no_such_flag",),
+    ("--num_load_threads=2", "--no_such_flag=1"),
+    ("-num_load_threads=2",),
+    ("--num_load_threads",),
+    ("--num_load_threads=many",),
+]
+
+
+def no_progress(line: str) -> None:
+    """Nothing takes time."""
+    raise AssertionError(line)
+
+
+@pytest.mark.parametrize("arguments", GOOD_ARGUMENTS)
+def test_arguments_that_the_server_knows_pass(arguments: tuple[str, ...], stand_in: Path) -> None:
+    """By name, type and value."""
+    process.check(options.ProcessServer(server=str(stand_in), server_arguments=arguments), no_progress)
+
+
+@pytest.mark.parametrize("arguments", BAD_ARGUMENTS)
+def test_arguments_that_the_server_does_not_know_are_refused(arguments: tuple[str, ...], stand_in: Path) -> None:
+    """Before any work; TensorFlow Serving itself would go on without them."""
+    with pytest.raises(errors.OptionError, match="--server-argument") as caught:
+        process.check(options.ProcessServer(server=str(stand_in), server_arguments=arguments), no_progress)
+    assert arguments[-1].partition("=")[0] in str(caught.value)
+
+
+@pytest.mark.usefixtures("no_tf_serving")
+@pytest.mark.parametrize("arguments", [("--xla_cpu_compilation_enabled",), *GOOD_ARGUMENTS])
+def test_arguments_that_the_embedded_server_knows_pass(arguments: tuple[str, ...]) -> None:
+    """Also those that it ignores."""
+    process.check(options.ProcessServer(server_arguments=arguments), no_progress)
+
+
+@pytest.mark.usefixtures("no_tf_serving")
+@pytest.mark.parametrize("arguments", [*BAD_ARGUMENTS[:3], ("--grpc_max_threads",), ("--enable_model_warmup=maybe",)])
+def test_arguments_that_the_embedded_server_does_not_know_are_refused(arguments: tuple[str, ...]) -> None:
+    """The same before any work."""
+    with pytest.raises(errors.OptionError, match="--server-argument"):
+        process.check(options.ProcessServer(server_arguments=arguments), no_progress)
+
+
+def test_arguments_are_checked_by_a_model_server_only(tmp_path: Path) -> None:
+    """A program that does not list its flags is not one."""
+    binary = tmp_path / "server"
+    binary.write_text("#!/bin/sh\necho bash 5.2\n")
+    binary.chmod(0o755)
+    with pytest.raises(errors.ServerStartError, match="--help"):
+        process.check(options.ProcessServer(server=str(binary), server_arguments="--enable_batching"), no_progress)
+
+
+def test_an_endless_log_does_not_fill_the_disk(
+    make_sandbox: MakeSandbox, private_directory: Path, eventually: Eventually
+) -> None:
+    """The space of all but its end is freed again and again, and the end can be read all the time."""
+    log = private_directory / "r" / "log"
+    taken = [0]
+
+    def was_freed() -> bool:
+        taken.append(log.stat().st_blocks)
+        return taken[-1] < taken[-2]
+
+    with make_sandbox("flood") as sandbox:
+        assert eventually(was_freed)
+        assert eventually(was_freed)
+        assert len(sandbox.log()) == base.LOG_TAIL_BYTES
+        assert not set(sandbox.log()) - set("chatter\n")
 
 
 @pytest.mark.parametrize("behaviour", EVERY_KIND)
@@ -241,6 +317,13 @@ def test_a_log_is_cut_at_its_start(make_sandbox: MakeSandbox, private_directory:
     assert sandbox.log().endswith("\N{REPLACEMENT CHARACTER}the end\n")
 
 
+def test_the_start_is_that_of_the_server(make_sandbox: MakeSandbox) -> None:
+    """Neither what comes before it nor the question for the version counts."""
+    before_s = time.monotonic()
+    with make_sandbox("serve") as sandbox:
+        assert before_s < sandbox.started_s < time.monotonic()
+
+
 def test_the_identity_is_what_the_binary_says(make_sandbox: MakeSandbox) -> None:
     """The record names the server on PATH and the versions it prints."""
     with make_sandbox("serve", server="auto") as sandbox:
@@ -283,7 +366,9 @@ def test_a_server_that_cannot_be_one_is_an_error(
     assert list(private_directory.iterdir()) == []
 
 
+@pytest.mark.parametrize("program", ["sleep 3600", "yes"])
 def test_a_server_that_never_says_its_version_is_an_error(
+    program: str,
     make_sandbox: MakeSandbox,
     private_directory: Path,
     tmp_path: Path,
@@ -293,7 +378,7 @@ def test_a_server_that_never_says_its_version_is_an_error(
     """It is waited for as long as that takes at most, and leaves nothing."""
     monkeypatch.setattr(process, "VERSION_TIMEOUT_S", 0.3)
     binary = tmp_path / "server"
-    binary.write_text("#!/bin/sh\nexec sleep 3600\n")
+    binary.write_text(f"#!/bin/sh\nexec {program}\n")
     binary.chmod(0o755)
     with pytest.raises(errors.ServerStartError, match="did not end within"), make_sandbox("serve", server=str(binary)):
         pass

@@ -71,7 +71,6 @@ _Variable = base.checked(
     "NAME=VALUE or NAME",
     show=lambda value: value.partition("=")[0],  # the value may be a secret
 )
-_Argument = base.checked(lambda value: value.startswith("-"), "a flag such as --name=value")
 
 
 class DockerServer(server.ServerOptions):
@@ -124,8 +123,6 @@ class DockerServer(server.ServerOptions):
     """GPUs that the server may use, as `docker run --gpus` names them."""
     environment: Annotated[base.Strings, _Variable, base.Flag("--env", metavar="NAME[=VALUE]"), Field(repr=False)] = ()
     """Environment variables of the server; NAME alone passes on this process' value."""
-    server_arguments: Annotated[base.Strings, _Argument, base.Flag("--server-argument", metavar="FLAG")] = ()
-    """Further flags of tensorflow_model_server; if one is given twice, the last one counts."""
     parallel_images: Annotated[base.Count, base.Flag("--parallel-images")] = 2
     """Images that judge the model at the same time."""
 

@@ -13,7 +13,8 @@ class Limits(base.Options):
     group: ClassVar[str] = "limits"
 
     max_loading_time_s: Annotated[base.Seconds, base.Flag("--max-loading-time")] = 300.0
-    """Seconds from the start of the server until the model must be AVAILABLE."""
+    """Seconds from the start of the server until the model must be AVAILABLE; the embedded server's own start does not
+    count."""
     num_tries: Annotated[base.Count, base.Flag("--num-tries")] = 5
     """Maximum number of boots; a definite refusal is not retried."""
     request_timeout_s: Annotated[base.Seconds, base.Flag("--request-timeout")] = 60.0

@@ -9,7 +9,7 @@ import reprlib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-from pydantic import Field, ModelWrapValidatorHandler, model_validator
+from pydantic import AfterValidator, Field, ModelWrapValidatorHandler, model_validator
 
 from infraval.options import base
 
@@ -24,6 +24,36 @@ DEFAULT_PLATFORM = "process"
 VARIANTS: dict[str, type[ServerOptions]] = {}
 """The options of each platform, by its name; a new platform adds its subclass of `ServerOptions`."""
 
+_INFRAVAL_SETS_IT = "infraval sets it; drop it"
+_TLS = "infraval connects without TLS; drop it"
+_OWN_FLAGS = {
+    "port": _INFRAVAL_SETS_IT,
+    "grpc_socket_path": _INFRAVAL_SETS_IT,
+    "model_base_path": _INFRAVAL_SETS_IT,
+    "model_config_file": "infraval serves one model, and the file would take its place; drop it",
+    "model_name": "set {server.model_name} instead",
+    "saved_model_tags": "set {requests.tag_set} instead",
+    "batching_parameters_file": "set {warmup.batching_parameters_file} instead",
+    "import_ops": "set {server.import_ops} instead",
+    "ssl_config_file": _TLS,
+    "use_alts_credentials": _TLS,
+    "help": "the server would not serve; drop it",
+    "version": "the server would not serve; drop it",
+}
+"""Flags of the server that are not for the user to set, and what to do."""
+
+
+def _check_own_flags(arguments: tuple[str, ...]) -> tuple[str, ...]:
+    for argument in arguments:
+        flag = argument.partition("=")[0]
+        instead = _OWN_FLAGS.get(flag.lstrip("-").replace("-", "_"))
+        if instead is not None:
+            raise base.Mistake(f"{{}} must not contain {{flag}}: {instead}.", flag=flag)
+    return arguments
+
+
+_Argument = base.checked(lambda value: value.startswith("-"), "a flag such as --name=value")
+
 
 class ServerOptions(base.Options):
     """What serves the model: the options of every platform, and the base of each platform's own."""
@@ -34,6 +64,11 @@ class ServerOptions(base.Options):
     """Where the server under test runs."""
     model_name: Annotated[str, base.Flag("--model-name"), Field(min_length=1)] = DEFAULT_MODEL_NAME
     """Name to serve the model under."""
+    server_arguments: Annotated[
+        base.Strings, _Argument, AfterValidator(_check_own_flags), base.Flag("--server-argument", metavar="FLAG")
+    ] = ()
+    """Further flags of tensorflow_model_server, such as those of production; if one is given twice, the last one
+    counts."""
 
     def __new__(cls, /, **_: Any) -> Self:
         """Refuses to make the base itself."""

@@ -42,7 +42,9 @@ class ServerReport(pydantic.BaseModel):
     server: evidence.Server
     findings: list[Finding]
     tries: int = pydantic.Field(description="Boots of the model as it was staged.")
-    load_time_s: float | None = pydantic.Field(description="From the start of the server until AVAILABLE.")
+    load_time_s: float | None = pydantic.Field(
+        description="From the server's start until AVAILABLE; its own load for the embedded server."
+    )
     cold_load_time_s: float | None = pydantic.Field(description="The same without the warmup file.")
     records_replayed: int | None = pydantic.Field(description="Warmup records that the server says it replayed.")
     server_log: str = pydantic.Field(description="Its last lines, redacted, if it crashed or was late.")

@@ -14,7 +14,7 @@ import rich.console
 import rich.markup
 import rich.table
 
-from infraval import options, streams
+from infraval import evidence, options, streams
 from infraval.report import data
 
 _WIDE = 120
@@ -65,10 +65,7 @@ def _show_server(console: rich.console.Console, found: data.ServerReport, record
         console.print("  The last lines of the server's log:")
         for line in found.server_log.splitlines():
             console.print(f"    {line}", markup=False)
-    server = found.server
-    console.print(f"server  {server.name} ({server.version}), {server.platform} sandbox", markup=False)
-    if server.image:
-        console.print(f"image   {server.image} ({server.image_digest or server.image_id})", markup=False)
+    _show_identity(console, found.server)
     if found.load_time_s is not None:
         warm = f"warmup records replayed: {found.records_replayed}" if records else "no warmup records: it starts cold"
         if records and found.records_replayed is None:
@@ -79,6 +76,14 @@ def _show_server(console: rich.console.Console, found: data.ServerReport, record
     if any(cell.cold_first_s is not None and cell.warm_first_s is not None for cell in found.cells):
         console.print("First request of a fresh server, without (cold) and with (warm) the warmup file:")
         console.print(cold_table(found.cells))
+
+
+def _show_identity(console: rich.console.Console, server: evidence.Server) -> None:
+    console.print(f"server  {server.name} ({server.version}), {server.platform} sandbox", markup=False)
+    if server.image:
+        console.print(f"image   {server.image} ({server.image_digest or server.image_id})", markup=False)
+    if server.ignored_flags:
+        console.print(f"flags   without effect on the embedded server: {' '.join(server.ignored_flags)}", markup=False)
 
 
 def show_inspection(found: dict[str, Any]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import signal
+import stat
 import sys
 import time
 from collections.abc import Callable
@@ -93,6 +94,10 @@ class Sandbox(Protocol):
     def identity(self) -> evidence.Server:
         """Which server this is."""
 
+    @property
+    def started_s(self) -> float:
+        """When the server's process was started, in seconds of `time.monotonic`."""
+
     def poll(self) -> ServerExit | None:
         """How the server ended, or None while it runs."""
 
@@ -127,6 +132,33 @@ def check_socket_path(path: Path) -> None:
             f"The server's socket would be {path}, which is {length} bytes long; the limit is {MAX_SOCKET_PATH_BYTES}. "
             "Set TMPDIR to a directory with a shorter path, such as /tmp."
         )
+
+
+def open_socket(path: Path) -> int | None:
+    """Opens the socket at which a server listens, without connecting.
+
+    The server may put anything at that path at any time: a link to another program's socket, say. The descriptor
+    stays the socket that was checked.
+
+    Returns:
+      A descriptor, or None if there is nothing at the path yet.
+
+    Raises:
+      SandboxError: something else is there, or another user's socket.
+    """
+    try:
+        descriptor = os.open(path, os.O_PATH | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return None
+    status = os.fstat(descriptor)
+    # The socket's directory was made for the server's user.
+    if not stat.S_ISSOCK(status.st_mode) or status.st_uid != path.parent.stat().st_uid:
+        os.close(descriptor)
+        raise errors.SandboxError(
+            f"At {path}, where the server must listen, there is something other than a socket of the server's user. "
+            "infraval does not connect to it. Check what the server or its image does there."
+        )
+    return descriptor
 
 
 def wait_until(ready: Callable[[], bool], sandbox: Sandbox, deadline_s: float) -> ServerExit | None:

@@ -10,6 +10,9 @@ TF_SERVING = "tensorflow_model_server"
 
 EMBEDDED = "infraval embedded server"
 
+EXIT_FAILURE = 255
+"""The server ends with this code if it refuses a flag or the model."""
+
 EMBEDDED_EXIT_UNREGISTERED_OP = 64
 """The embedded server ends with this code if its TensorFlow lacks an op that the model needs."""
 
@@ -25,6 +28,20 @@ def flags(launch: base.Launch, batching_parameters_file: str | None) -> list[str
     if launch.saved_model_tags:
         flags.append(f"--saved_model_tags={','.join(launch.saved_model_tags)}")
     return flags
+
+
+def grpc_max_threads(concurrency: int) -> int:
+    """Threads for that many requests at the same time, so that the server turns none of them away.
+
+    gRPC also needs threads to wait for requests, and keeps those of ended ones for a while. Only those that are needed
+    are started.
+    """
+    return max(64, 4 * concurrency)
+
+
+def flag_types(usage: str) -> dict[str, str]:
+    """The flags in the output of `--help`, with their dashes, and the type of each, such as `bool`."""
+    return dict(re.findall(r"^\t(--\w+)[^\t\n]*\t(\w*)\t", usage, re.MULTILINE))
 
 
 def version(output: str) -> str | None:

@@ -2,6 +2,8 @@ r"""What a `tensorflow_model_server` log says about loading a model; the embedde
 
 Pure functions over the log. They never raise: a message that is not there gives None or False.
 
+What a server says before it begins to load is its own: no model can have printed it. Later lines may be a model's.
+
 source: tensorflow_serving/model_servers/{main,server_core}.cc, servables/tensorflow/saved_model_warmup_util.cc
 """
 
@@ -20,6 +22,9 @@ _WARMUP_END = re.compile(
     r"No warmup data file found at |"
     r"Finished reading warmup data for model at [^\n]*\. Number of warmup records read: (?P<records>\d+)\."
 )
+_BEGINS_TO_LOAD = "Building single TensorFlow model file config:"
+_UNKNOWN_ARGUMENT = re.compile(r"^unknown argument: (?P<argument>[^\n]*)$", re.MULTILINE)
+_IGNORED_FLAG = re.compile(r": W (?P<flag>--\w+) has no effect on this server\.$", re.MULTILINE)
 _UNREGISTERED_OP = re.compile(r"Op type not registered '(?P<op>[^'\n]+)'")
 
 
@@ -34,6 +39,27 @@ class Refusal:
 
     code: str
     message: str
+
+
+def begins_to_load(log: str) -> bool:
+    """Whether the server has begun to load the model."""
+    return _BEGINS_TO_LOAD in log
+
+
+def unknown_argument(log: str) -> str | None:
+    """The first argument that the server does not know; None if there is none or it is no longer in the log."""
+    found = _UNKNOWN_ARGUMENT.search(_before_load(log))
+    return found["argument"] if found else None
+
+
+def ignored_flags(log: str) -> tuple[str, ...]:
+    """The flags of TensorFlow Serving that the embedded server says it ignores."""
+    return tuple(dict.fromkeys(_IGNORED_FLAG.findall(_before_load(log))))
+
+
+def _before_load(log: str) -> str:
+    before, found, _ = log.partition(_BEGINS_TO_LOAD)
+    return before if found else ""
 
 
 def refusal(log: str) -> Refusal | None:

@@ -30,7 +30,8 @@ def failed_load(
     """
     log, server = sandbox.log(), sandbox.identity
     _check_ops(log, ended, server)
-    refusal = serving_log.refusal(log)
+    # A model can print the words of a refusal, but not choose the exit code.
+    refusal = serving_log.refusal(log) if ended.code == model_server.EXIT_FAILURE else None
     if refusal is not None:
         return evidence.Refused(refusal.code, redactor.message(refusal.message))
     if ended.signal is not None or ended.limit or ended.outside:
@@ -42,16 +43,21 @@ def failed_load(
 
 
 def death_while_serving(
-    sandbox: base.Sandbox, outcomes: Sequence[evidence.Outcome], redactor: redaction.Redactor
+    sandbox: base.Sandbox,
+    outcomes: Sequence[evidence.Outcome],
+    redactor: redaction.Redactor,
+    answers: Callable[[], bool],
 ) -> str | None:
     """What the server died of while it answered; None if it lives.
+
+    `answers` asks the server itself whether it does.
 
     Raises:
       UnregisteredOpError: the embedded server lacks an op.
       ServerLostError: it was killed from outside.
       SandboxError: the embedded server has a bug.
     """
-    ended = _end_of(sandbox, outcomes)
+    ended = _end_of(sandbox, outcomes, answers)
     log, server = sandbox.log(), sandbox.identity
     if server.embedded and ended is not None and ended.code == model_server.EMBEDDED_EXIT_BUG:
         raise errors.SandboxError(
@@ -64,15 +70,18 @@ def death_while_serving(
     return _cause(ended, server, lambda: _last_words(redactor.log(log)))
 
 
-def _end_of(sandbox: base.Sandbox, outcomes: Sequence[evidence.Outcome]) -> base.ServerExit | None:
+def _end_of(
+    sandbox: base.Sandbox, outcomes: Sequence[evidence.Outcome], answers: Callable[[], bool]
+) -> base.ServerExit | None:
     """How the server ended; None if it did not.
 
-    Connections notice a server's end before the process table does, so after such errors the end is waited for.
+    Connections notice a server's end before the process table does, so after such errors the end is waited for, unless
+    the server still answers.
     """
     if all(outcome.code not in _LOST for outcome in outcomes):
         return sandbox.poll()
     try:
-        return base.wait_until(lambda: False, sandbox, time.monotonic() + _END_TIMEOUT_S)
+        return base.wait_until(answers, sandbox, time.monotonic() + _END_TIMEOUT_S)
     except TimeoutError:
         return None
 

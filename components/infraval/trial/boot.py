@@ -14,6 +14,9 @@ from infraval import errors, evidence, options, redaction
 from infraval.sandbox import base, registry, serving_log
 from infraval.trial import blame, client, measure, replay
 
+_EMBEDDED_START_TIMEOUT_S = 300.0
+"""How long the embedded server may take to import TensorFlow."""
+
 
 class Booter:
     """Boots one model on one server, repeatedly if necessary.
@@ -89,7 +92,6 @@ class Booter:
         self, launch: base.Launch, logs: Sequence[prediction_log_pb2.PredictionLog], *, measured: bool
     ) -> evidence.Boot:
         self._boots += 1
-        started = time.monotonic()
         with (
             self._platform.create(self._server, launch, self._directory / f"boot{self._boots}") as sandbox,
             client.Client(sandbox.target, self._server.model_name) as connection,
@@ -97,16 +99,25 @@ class Booter:
             self._connection = connection
             server = sandbox.identity
             self._progress(f"Booting {server.name} ({server.version})")
+            started_s, ended = sandbox.started_s, None
+            if server.embedded:
+                started_s, ended = self._begin_to_load(sandbox)
+                server = dataclasses.replace(server, ignored_flags=serving_log.ignored_flags(sandbox.log()))
+            if server.ignored_flags:
+                self._progress(f"Flags without effect on the embedded server: {' '.join(server.ignored_flags)}")
             limit_s = self._limits.max_loading_time_s
             try:
-                ended = base.wait_until(lambda: self._available(connection), sandbox, started + limit_s)
+                if ended is None:
+                    ended = base.wait_until(lambda: self._available(connection), sandbox, started_s + limit_s)
             except TimeoutError:
+                self._check_arguments(sandbox)
                 return evidence.Boot(server, evidence.Late(limit_s), server_log=self._redactor.log(sandbox.log()))
+            self._check_arguments(sandbox)
             if ended is not None:
                 failure = blame.failed_load(sandbox, ended, self._redactor)
                 crashed = isinstance(failure, evidence.Crashed)
                 return evidence.Boot(server, failure, server_log=self._redactor.log(sandbox.log()) if crashed else "")
-            load_time_s = time.monotonic() - started
+            load_time_s = time.monotonic() - started_s
             replayed = serving_log.warmup_records_read(sandbox.log())
             self._progress(f"AVAILABLE after {load_time_s:.1f} s, warmup records replayed: {replayed or 0}")
             self._check_aborted()
@@ -117,7 +128,7 @@ class Booter:
                 logs, connection, self._redactor, self._limits, stopped=lambda: sandbox.poll() is not None
             )
             self._check_aborted()
-            death = blame.death_while_serving(sandbox, outcomes, self._redactor)
+            death = blame.death_while_serving(sandbox, outcomes, self._redactor, connection.available)
             return evidence.Boot(
                 server,
                 load_time_s=load_time_s,
@@ -126,6 +137,35 @@ class Booter:
                 death=death,
                 latencies=latencies,
                 server_log=self._redactor.log(sandbox.log()) if death else "",
+            )
+
+    def _begin_to_load(self, sandbox: base.Sandbox) -> tuple[float, base.ServerExit | None]:
+        """Waits until the embedded server has imported TensorFlow, for which the model is not to blame.
+
+        Returns:
+          When it began to load the model, in seconds of `time.monotonic`, and how it ended if it ended before.
+        """
+
+        def begun() -> bool:
+            self._check_aborted()
+            return serving_log.begins_to_load(sandbox.log())
+
+        try:
+            ended = base.wait_until(begun, sandbox, sandbox.started_s + _EMBEDDED_START_TIMEOUT_S)
+        except TimeoutError:
+            raise errors.ServerLostError(
+                f"{sandbox.identity.name} did not begin to load the model within {_EMBEDDED_START_TIMEOUT_S:.0f} s, so "
+                "the model is not the cause. Free the machine, or see what --import-ops (server.import_ops) imports."
+            ) from None
+        return time.monotonic(), ended
+
+    def _check_arguments(self, sandbox: base.Sandbox) -> None:
+        """Checks that the server knew its arguments: TensorFlow Serving goes on if it did not."""
+        unknown = serving_log.unknown_argument(sandbox.log())
+        if unknown in self._server.server_arguments:
+            raise errors.OptionError(
+                f"{sandbox.identity.name} {sandbox.identity.version} does not know {unknown}. Correct or drop this "
+                "--server-argument (server.server_arguments)."
             )
 
     def _available(self, connection: client.Client) -> bool:

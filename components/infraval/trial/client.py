@@ -3,61 +3,98 @@
 from __future__ import annotations
 
 import logging
+import os
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import grpc
-from tensorflow_serving.apis import (
-    get_model_status_pb2,
-    model_service_pb2_grpc,
-    prediction_log_pb2,
-    prediction_service_pb2_grpc,
-)
+from tensorflow_serving.apis import get_model_status_pb2, model_service_pb2_grpc, prediction_log_pb2
+
+from infraval.sandbox import base
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 _STATUS_TIMEOUT_S = 5.0
 
-_CHANNEL_OPTIONS = (
-    ("grpc.max_receive_message_length", -1),
+MAX_RESPONSE_BYTES = 256 << 20
+"""The largest answer that is received, lest a model fills the client's memory."""
+
+_MAX_METADATA_BYTES = 1 << 20
+
+MAX_ERROR_LENGTH = 1 << 14
+"""Characters of an error message; the rest is cut."""
+
+CHANNEL_OPTIONS = (
+    ("grpc.max_receive_message_length", MAX_RESPONSE_BYTES),
     ("grpc.max_send_message_length", -1),
+    # Error messages count as metadata. By default, gRPC loses the code of an error whose message is over 8 KiB.
+    ("grpc.max_metadata_size", _MAX_METADATA_BYTES),
+    ("grpc.absolute_max_metadata_size", _MAX_METADATA_BYTES),
     # A proxy from the environment must not get between us and a loopback address.
     ("grpc.enable_http_proxy", 0),
     # The first attempts fail because the server does not listen yet; by default, gRPC waits a second after each.
     ("grpc.initial_reconnect_backoff_ms", 50),
     ("grpc.min_reconnect_backoff_ms", 50),
     ("grpc.max_reconnect_backoff_ms", 50),
+    # Connections are not shared with those of an earlier boot at the same address.
+    ("grpc.use_local_subchannel_pool", 1),
 )
+
+_TOO_LARGE = "Received message larger than max"
+"""What gRPC says of an answer over `MAX_RESPONSE_BYTES`, with code RESOURCE_EXHAUSTED."""
+
+_METHODS = {
+    "predict_log": "Predict",
+    "classify_log": "Classify",
+    "regress_log": "Regress",
+    "multi_inference_log": "MultiInference",
+}
+
+_UNIX = "unix:"
 
 # An error message that is not UTF-8 is logged there with all its bytes, which may be request data.
 logging.getLogger("grpc._cython.cygrpc").setLevel(logging.CRITICAL)
 
 
 class Client:
-    """A connection to the model of that name at a gRPC target."""
+    """A connection to the model of that name at a gRPC target, made once there is something to connect to."""
 
     def __init__(self, target: str, model_name: str) -> None:
+        self._target = target
         self._model_name = model_name
-        self._channel = grpc.insecure_channel(target, options=_CHANNEL_OPTIONS)
-        self._prediction = prediction_service_pb2_grpc.PredictionServiceStub(self._channel)
-        self._model = model_service_pb2_grpc.ModelServiceStub(self._channel)
+        self._channel: grpc.Channel | None = None
+        self._socket: int | None = None
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+        if self._socket is not None:
+            os.close(self._socket)
+            self._socket = None
 
     def close(self) -> None:
         """Ends the connection, and running requests with CANCELLED; may be called from another thread."""
-        self._channel.close()
+        if self._channel is not None:
+            self._channel.close()
 
     def available(self) -> bool:
-        """Whether the server answers and says that a version of the model is AVAILABLE."""
+        """Whether the server answers and says that a version of the model is AVAILABLE.
+
+        Raises:
+          SandboxError: what is at the server's socket's path is not the server's socket.
+        """
+        channel = self._connected()
+        if channel is None:
+            return False
         request = get_model_status_pb2.GetModelStatusRequest()
         request.model_spec.name = self._model_name
         try:
-            response = self._model.GetModelStatus(request, timeout=_STATUS_TIMEOUT_S)
+            status = model_service_pb2_grpc.ModelServiceStub(channel).GetModelStatus
+            response = status(request, timeout=_STATUS_TIMEOUT_S)
         except grpc.RpcError:
             # It does not listen or does not know the model yet; the sandbox says whether the server is alive.
             return False
@@ -68,11 +105,15 @@ class Client:
         """Sends the request of a log, of a kind that `prediction_logs.cell` knows, and waits for its answer.
 
         The request goes to this client's model, whatever model, version or label it names, as in TF Serving's warmup.
+        The answer itself is not kept, nor received if it is larger than `MAX_RESPONSE_BYTES`.
 
         Returns:
           The name of the gRPC status code (DEADLINE_EXCEEDED after `timeout_s`), and the server's error message, which
-          may contain request data.
+          may contain request data, at most `MAX_ERROR_LENGTH` characters.
         """
+        channel = self._connected()
+        if channel is None:
+            return grpc.StatusCode.UNAVAILABLE.name, "The server does not listen."
         kind = log.WhichOneof("log_type")
         request = type(getattr(log, kind).request)()
         request.CopyFrom(getattr(log, kind).request)
@@ -80,14 +121,29 @@ class Client:
         for model_spec in specs:
             model_spec.name = self._model_name
             model_spec.ClearField("version_choice")
-        call = {
-            "predict_log": self._prediction.Predict,
-            "classify_log": self._prediction.Classify,
-            "regress_log": self._prediction.Regress,
-            "multi_inference_log": self._prediction.MultiInference,
-        }[kind]
+        call = channel.unary_unary(
+            f"/tensorflow.serving.PredictionService/{_METHODS[kind]}",
+            request_serializer=type(request).SerializeToString,
+            response_deserializer=len,  # parsed, an answer would take twice the memory
+        )
         try:
             call(request, timeout=timeout_s)
         except grpc.RpcError as error:
-            return error.code().name, error.details() or ""
+            message = (error.details() or "")[:MAX_ERROR_LENGTH]
+            if _TOO_LARGE in message:
+                message = f"The answer is larger than {MAX_RESPONSE_BYTES >> 20} MiB, the most that infraval receives."
+            return error.code().name, message
         return "OK", ""
+
+    def _connected(self) -> grpc.Channel | None:
+        """The channel; None if the server has not made its socket yet."""
+        if self._channel is None:
+            target = self._target
+            # Only Linux has descriptors that stand for a path.
+            if target.startswith(_UNIX) and sys.platform == "linux":
+                self._socket = base.open_socket(Path(target.removeprefix(_UNIX)))
+                if self._socket is None:
+                    return None
+                target = f"{_UNIX}/proc/self/fd/{self._socket}"
+            self._channel = grpc.insecure_channel(target, options=CHANNEL_OPTIONS)
+        return self._channel

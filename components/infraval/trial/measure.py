@@ -13,7 +13,7 @@ from infraval.requests import prediction_logs
 from infraval.trial import client
 
 _REPEATS = 20
-"""A steady latency is the median of this many requests after the first one."""
+"""A steady latency is the median of this many requests after the first one, or of fewer if one of them fails."""
 
 
 def measure(
@@ -28,7 +28,7 @@ def measure(
     `timeout_s`.
 
     Returns:
-      The latencies by cell, without cells whose first request was not answered.
+      The latencies by cell, without cells whose first or second request was not answered.
     """
     first_of: dict[options.Cell | None, prediction_log_pb2.PredictionLog] = {}
     for log in logs:
@@ -44,7 +44,10 @@ def measure(
         repeats = []
         for _ in range(_REPEATS):
             started = clock()
-            connection.send(first_of[cell], timeout_s)
+            code, _ = connection.send(first_of[cell], timeout_s)
+            if code != evidence.OK:
+                break  # the next ones may each take `timeout_s` too
             repeats.append(clock() - started)
-        latencies.append(evidence.Latency(cell, first_s, statistics.median(repeats)))
+        if repeats:
+            latencies.append(evidence.Latency(cell, first_s, statistics.median(repeats)))
     return tuple(latencies)

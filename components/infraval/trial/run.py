@@ -13,7 +13,7 @@ from tensorflow_serving.apis import prediction_log_pb2
 
 from infraval import errors, evidence, options, redaction
 from infraval.requests import prediction_logs
-from infraval.sandbox import base, registry
+from infraval.sandbox import base, model_server, registry
 from infraval.staging import model as staging
 from infraval.trial import boot
 
@@ -145,7 +145,6 @@ def _launch(job: options.Job, base_path: Path) -> base.Launch:
         model_name=job.server.model_name,
         model_base_path=base_path,
         batching_parameters_file=Path(parameters).absolute() if parameters else None,
-        # A thread for every running request, and some for status calls.
-        grpc_max_threads=job.limits.concurrency + 4,
+        grpc_max_threads=model_server.grpc_max_threads(job.limits.concurrency),
         saved_model_tags=job.requests.tag_set,
     )

@@ -12,6 +12,7 @@ import dataclasses
 import functools
 import os
 import shutil
+import time
 import uuid
 import weakref
 from collections.abc import Callable
@@ -85,6 +86,7 @@ class DockerSandbox:
         self._docker = docker
         self._reference = image
         self._run_directory = run_directory
+        self._started_s: float
         self._name = f"infraval-{uuid.uuid4().hex[:16]}"
         self._labels = docker_owner.labels()
         self._engine: docker_engine.Engine
@@ -119,6 +121,7 @@ class DockerSandbox:
             failed = f"The container of {self._reference} could not be started"
             with docker_engine.failing_as(errors.ServerStartError, failed):
                 self._engine.api.start(self._name)
+            self._started_s = time.monotonic()
             self._watch.start()
             self._on_leaving.callback(self._watch.close)
             self._version.start()
@@ -133,6 +136,11 @@ class DockerSandbox:
     def target(self) -> str:
         """The unix socket or the published port that the server listens on, once it does."""
         return self._target
+
+    @property
+    def started_s(self) -> float:
+        """When the container was started, in seconds of `time.monotonic`."""
+        return self._started_s
 
     @property
     def identity(self) -> evidence.Server:

@@ -7,17 +7,22 @@ security boundary: a served graph can read and write whatever this user can.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import importlib.metadata
 import os
+import re
+import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import infraval
-from infraval import errors, evidence, options
+from infraval import errors, evidence, options, workspace
+from infraval.redaction import escape
 from infraval.sandbox import base, model_server
 from infraval.sandbox.process import supervised
 
@@ -38,9 +43,43 @@ _SECRET_WORDS = ("TOKEN", "SECRET", "PASSWORD", "CREDENTIAL", "KEY")
 _TENSORFLOW_DISTRIBUTIONS = ("tensorflow", "tensorflow-cpu", "tensorflow-rocm", "tensorflow-macos", "tf-nightly")
 
 
-def check(server: options.ServerOptions, progress: Callable[[str], None]) -> None:
-    """Nothing to check: whether there is such a server is known when it is started."""
-    del server, progress
+def check(server: options.ProcessServer, progress: Callable[[str], None]) -> None:
+    """Checks that the server knows the arguments that it is to get; looks at nothing if there are none.
+
+    Raises:
+      OptionError: it does not know one of them, or not with that value.
+      ServerStartError: there is no such server, it cannot be executed, or it is a different program.
+    """
+    del progress
+    if not server.server_arguments:
+        return
+    program = _program(server)
+    with workspace.workspace() as directory:
+        _, usage = _ask(program, ["--help"], directory / "help")
+        types = model_server.flag_types(usage)
+        if not types:
+            raise _not_tf_serving(program, "--help")
+        for argument in server.server_arguments:
+            flag, equals, _ = argument.partition("=")
+            kind = types.get(flag)
+            if kind is None:
+                raise errors.OptionError(f"{program.name} has no flag {flag}. {_correct(program)}")
+            if not equals and kind not in {"bool", ""}:
+                raise errors.OptionError(f"{flag} needs a value, {flag}=VALUE. {_correct(program)}")
+        code, answer = _ask(program, [*server.server_arguments, "--version"], directory / "version")
+    if code != 0:
+        said = re.search("Couldn't interpret value .*", answer)
+        raise errors.OptionError(
+            f"{program.name} refuses {shlex.join(server.server_arguments)}"
+            f"{f': {escape.one_line(said[0])}' if said else '.'} {_correct(program)}"
+        )
+
+
+def _correct(program: _Program) -> str:
+    return (
+        "Correct or drop this --server-argument (server.server_arguments); "
+        f"`{_asking(program, '--help')}` lists the flags and their types."
+    )
 
 
 def each(server: options.ServerOptions) -> tuple[options.ServerOptions, ...]:
@@ -78,6 +117,7 @@ class ProcessSandbox:
         self._socket = run_directory / "s"
         self._server: supervised.SupervisedCommand
         self._identity: evidence.Server
+        self._started_s: float
         self._on_leaving = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
@@ -87,26 +127,20 @@ class ProcessSandbox:
           ServerStartError: there is no such server, it cannot be executed, or it is a different program.
         """
         base.check_socket_path(self._socket)
-        environment = scrubbed_environment(os.environ)
-        binary = _binary(self._process.server)
-        if binary is None:
+        program = _program(self._process)
+        flags = self._flags()
+        if program.embedded:
             self._identity = _embedded_identity()
-            command = [sys.executable, "-m", "infraval_server"]
-            flags = [*self._flags(), *(f"--import-ops={module}" for module in self._process.import_ops)]
-            # The other interpreter must find the modules that this one finds, and write its log without delay.
-            environment["PYTHONPATH"] = os.pathsep.join(str(Path(entry).absolute()) for entry in sys.path)
-            environment["PYTHONUNBUFFERED"] = "1"
-        else:
-            command = [binary]
-            flags = self._flags()
+            flags += [f"--import-ops={module}" for module in self._process.import_ops]
         with contextlib.ExitStack() as on_failure:
             self._server = on_failure.enter_context(
-                supervised.SupervisedCommand([*command, *flags], self._run_directory, environment)
+                supervised.SupervisedCommand([*program.command, *flags], self._run_directory, program.environment)
             )
-            if binary is not None:
+            self._started_s = time.monotonic()
+            if not program.embedded:
                 # While the server boots, so that it takes no extra time.
                 directory = self._run_directory.with_name(f"{self._run_directory.name}-version")
-                self._identity = _tf_serving_identity(binary, directory, environment)
+                self._identity = _tf_serving_identity(program, directory)
             self._on_leaving = on_failure.pop_all()
         return self
 
@@ -122,6 +156,11 @@ class ProcessSandbox:
     def identity(self) -> evidence.Server:
         """Which server this is."""
         return self._identity
+
+    @property
+    def started_s(self) -> float:
+        """When the server was started, in seconds of `time.monotonic`."""
+        return self._started_s
 
     def poll(self) -> base.ServerExit | None:
         """How the server ended, or None while it runs."""
@@ -140,6 +179,7 @@ class ProcessSandbox:
             f"--model_name={launch.model_name}",
             f"--model_base_path={launch.model_base_path}",
             *model_server.flags(launch, None if batching is None else str(batching)),
+            *self._process.server_arguments,
         ]
 
 
@@ -155,6 +195,34 @@ def scrubbed_environment(environment: Mapping[str, str]) -> dict[str, str]:
             and not any(word in name.upper() for word in _SECRET_WORDS)
         )
     }
+
+
+@dataclasses.dataclass(frozen=True)
+class _Program:
+    """What to run as the server.
+
+    Attributes:
+      name: what messages call it.
+      command: the executable's absolute path, and the arguments that come first.
+      environment: all that it may see.
+      embedded: whether it is infraval's own.
+    """
+
+    name: str
+    command: Sequence[str]
+    environment: Mapping[str, str]
+    embedded: bool
+
+
+def _program(server: options.ProcessServer) -> _Program:
+    environment = scrubbed_environment(os.environ)
+    binary = _binary(server.server)
+    if binary is not None:
+        return _Program(binary, [binary], environment, embedded=False)
+    # The other interpreter must find the modules that this one finds, and write its log without delay.
+    environment["PYTHONPATH"] = os.pathsep.join(str(Path(entry).absolute()) for entry in sys.path)
+    environment["PYTHONUNBUFFERED"] = "1"
+    return _Program("The embedded server", [sys.executable, "-m", "infraval_server"], environment, embedded=True)
 
 
 def _binary(server: str) -> str | None:
@@ -186,19 +254,41 @@ def _embedded_identity() -> evidence.Server:
     )
 
 
-def _tf_serving_identity(binary: str, directory: Path, environment: Mapping[str, str]) -> evidence.Server:
-    with supervised.SupervisedCommand([binary, "--version"], directory, environment) as command:
+def _tf_serving_identity(program: _Program, directory: Path) -> evidence.Server:
+    _, answer = _ask(program, ["--version"], directory)
+    version = model_server.version(answer)
+    if version is None:
+        raise _not_tf_serving(program, "--version")
+    return evidence.Server(name=model_server.TF_SERVING, version=version, platform="process", embedded=False)
+
+
+def _ask(program: _Program, arguments: Sequence[str], directory: Path) -> tuple[int | None, str]:
+    """Runs the server with arguments that let it answer and end; the directory is made and removed.
+
+    Returns:
+      The exit code, None if a signal ended it, and the end of what it wrote.
+
+    Raises:
+      ServerStartError: it cannot be executed, or does not end.
+    """
+    with supervised.SupervisedCommand([*program.command, *arguments], directory, program.environment) as command:
         try:
             command.wait(VERSION_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             raise errors.ServerStartError(
-                f"`{binary} --version` did not end within {VERSION_TIMEOUT_S:.0f} s. Set --server (server.server) to "
-                f"the path of a {model_server.TF_SERVING}."
+                f"`{_asking(program, arguments[-1])}` did not end within {VERSION_TIMEOUT_S:.0f} s. Set --server "
+                f"(server.server) to the path of a {model_server.TF_SERVING}."
             ) from None
-    version = model_server.version(command.log())
-    if version is None:
-        raise errors.ServerStartError(
-            f"`{binary} --version` does not answer as a {model_server.TF_SERVING} does. Set --server (server.server) "
-            "to the path of one."
-        )
-    return evidence.Server(name=model_server.TF_SERVING, version=version, platform="process", embedded=False)
+        ended = command.poll()
+        return None if ended is None else ended.code, command.log()
+
+
+def _not_tf_serving(program: _Program, argument: str) -> errors.ServerStartError:
+    return errors.ServerStartError(
+        f"`{_asking(program, argument)}` does not answer as a {model_server.TF_SERVING} does. Set --server "
+        "(server.server) to the path of one."
+    )
+
+
+def _asking(program: _Program, argument: str) -> str:
+    return shlex.join([*program.command, argument])

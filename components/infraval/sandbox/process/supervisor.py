@@ -9,6 +9,8 @@ A script that needs only the standard library, so that it starts in milliseconds
   standard error    the log: both of the server's outputs go there
   environment       the server's
 
+On Linux, only the end of a long log takes space on the disk.
+
 It ends when the server ends, when the client is gone, or on SIGTERM, SIGINT or SIGHUP. Whichever comes first, it
 kills the server's process group and, on Linux, any process that has left that group, removes the run directory with
 the socket in it, and exits with the server's exit code, or 128 + N if signal N ended it.
@@ -39,12 +41,20 @@ SIGNAL_BASE = 128
 """Exit code SIGNAL_BASE + N means that signal N ended the server, as in a shell."""
 
 _POLL_INTERVAL_S = 0.05
+
+_MAX_LOG_BYTES = 64 << 20
+_KEPT_LOG_BYTES = 1 << 20
+"""Of a log that takes more than `_MAX_LOG_BYTES` on the disk, what is kept."""
 _STOP_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
 
 # linux/prctl.h
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _PR_SET_NO_NEW_PRIVS = 38
+
+# linux/falloc.h
+_FALLOC_FL_KEEP_SIZE = 1
+_FALLOC_FL_PUNCH_HOLE = 2
 
 
 def supervise(client: int, run_directory: str, command: Sequence[str]) -> int:
@@ -140,9 +150,21 @@ def _watch(server: int, client: int, signals: int) -> int | None:
                 return status
         if os.getppid() != client:
             return None
+        _cut_log()
         ready, _, _ = select.select([client_pipe, signals], [], [], _POLL_INTERVAL_S)
         if client_pipe in ready or (signals in ready and _STOP_SIGNALS.intersection(os.read(signals, 4096))):
             return None
+
+
+def _cut_log() -> None:
+    """Frees the space of all but the end of a long log. Offsets stay as they are, so that nothing is lost or moved."""
+    log = sys.stderr.fileno()
+    status = os.fstat(log)
+    if status.st_blocks * 512 > _MAX_LOG_BYTES and sys.platform == "linux":
+        fallocate = ctypes.CDLL(None).fallocate
+        fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_long, ctypes.c_long)
+        # A file system that cannot do it keeps the whole log.
+        fallocate(log, _FALLOC_FL_PUNCH_HOLE | _FALLOC_FL_KEEP_SIZE, 0, status.st_size - _KEPT_LOG_BYTES)
 
 
 def _ended_children() -> Iterator[tuple[int, int]]:

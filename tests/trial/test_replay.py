@@ -1,0 +1,88 @@
+"""Requests at the same time: what the server turns away because of them is not the model's fault."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import grpc
+import pytest
+from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
+
+from infraval import errors, evidence, options, redaction
+from infraval.sandbox import model_server
+from infraval.trial import client, replay
+
+Serve = Callable[..., str]
+LogOf = Callable[[str], prediction_log_pb2.PredictionLog]
+
+AT_ONCE = options.Limits(concurrency=8)
+
+
+def outcomes_of(
+    target: str, logs: list[prediction_log_pb2.PredictionLog], stopped: Callable[[], bool] = lambda: False
+) -> tuple[evidence.Outcome, ...]:
+    """Sends them, eight at a time."""
+    with client.Client(target, "m") as connection:
+        return replay.replay(logs, connection, redaction.Redactor(), AT_ONCE, stopped)
+
+
+def test_a_server_that_takes_fewer_requests_at_a_time_answers_them_all(serve: Serve, log_of: LogOf) -> None:
+    """What it turns away is sent again alone, and the outcomes keep their order."""
+    turned_away = threading.Event()
+
+    def answer(_request: Any, _context: grpc.ServicerContext) -> Any:
+        turned_away.wait(0.05)  # long enough to overlap
+        return predict_pb2.PredictResponse()
+
+    logs = [log_of(str(number)) for number in range(16)]
+    outcomes = outcomes_of(serve(answer, most_at_once=2), logs)
+    assert [outcome.code for outcome in outcomes] == ["OK"] * 16
+    assert [outcome.cell.signature for outcome in outcomes] == [str(number) for number in range(16)]
+
+
+@pytest.mark.parametrize("code", [grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.UNAVAILABLE])
+def test_what_fails_alone_too_is_the_models(code: grpc.StatusCode, serve: Serve, log_of: LogOf) -> None:
+    """Such as a tensor for which there is not enough memory; other errors are not tried twice."""
+    tried = []
+
+    def answer(request: Any, context: grpc.ServicerContext) -> Any:
+        tried.append(request.model_spec.signature_name)
+        if request.model_spec.signature_name == "large":
+            context.abort(code, "OOM when allocating tensor")
+        if request.model_spec.signature_name == "wrong":
+            context.abort(grpc.StatusCode.INVALID_ARGUMENT, "No.")
+        return predict_pb2.PredictResponse()
+
+    outcomes = outcomes_of(serve(answer), [log_of(signature) for signature in ("good", "large", "wrong")])
+    assert [outcome.code for outcome in outcomes] == ["OK", code.name, "INVALID_ARGUMENT"]
+    assert sorted(tried) == ["good", "large", "large", "wrong"]
+
+
+def test_a_server_without_a_thread_for_one_request_is_no_verdict(serve: Serve, log_of: LogOf) -> None:
+    """The server's gRPC says so itself, in the words that a real TF Serving was seen to answer with."""
+
+    def answer(_request: Any, context: grpc.ServicerContext) -> Any:
+        context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "Server Threadpool Exhausted")
+
+    with pytest.raises(errors.ServerLostError, match="--server-argument"):
+        outcomes_of(serve(answer), [log_of("")])
+
+
+def test_nothing_is_sent_again_to_a_server_that_has_ended(serve: Serve, log_of: LogOf) -> None:
+    """The outcome stays what it was."""
+    tried: list[str] = []
+
+    def answer(request: Any, context: grpc.ServicerContext) -> Any:
+        tried.append(request.model_spec.signature_name)
+        context.abort(grpc.StatusCode.UNAVAILABLE, "Socket closed")
+
+    (outcome,) = outcomes_of(serve(answer), [log_of("a")], stopped=lambda: bool(tried))
+    assert (outcome.code, tried) == ("UNAVAILABLE", ["a"])
+
+
+@pytest.mark.parametrize("concurrency", [1, 16, 64])
+def test_the_server_has_more_threads_than_requests_at_a_time(concurrency: int) -> None:
+    """A real one with four more than 16 turned requests away; with 64, it did not."""
+    assert model_server.grpc_max_threads(concurrency) >= max(64, 2 * concurrency)
