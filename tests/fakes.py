@@ -44,6 +44,8 @@ def babble() -> int:
 
 def main(behaviour: str, boots: Path, flags: list[str]) -> int:
     """Boots, serves or fails as the behaviour says."""
+    while flags == ["--version"] and behaviour == "endless-version":
+        print("x" * 4096)
     if flags == ["--version"]:
         print("TensorFlow ModelServer: 2.16.1-fake\nTensorFlow Library: 2.16.2")
         return 0

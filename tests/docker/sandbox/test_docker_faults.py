@@ -79,6 +79,14 @@ def test_a_server_that_answers_is_blessed(validate: Validate, engine: docker.Doc
     assert (server.image, server.image_id) == (faulty_image, engine.images.get(faulty_image).id)
 
 
+def test_a_version_without_an_end_is_unknown(validate: Validate, faulty_image: str) -> None:
+    """It neither fills the memory nor keeps the verdict waiting."""
+    judged = validate("endless-version")
+
+    assert judged.blessed, judged.failures
+    assert judged.servers[0].evidence.server.version == f"of {faulty_image}"
+
+
 def test_a_server_that_exits_at_load_is_no_verdict(validate: Validate, tmp_path: Path) -> None:
     """A reason of its own is not the model's; its last words are in the error."""
     with pytest.raises(errors.ServerStartError, match=r"ended with exit code 255 (?s:.*)Failed to start server"):

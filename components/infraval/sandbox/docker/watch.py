@@ -18,6 +18,7 @@ from infraval.sandbox.docker import engine as docker_engine
 
 _JOIN_TIMEOUT_S = 1.0
 _VERSION_TIMEOUT_S = 20.0
+_VERSION_BYTES = 1 << 16
 _CHECK_INTERVAL_S = 1.0
 _CONNECT_TIMEOUT_S = 1.0
 
@@ -140,7 +141,11 @@ class VersionQuery:
     def _ask(self) -> None:
         try:
             query = self._engine.api.exec_create(self._container, [model_server.TF_SERVING, "--version"])
-            answer: bytes = self._engine.api.exec_start(query["Id"])
+            answer = b""
+            for chunk in self._engine.api.exec_start(query["Id"], stream=True):
+                answer += chunk
+                if len(answer) > _VERSION_BYTES:  # an image may write for ever
+                    return
         except (*docker_engine.API_ERRORS, OSError):
             return  # the container or the engine has ended; docker-py reads this answer from the bare socket
         version = model_server.version(answer.decode(errors="replace"))
