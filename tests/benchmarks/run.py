@@ -126,7 +126,7 @@ def _prepare(*signatures: str) -> Callable[[], Callable[[str], int]]:
         def run(folder: str) -> int:
             paths = shards.find([f"{folder}/*"])
             called, _ = targets.resolve(
-                options.RequestOptions(signatures=signatures), reader.read(SINK), shards.peek(paths, 100), (1, 4)
+                options.RequestOptions(signatures=signatures), reader.read(SINK), shards.peek(paths), (1, 4)
             )
             plan = beam_transform.Plan(tuple(called), (1, 4), 10, 0, "sink")
             with tempfile.TemporaryDirectory() as output:

@@ -15,9 +15,6 @@ from infraval.requests import batch_sizes, prediction_logs, shards, signatures, 
 if TYPE_CHECKING:
     import apache_beam as beam
 
-_PEEKED = 100
-"""Records read beforehand to see which features there are."""
-
 
 @dataclasses.dataclass(frozen=True)
 class Selection:
@@ -49,7 +46,7 @@ def select(job: options.Job) -> Selection:
     paths = tuple(shards.find(job.examples))
     if not paths:
         return Selection(available, (), (), {}, sizes)
-    called, left_out = targets.resolve(job.requests, available, shards.peek(paths, _PEEKED), sizes)
+    called, left_out = targets.resolve(job.requests, available, shards.peek(paths), sizes)
     cells = len(called) * len(sizes)
     if job.make_warmup and cells > job.warmup.max_records:
         raise errors.OptionError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from google.protobuf import message
@@ -52,7 +52,7 @@ class _UnfeedableError(errors.ModelError):
 def resolve(
     requests: options.RequestOptions,
     available: Mapping[str, signatures.Signature],
-    records: Sequence[bytes],
+    records: Iterable[bytes],
     batch_sizes: Sequence[int],
 ) -> tuple[list[Target], dict[str, str]]:
     """Decides what to call.
@@ -119,7 +119,7 @@ class _Features:
     """
 
     def __init__(
-        self, mappings: Collection[str], available: Mapping[str, signatures.Signature], records: Sequence[bytes]
+        self, mappings: Collection[str], available: Mapping[str, signatures.Signature], records: Iterable[bytes]
     ) -> None:
         inputs = {f"{key}/{alias}": (key, alias) for key, signature in available.items() for alias in signature.inputs}
         self.mapped: dict[tuple[str, str], str] = {}
