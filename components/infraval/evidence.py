@@ -113,6 +113,23 @@ class Warmup:
 
 
 @dataclasses.dataclass(frozen=True)
+class Fed:
+    """What feeds an input of the requests.
+
+    Attributes:
+      signature: key of the signature.
+      method: the RPC.
+      input: alias of the input.
+      feature: key of the feature in the tf.Examples; None for the whole record.
+    """
+
+    signature: str
+    method: options.Method
+    input: str
+    feature: str | None
+
+
+@dataclasses.dataclass(frozen=True)
 class Examples:
     """Where the requests came from.
 
@@ -120,11 +137,13 @@ class Examples:
       records_read: records in the examples.
       dead_letters: records that no request could be built from, by cause.
       left_out: signatures that `all` left out, and why.
+      fed: what feeds each input.
     """
 
     records_read: int = 0
     dead_letters: dict[str, int] = dataclasses.field(default_factory=dict)
     left_out: dict[str, str] = dataclasses.field(default_factory=dict)
+    fed: tuple[Fed, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)

@@ -300,7 +300,8 @@ def test_the_report_on_disk_is_the_verdict(upper_model: Path, secret_examples: P
     assert tf.version.VERSION in report["servers"][0]["server"]["version"]
     assert [request["code"] for request in report["servers"][0]["requests"]] == ["OK"] * 3
     assert report["model_digest"] == f"sha256:{judged.model_digest}"
-    assert report["examples"] == {"records_read": 3, "dead_letters": {}, "left_out": {}}
+    fed = {"signature": "serving_default", "method": "predict", "input": "examples", "feature": None}
+    assert report["examples"] == {"records_read": 3, "dead_letters": {}, "left_out": {}, "fed": [fed]}
 
 
 @pytest.mark.parametrize(("server_messages", "shown"), [("full", True), ("codes", False)])

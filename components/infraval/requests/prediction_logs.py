@@ -65,17 +65,18 @@ def read(path: Path) -> Iterator[prediction_log_pb2.PredictionLog]:
             protos.parse(record, log)
             yield log
     except tfrecords.CorruptError as error:
-        raise errors.ModelError(
-            f"{path} is corrupt after record {error.records}, or is not an uncompressed TFRecord: {error.fault}. "
-            f"{_ADVICE}",
-            code="model/warmup-file",
+        raise refused(
+            f"{path} is corrupt after record {error.records}, or is not an uncompressed TFRecord: {error.fault}."
         ) from None
     except OSError as error:
         raise errors.ModelError(f"{path} cannot be read ({error.strerror}).", code="model/warmup-file") from None
     except message.DecodeError:
-        raise errors.ModelError(
-            f"Record {position} of {path} is not a PredictionLog. {_ADVICE}", code="model/warmup-file"
-        ) from None
+        raise refused(f"Record {position} of {path} is not a PredictionLog.") from None
+
+
+def refused(why: str) -> errors.ModelError:
+    """The error for a warmup file that came with a model and that TF Serving will not take."""
+    return errors.ModelError(f"{why} {_ADVICE}", code="model/warmup-file")
 
 
 def cell(log: prediction_log_pb2.PredictionLog) -> options.Cell | None:

@@ -60,7 +60,7 @@ def read(model: Path, tag_set: tuple[str, ...] = ()) -> dict[str, Signature]:
     Raises:
       ModelError: there is no readable SavedModel, no MetaGraphDef with these tags, or several and no tags were given.
     """
-    meta_graph = _meta_graph(_read_proto(model), model, tag_set)
+    definitions = meta_graph(model, tag_set).signature_def
     return {
         key: Signature(
             key=key,
@@ -68,9 +68,14 @@ def read(model: Path, tag_set: tuple[str, ...] = ()) -> dict[str, Signature]:
             inputs={alias: _tensor_spec(info) for alias, info in sorted(definition.inputs.items())},
             outputs={alias: _tensor_spec(info) for alias, info in sorted(definition.outputs.items())},
         )
-        for key, definition in sorted(meta_graph.signature_def.items())
+        for key, definition in sorted(definitions.items())
         if definition.method_name  # TF keeps the initializer among the signatures, without a method
     }
+
+
+def meta_graph(model: Path, tag_set: tuple[str, ...] = ()) -> meta_graph_pb2.MetaGraphDef:
+    """Reads the MetaGraphDef with exactly these tags; raises as `read` does."""
+    return _meta_graph(_read_proto(model), model, tag_set)
 
 
 def _read_proto(model: Path) -> saved_model_pb2.SavedModel:

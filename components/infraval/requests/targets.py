@@ -9,8 +9,8 @@ from typing import Any
 from google.protobuf import message
 from tensorflow.core.example import example_pb2
 
-from infraval import errors, options, protos
-from infraval.requests import signatures, tensors
+from infraval import errors, evidence, options, protos
+from infraval.requests import graph, signatures, tensors
 
 ALL = "all"
 """Means every signature that the examples can feed."""
@@ -43,6 +43,10 @@ class Target:
         return self.serialized_input is None
 
 
+_NAMED_FEATURES = 10
+"""Most features that a message lists."""
+
+
 class _UnfeedableError(errors.ModelError):
     """No request can be built for a signature; ALL leaves it out instead."""
 
@@ -54,6 +58,7 @@ def resolve(
     available: Mapping[str, signatures.Signature],
     records: Iterable[bytes],
     batch_sizes: Sequence[int],
+    parsing: graph.ReadParsing,
 ) -> tuple[list[Target], dict[str, str]]:
     """Decides what to call.
 
@@ -62,6 +67,7 @@ def resolve(
       available: the model's signatures.
       records: some of the examples, to see which features there are.
       batch_sizes: sizes that every target must accept.
+      parsing: what the model's graph does with an input.
 
     Returns:
       The targets, and the signatures that ALL leaves out with the reason for each.
@@ -70,7 +76,7 @@ def resolve(
       ModelError: the model has no such signature, or none that can be called that way.
       OptionError: a malformed method or mapping, or the same target twice.
     """
-    features = _Features(requests.features, available, records)
+    features = _Features(requests.features, available, records, parsing)
     targets: list[Target] = []
     left_out: dict[str, str] = {}
     for name in requests.called:
@@ -106,6 +112,22 @@ def resolve(
     return targets, left_out
 
 
+def fed(called: Sequence[Target]) -> tuple[evidence.Fed, ...]:
+    """What feeds each input of the targets."""
+    found = []
+    for target in called:
+        if target.dense_inputs:
+            found += [
+                evidence.Fed(key, target.method, dense.alias, dense.feature)
+                for key in target.signatures
+                for dense in target.dense_inputs
+            ]
+        else:
+            alias = target.serialized_input or _CLASSIFY_INPUT
+            found += [evidence.Fed(key, target.method, alias, None) for key in target.signatures]
+    return tuple(found)
+
+
 class _Features:
     """Which feature feeds which input.
 
@@ -113,13 +135,18 @@ class _Features:
       mappings: `SIGNATURE/INPUT=FEATURE` each; an empty FEATURE means the whole serialized record.
       available: the model's signatures.
       records: some of the examples.
+      parsing: what the model's graph does with an input.
 
     Attributes:
       mapped: the mappings, (signature, input) -> feature.
     """
 
     def __init__(
-        self, mappings: Collection[str], available: Mapping[str, signatures.Signature], records: Iterable[bytes]
+        self,
+        mappings: Collection[str],
+        available: Mapping[str, signatures.Signature],
+        records: Iterable[bytes],
+        parsing: graph.ReadParsing,
     ) -> None:
         inputs = {f"{key}/{alias}": (key, alias) for key, signature in available.items() for alias in signature.inputs}
         self.mapped: dict[tuple[str, str], str] = {}
@@ -133,18 +160,50 @@ class _Features:
             if inputs[name] in self.mapped:
                 raise errors.OptionError(f"--feature (requests.features) maps the input {name} twice. Map it once.")
             self.mapped[inputs[name]] = feature
+        self._parsing = parsing
         self._seen: set[str] = set()
+        self._strings: set[str] = set()
         for record in records:
             example = example_pb2.Example()
             try:
                 protos.parse(record, example)
             except message.DecodeError:
                 continue
-            self._seen.update(example.features.feature)
+            for name, feature in example.features.feature.items():
+                self._seen.add(name)
+                if feature.WhichOneof("kind") == "bytes_list":
+                    self._strings.add(name)
 
     def of(self, key: str, alias: str) -> str | None:
         """The feature that feeds an input: the mapped one, else the one of the same name; "" for the whole record."""
         return self.mapped.get((key, alias), alias if alias in self._seen else None)
+
+    def of_only_string(self, key: str, alias: str, *, vector: bool) -> str:
+        """The same for the only input of a signature, if that takes strings.
+
+        A vector takes whole records if the graph parses records from it, or if there are no features at all. Else a
+        feature of the input's name or the only feature of strings feeds it.
+
+        Raises:
+          _UnfeedableError: nothing shows what feeds it.
+        """
+        if (key, alias) in self.mapped:
+            return self.mapped[key, alias]
+        if vector and (self._parsing(key, alias) or not self._seen):
+            return ""
+        if alias in self._seen:
+            return alias
+        if len(self._strings) == 1:
+            return next(iter(self._strings))
+        among = f"there are {len(self._strings)} features of strings" if self._strings else "no feature has strings"
+        names = sorted(self._strings)[:_NAMED_FEATURES]
+        named = f" ({', '.join(names)}{', …' if len(self._strings) > len(names) else ''})" if names else ""
+        whole = f", or --feature {key}/{alias}= if it takes whole records" if vector else ""
+        raise _UnfeedableError(
+            f"Input {alias!r} of signature {key!r} takes strings, but nothing shows which: the graph does not parse "
+            f"records from it, no feature has its name, and {among}{named}. Map one with --feature "
+            f"{key}/{alias}=FEATURE{whole} (requests.features)."
+        )
 
 
 def _split(name: str, available: Mapping[str, signatures.Signature]) -> tuple[str, options.Method | None]:
@@ -195,15 +254,15 @@ def _target(
 
 def _predict(signature: signatures.Signature, features: _Features) -> Target:
     key, inputs = signature.key, signature.inputs
-    whole = _is_record_input(signature)
-    if whole and not features.of(key, *inputs):
+    only = _only_string(signature, features)
+    if only == "":
         return Target((key,), options.Method.PREDICT, serialized_input=next(iter(inputs)))
     if not inputs:
         raise _UnfeedableError(f"Signature {key!r} has no inputs.")
     dense = []
     for alias, tensor in inputs.items():
         problem = tensors.unfeedable(tensor)
-        feature = features.of(key, alias)
+        feature = only or features.of(key, alias)
         if problem:
             raise _UnfeedableError(f"Input {alias!r} ({tensor}) of signature {key!r} cannot be fed: {problem}.")
         if not feature:
@@ -215,6 +274,18 @@ def _predict(signature: signatures.Signature, features: _Features) -> Target:
         shape = None if tensor.shape is None else tensor.shape[1:]
         dense.append(tensors.DenseInput(alias, feature, tensor.dtype, shape))
     return Target((key,), options.Method.PREDICT, dense_inputs=tuple(dense))
+
+
+def _only_string(signature: signatures.Signature, features: _Features) -> str | None:
+    """What feeds the only input of a signature if that takes strings: a feature, or "" for the whole record."""
+    if len(signature.inputs) != 1:
+        return None
+    ((alias, tensor),) = signature.inputs.items()
+    if tensor.dtype != "string" or tensors.unfeedable(tensor):
+        return None
+    vector = _is_record_input(signature)
+    feature = features.of_only_string(signature.key, alias, vector=vector)
+    return feature if feature or vector else None  # a mapping to nothing is refused with the other inputs
 
 
 def _check_batch_sizes(signature: signatures.Signature, batch_sizes: Sequence[int]) -> None:
@@ -252,7 +323,7 @@ def _pair(pair: str, available: Mapping[str, signatures.Signature], batch_sizes:
 
 
 def _is_record_input(signature: signatures.Signature) -> bool:
-    """Whether the only input is a string vector, as in a signature that parses serialized examples."""
+    """Whether the only input is a string vector, the shape of serialized examples."""
     if len(signature.inputs) != 1:
         return False
     (tensor,) = signature.inputs.values()
