@@ -104,7 +104,7 @@ def test_a_bad_record_of_the_models_own_is_the_models_fault(
 
     (finding,) = judged.failures
     assert finding.gate == "warmup"
-    assert "1 of its 1 records came with the model" in finding.reasons[0]
+    assert "1 of its 2 records came with the model" in finding.reasons[0]
 
 
 def test_a_warmup_file_that_is_none_is_an_error_also_when_the_model_is_only_loaded(
