@@ -27,6 +27,7 @@ setuptools.setup(
         "apache-beam>=2.60,<3",
         "click>=8.1",
         "dill",  # Beam from 2.69 on pickles TFX's functions with it but does not install it
+        "google-crc32c>=1.5",
         "grpcio>=1.60",
         "protobuf>=3.20.3",
         "pydantic>=2.7,<3",

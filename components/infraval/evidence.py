@@ -115,6 +115,23 @@ class Warmup:
 
 
 @dataclasses.dataclass(frozen=True)
+class Fed:
+    """What feeds an input of the requests.
+
+    Attributes:
+      signature: key of the signature.
+      method: the RPC.
+      input: alias of the input.
+      feature: key of the feature in the tf.Examples; None for the whole record.
+    """
+
+    signature: str
+    method: options.Method
+    input: str
+    feature: str | None
+
+
+@dataclasses.dataclass(frozen=True)
 class Examples:
     """Where the requests came from.
 
@@ -122,6 +139,7 @@ class Examples:
       records_read: records in the examples.
       dead_letters: records that no request could be built from, by cause.
       left_out: signatures that `all` left out, and why.
+      fed: what feeds each input.
       constants: inputs that get the same value in every request, `SIGNATURE/INPUT` -> its JSON.
       defaults: inputs that the requests leave to the model's defaults, `SIGNATURE/INPUT` each.
     """
@@ -129,6 +147,7 @@ class Examples:
     records_read: int = 0
     dead_letters: dict[str, int] = dataclasses.field(default_factory=dict)
     left_out: dict[str, str] = dataclasses.field(default_factory=dict)
+    fed: tuple[Fed, ...] = ()
     constants: dict[str, str] = dataclasses.field(default_factory=dict)
     defaults: list[str] = dataclasses.field(default_factory=list)
 

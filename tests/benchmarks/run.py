@@ -120,13 +120,17 @@ def _beam() -> Callable[[str], int]:
 def _prepare(*signatures: str) -> Callable[[], Callable[[str], int]]:
     def start() -> Callable[[str], int]:
         from infraval import options  # noqa: PLC0415
-        from infraval.requests import beam_transform, shards, targets  # noqa: PLC0415
+        from infraval.requests import beam_transform, graph, shards, targets  # noqa: PLC0415
         from infraval.requests import signatures as reader  # noqa: PLC0415
 
         def run(folder: str) -> int:
             paths = shards.find([f"{folder}/*"])
             called, _ = targets.resolve(
-                options.RequestOptions(signatures=signatures), reader.read(SINK), shards.peek(paths, 100), (1, 4)
+                options.RequestOptions(signatures=signatures),
+                reader.read(SINK),
+                shards.peek(paths),
+                (1, 4),
+                graph.reader(SINK),
             )
             plan = beam_transform.Plan(tuple(called), (1, 4), 10, 0, "sink")
             with tempfile.TemporaryDirectory() as output:

@@ -191,7 +191,7 @@ def test_a_refused_warmup_file_of_a_model_that_serves_without_it_is_what_fails()
         )
     )
     assert [finding.gate for finding in judged.failures] == ["warmup"]
-    assert "2 records came with the model" in judged.failures[0].reasons[0]
+    assert "2 of its 3 records came with the model" in judged.failures[0].reasons[0]
     assert "NOT_FOUND: No variables." in judged.failures[0].reasons[0]
 
 

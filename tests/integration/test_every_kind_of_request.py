@@ -89,7 +89,14 @@ def test_each_signature_of_the_sink_in_one_run(
     calls = {(key, "predict") for key in nine}
     calls |= {("classify", "classify"), ("regress", "regress"), ("classify,regress", "multi_inference")}
     assert _cells(tmp_path / "out" / "stamped_model") == _each_once(calls)
-    assert judged.examples == evidence.Examples(records_read=50)
+    assert judged.examples is not None
+    assert (judged.examples.records_read, judged.examples.dead_letters, judged.examples.left_out) == (50, {}, {})
+    fed = {(each.signature, each.method.value, each.input): each.feature for each in judged.examples.fed}
+    assert {key for key, _, _ in fed} == set(nine)
+    assert fed["images", "predict", "raw_images"] == "png"
+    assert fed["strings", "predict", "s"] == "s"
+    assert fed["classify", "predict", "inputs"] is None
+    assert fed["classify", "multi_inference", "inputs"] is None
     assert judged.servers[0].evidence.boot.records_replayed == len(judged.servers[0].evidence.boot.outcomes) == 24
 
 

@@ -96,6 +96,25 @@ def test_examples_alone_mean_default_requests_with_a_warmup(
     ).read_bytes()
 
 
+def test_examples_alone_that_do_not_fit_are_not_used(
+    run: Run, penguin_model: Path, examples: standard_artifacts.Examples, caplog: pytest.LogCaptureFixture
+) -> None:
+    """InfraValidator sends nothing without a request_spec, so a pipeline that worked goes on working."""
+    model = standard_artifacts.Model()
+    model.uri = str(penguin_model.parent)
+
+    blessing = run(model, [examples])
+
+    report = _report(blessing)
+    assert report["examples"] is None
+    assert report["servers"][0]["requests"] == []
+    assert report["servers"][0]["findings"][0]["status"] == "passed"
+    warning = next(record for record in caplog.records if "only loaded" in record.message)
+    assert warning.levelname == "WARNING"
+    assert "body_mass_g" in warning.message
+    assert "request_spec" in warning.message
+
+
 def test_a_request_spec_is_taken_literally(
     run: Run,
     model: standard_artifacts.Model,
@@ -134,7 +153,7 @@ def test_a_failing_model_is_not_blessed_and_the_artifact_says_why(
     model = standard_artifacts.Model()
     model.uri = str(penguin_model.parent)
 
-    blessing = run(model, [examples])
+    blessing = run(model, [examples], request_spec=infra_validator_pb2.RequestSpec())
 
     assert blessing.get_int_custom_property("blessed") == 0
     assert not blessing.has_custom_property("has_model")
@@ -230,7 +249,7 @@ def test_an_empty_split_raises(
         (split / "data_tfrecord-00000-of-00001.gz").write_bytes(content)
 
     with pytest.raises(errors.ExamplesError, match=f"No file matches .*{tmp_path}|The examples have no records"):
-        run(model, [artifact])
+        run(model, [artifact], request_spec=infra_validator_pb2.RequestSpec(make_warmup=True))
 
     assert not (tmp_path / "blessing").exists()
 

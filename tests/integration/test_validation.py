@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -103,21 +104,22 @@ def test_a_bad_record_of_the_models_own_is_the_models_fault(
 
     (finding,) = judged.failures
     assert finding.gate == "warmup"
-    assert "1 records came with the model" in finding.reasons[0]
+    assert "1 of its 2 records came with the model" in finding.reasons[0]
 
 
-def test_a_warmup_file_that_is_none_is_a_verdict_when_the_model_is_only_loaded(
-    upper_model: Path, secret_examples: Path, tmp_path: Path
+def test_a_warmup_file_that_is_none_is_an_error_also_when_the_model_is_only_loaded(
+    upper_model: Path, tmp_path: Path
 ) -> None:
-    """TF Serving would not load this model either, and InfraValidator would not bless it."""
-    _validate(upper_model, secret_examples, tmp_path / "results")
-    model = tmp_path / "results" / "stamped_model"
+    """As a broken graph is: TF Serving would not load this model, and no server need start to know."""
+    model = tmp_path / "model"
+    shutil.copytree(upper_model, model)
+    (model / options.WARMUP_FILE).parent.mkdir(exist_ok=True)
     (model / options.WARMUP_FILE).write_text("this is no TFRecord file")
 
-    judged = _validate(model, None)
+    with pytest.raises(errors.ModelError, match="existing-warmup replace") as caught:
+        _validate(model, None)
 
-    assert not judged.blessed
-    assert "DATA_LOSS" in judged.failures[0].reasons[0]
+    assert caught.value.code == "model/warmup-file"
 
 
 def test_a_model_that_writes_to_its_own_files_is_not_blessed(
@@ -327,7 +329,8 @@ def test_the_report_on_disk_is_the_verdict(upper_model: Path, secret_examples: P
     assert tf.version.VERSION in report["servers"][0]["server"]["version"]
     assert [request["code"] for request in report["servers"][0]["requests"]] == ["OK"] * 3
     assert report["model_digest"] == f"sha256:{judged.model_digest}"
-    assert report["examples"] == {"records_read": 3, "dead_letters": {}, "left_out": {}}
+    fed = {"signature": "serving_default", "method": "predict", "input": "examples", "feature": None}
+    assert report["examples"] == {"records_read": 3, "dead_letters": {}, "left_out": {}, "fed": [fed]}
 
 
 @pytest.mark.parametrize(("server_messages", "shown"), [("full", True), ("codes", False)])

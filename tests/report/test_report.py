@@ -57,7 +57,8 @@ FAILED = verdict.Finding("responses", verdict.Status.FAILED, ("1 of 3 requests f
 @pytest.fixture
 def judged() -> verdict.Verdict:
     """A verdict of one server."""
-    examples = evidence.Examples(8, {"not a tf.Example": 9}, {"logs": "no feature"}, {"s/k": "0.5"}, ["s/b"])
+    fed = (evidence.Fed("images", options.Method.PREDICT, "png", "image/encoded"),)
+    examples = evidence.Examples(8, {"not a tf.Example": 9}, {"logs": "no feature"}, fed, {"s/k": "0.5"}, ["s/b"])
     return verdict.Verdict((_server("1", FAILED),), "ab" * 32, evidence.Warmup(4, 6, 7), examples)
 
 
@@ -70,6 +71,7 @@ EXPECTED: dict[str, Any] = {
         "records_read": 8,
         "dead_letters": {"not a tf.Example": 9},
         "left_out": {"logs": "no feature"},
+        "fed": [{"signature": "images", "method": "predict", "input": "png", "feature": "image/encoded"}],
         "constants": {"s/k": "0.5"},
         "defaults": ["s/b"],
     },
@@ -174,6 +176,12 @@ def test_people_are_shown_the_end_of_the_servers_log(
     terminal.show_report(report)
     assert "server's log" in shown
     assert "server's log" not in capsys.readouterr().out
+
+
+def test_people_are_shown_what_feeds_each_input(judged: verdict.Verdict, capsys: pytest.CaptureFixture[str]) -> None:
+    """A wrong guess shows at once."""
+    terminal.show_report(data.report(judged))
+    assert "images:predict/png by the feature 'image/encoded'" in capsys.readouterr().out
 
 
 def test_people_are_shown_only_what_failed(judged: verdict.Verdict, capsys: pytest.CaptureFixture[str]) -> None:

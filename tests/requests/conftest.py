@@ -14,7 +14,7 @@ import tensorflow as tf
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from infraval import options
-from infraval.requests import beam_transform, shards, signatures, targets
+from infraval.requests import beam_transform, graph, shards, signatures, targets
 
 
 @pytest.fixture(scope="session")
@@ -62,7 +62,7 @@ def make_plan(taxi_model: Path) -> Callable[..., beam_transform.Plan]:
         share: float = 0.1,
     ) -> beam_transform.Plan:
         requests = options.RequestOptions(signatures=keys or ("predict",), multi_inference=pairs, features=features)
-        called, _ = targets.resolve(requests, signatures.read(model), records, batch_sizes)
+        called, _ = targets.resolve(requests, signatures.read(model), records, batch_sizes, graph.reader(model))
         return beam_transform.Plan(tuple(called), batch_sizes, num_examples, seed, "model", share)
 
     return make

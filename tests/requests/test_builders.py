@@ -15,7 +15,7 @@ from tensorflow.core.example import example_pb2
 from tensorflow_serving.apis import classification_pb2, inference_pb2, predict_pb2, regression_pb2
 
 from infraval import options
-from infraval.requests import builders, prediction_logs, signatures, targets, tensors
+from infraval.requests import builders, graph, prediction_logs, signatures, targets, tensors
 
 GRPC = json.loads((Path(__file__).parent.parent / "golden" / "grpc.json").read_text(encoding="utf-8"))["cases"]
 GOLDEN = {(case["case"], case["method"]): base64.b64decode(case["request"]) for case in GRPC if case["code"] == "OK"}
@@ -47,11 +47,14 @@ def records_of_features(request: predict_pb2.PredictRequest) -> list[bytes]:
 @pytest.fixture
 def resolve(sink_model: Path, taxi_model: Path) -> Callable[..., targets.Target]:
     """The target of a request spec for the recorded models; the examples tell which features there are."""
-    models = {"sink": signatures.read(sink_model), "taxi": signatures.read(taxi_model)}
+    models = {
+        name: (signatures.read(path), graph.reader(path)) for name, path in (("sink", sink_model), ("taxi", taxi_model))
+    }
 
     def of(model: str, records: list[bytes], *names: str, **given: Any) -> targets.Target:
         requests = options.RequestOptions(signatures=names, **given)
-        (target,), _ = targets.resolve(requests, models[model], records, [len(records)])
+        available, parsing = models[model]
+        (target,), _ = targets.resolve(requests, available, records, [len(records)], parsing)
         return target
 
     return of

@@ -211,7 +211,7 @@ def test_requests_of_several_shapes(
         "two_inputs",
         model=sink_model,
         features=(*sink_features[:1], "dynamic/x=series"),
-        records=shards.peek([str(sink_examples)], 1),
+        records=list(shards.peek([str(sink_examples)])),
         batch_sizes=(1, 4),
         num_examples=9,
     )

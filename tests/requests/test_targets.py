@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tensorflow.core.example import example_pb2
 
-from infraval import errors, options
-from infraval.requests import composites, constants, signatures, targets, tensors
+from infraval import errors, evidence, options
+from infraval.requests import composites, constants, graph, signatures, targets, tensors
 
 PREDICT, CLASSIFY, REGRESS = options.Method.PREDICT, options.Method.CLASSIFY, options.Method.REGRESS
 TensorShape = tuple[int | None, ...] | None
@@ -56,6 +56,14 @@ def declare() -> Callable[..., Signatures]:
     return make
 
 
+def parses(*keys: str) -> graph.ReadParsing:
+    """A graph that parses records from every input of these signatures."""
+    return lambda key, _: graph.Parsing(None) if key in keys else None
+
+
+NOTHING_PARSED = parses()
+
+
 def resolve(
     available: Signatures,
     *names: str,
@@ -64,10 +72,11 @@ def resolve(
     pairs: tuple[str, ...] = (),
     records: tuple[bytes, ...] = (),
     batch_sizes: tuple[int, ...] = (1,),
+    parsing: graph.ReadParsing = NOTHING_PARSED,
 ) -> list[targets.Target]:
     """The targets of what is asked for, where nothing is left out."""
     requests = options.RequestOptions(signatures=names, features=features, inputs=inputs, multi_inference=pairs)
-    resolved, left_out = targets.resolve(requests, available, records, batch_sizes)
+    resolved, left_out = targets.resolve(requests, available, records, batch_sizes, parsing)
     assert left_out == {}
     return resolved
 
@@ -156,32 +165,35 @@ def test_the_same_target_twice(taxi: Signatures, sink: Signatures) -> None:
 def test_all_takes_every_signature_that_can_be_fed(sink: Signatures, record: Callable[..., bytes]) -> None:
     """By the names of features, and whole records where a signature takes these; the others with a reason each."""
     resolved, left_out = targets.resolve(
-        options.RequestOptions(signatures=("all",)), sink, [record("x"), record("a")], (1, 4)
+        options.RequestOptions(signatures=("all",)),
+        sink,
+        [record("x"), record("a")],
+        (1, 4),
+        parses("classify", "regress"),
     )
     assert [",".join(target.signatures) for target in resolved] == [
         "classify",
         "dynamic",
-        "images",
         "logs",
         "regress",
         "scalar",
         "serving_default",
-        "strings",
     ]
-    assert list(left_out) == ["two_inputs"]
+    assert list(left_out) == ["images", "strings", "two_inputs"]
     assert "Input 'b' (int64[?]) of signature 'two_inputs' has no feature" in left_out["two_inputs"]
     assert "--feature two_inputs/b=FEATURE" in left_out["two_inputs"]
 
 
 def test_all_without_examples_of_any_use(sink: Signatures, declare: Callable[..., Signatures]) -> None:
     """Records that are no tf.Examples feed what takes them whole; if nothing does, the reasons are told."""
-    resolved, left_out = targets.resolve(options.RequestOptions(signatures=("all",)), sink, [b"\xff garbage"], (1,))
+    everything = options.RequestOptions(signatures=("all",))
+    resolved, left_out = targets.resolve(everything, sink, [b"\xff garbage"], (1,), parses())
     assert [target.signatures[0] for target in resolved] == ["classify", "images", "regress", "strings"]
     assert len(left_out) == 5
     with pytest.raises(
         errors.ModelError, match=r"cannot feed any signature of the model\. Input 'x' .* has no feature"
     ):
-        targets.resolve(options.RequestOptions(signatures=("all",)), declare(x=("float", (None,))), [], (1,))
+        targets.resolve(everything, declare(x=("float", (None,))), [], (1,), parses())
 
 
 @pytest.mark.parametrize(
@@ -210,7 +222,7 @@ def test_what_cannot_be_fed(
         resolve(available, "s", records=(record("x"),), batch_sizes=(1, 4))
     other = signatures.Signature("t", PREDICT, {"x": signatures.TensorSpec("string", (None,))}, {})
     resolved, left_out = targets.resolve(
-        options.RequestOptions(signatures=("all",)), {**available, "t": other}, [record("x")], (1, 4)
+        options.RequestOptions(signatures=("all",)), {**available, "t": other}, [record("x")], (1, 4), parses("t")
     )
     assert [target.signatures for target in resolved] == [("t",)]
     assert left_out == {"s": str(caught.value)}
@@ -369,28 +381,92 @@ def test_an_input_is_fed_by_the_feature_of_its_name(
     assert target == targets.Target(("s",), PREDICT, dense_inputs=(tensors.DenseInput("x", "x", tensor[0], shape),))
 
 
+@pytest.fixture(scope="module")
+def strings() -> Callable[..., bytes]:
+    """A tf.Example with features of strings of these names, and a number."""
+
+    def make(*names: str) -> bytes:
+        example = example_pb2.Example()
+        example.features.feature["number"].float_list.value.append(0.5)
+        for name in names:
+            example.features.feature[name].bytes_list.value.append(b"x")
+        return example.SerializeToString()
+
+    return make
+
+
 @pytest.mark.parametrize("shape", [(None,), (1,), None])
-def test_a_vector_of_strings_takes_whole_records_unless_a_feature_has_its_name(
-    shape: TensorShape, declare: Callable[..., Signatures], record: Callable[..., bytes]
+def test_what_feeds_the_only_input_if_it_is_a_vector_of_strings(
+    shape: TensorShape, declare: Callable[..., Signatures], strings: Callable[..., bytes]
 ) -> None:
-    """Serialized examples are the rule; a feature of the name, or a mapping by hand, says otherwise."""
+    """A mapping, else records if the graph parses them, else the feature of its name, else the only one of strings."""
     available = declare(s=("string", shape))
     whole = targets.Target(("s",), PREDICT, serialized_input="s")
-    element = None if shape is None else ()
-    assert resolve(available, "s", records=(record("x"),)) == [whole]
-    for records, features, feature in (((record("s"),), (), "s"), ((record("s", "png"),), ("s/s=png",), "png")):
-        assert resolve(available, "s", records=records, features=features) == [
-            targets.Target(("s",), PREDICT, dense_inputs=(tensors.DenseInput("s", feature, "string", element),))
-        ]
-    assert resolve(available, "s", records=(record("s"),), features=("s/s=",)) == [whole]
+
+    def fed_by(feature: str) -> targets.Target:
+        dense = tensors.DenseInput("s", feature, "string", None if shape is None else ())
+        return targets.Target(("s",), PREDICT, dense_inputs=(dense,))
+
+    for names, features, parsing, expected in (
+        (("s", "png"), ("s/s=png",), parses("s"), fed_by("png")),
+        (("s", "png"), ("s/s=",), parses(), whole),
+        (("s", "png"), (), parses("s"), whole),
+        ((), (), parses("s"), whole),
+        (("s", "png"), (), parses(), fed_by("s")),
+        (("image/encoded",), (), parses(), fed_by("image/encoded")),
+    ):
+        records = (strings(*names),)
+        assert resolve(available, "s", records=records, features=features, parsing=parsing) == [expected]
+    for records in ((b"\xff no tf.Example",), ()):
+        assert resolve(available, "s", records=records) == [whole]
+
+
+def test_the_only_input_of_strings_is_not_guessed(
+    declare: Callable[..., Signatures], strings: Callable[..., bytes]
+) -> None:
+    """With no evidence or two candidates, it is an error that names them and the mapping to write."""
+    available = declare(text=("string", (None,)))
+    assert "--feature s/text=FEATURE, or --feature s/text=" in refusal(available, "s", records=(strings(),))
+    for records in ((strings("a", "b"),), (strings("a"), strings("b"))):
+        assert "2 features of strings (a, b)" in refusal(available, "s", records=records)
+    many = (strings(*map(str, range(2000))),)
+    assert len(refusal(available, "s", records=many)) < 500
+
+
+def test_strings_of_another_shape_never_take_whole_records(
+    declare: Callable[..., Signatures], strings: Callable[..., bytes]
+) -> None:
+    """Only features feed them, also the only one of strings."""
+    available = declare(text=("string", (None, 1)))
+    (target,) = resolve(available, "s", records=(strings("a"),), parsing=parses("s"))
+    assert target.dense_inputs == (tensors.DenseInput("text", "a", "string", (1,)),)
+    refusal(available, "s", records=(b"\xff",))
+    refusal(available, "s", records=(strings("a", "b"),), parsing=parses("s"))
+
+
+def test_what_feeds_each_input_is_told(sink: Signatures, taxi: Signatures, record: Callable[..., bytes]) -> None:
+    """For every kind of request."""
+    called = resolve(
+        sink, "two_inputs", "classify", features=("two_inputs/b=x",), records=(record("a"),), parsing=parses("classify")
+    )
+    assert targets.fed(called) == (
+        evidence.Fed("two_inputs", PREDICT, "a", "a"),
+        evidence.Fed("two_inputs", PREDICT, "b", "x"),
+        evidence.Fed("classify", PREDICT, "inputs", None),
+    )
+    multi_inference = options.Method.MULTI_INFERENCE
+    assert targets.fed(resolve(taxi, "regression", pairs=("classification,regression",))) == (
+        evidence.Fed("regression", REGRESS, "inputs", None),
+        evidence.Fed("classification", multi_inference, "inputs", None),
+        evidence.Fed("regression", multi_inference, "inputs", None),
+    )
 
 
 def test_only_a_sole_vector_of_strings_takes_whole_records(
     declare: Callable[..., Signatures], record: Callable[..., bytes]
 ) -> None:
-    """A matrix, two vectors or numbers cannot, not even if told to."""
+    """Two vectors or numbers cannot, not even if told to."""
     for inputs in (
-        {"x": ("string", (None, 2))},
         {"x": ("string", (None,)), "y": ("string", (None,))},
         {"x": ("float", (None,))},
     ):
@@ -430,7 +506,7 @@ def test_a_mapping_that_makes_no_sense(
 def test_a_mapping_of_what_all_leaves_out_is_no_mistake(sink: Signatures, record: Callable[..., bytes]) -> None:
     """The other input has no feature; that is the reason to be told."""
     requests = options.RequestOptions(signatures=("all",), features=("two_inputs/b=x",))
-    _, left_out = targets.resolve(requests, sink, [record("x")], (1,))
+    _, left_out = targets.resolve(requests, sink, [record("x")], (1,), parses(*(sink.keys() - {"two_inputs"})))
     assert list(left_out) == ["two_inputs"]
     assert "Input 'a'" in left_out["two_inputs"]
 
@@ -487,6 +563,7 @@ def test_no_text_raises_anything_but_an_input_error(
             sink,
             [b"", b"\xff"],
             (1,),
+            parses(),
         )
     except errors.InputError:
         return

@@ -80,7 +80,7 @@ def test_an_unreadable_file_cannot_be_merged(path: Path, make_log: MakeLog) -> N
     prediction_logs.write(path, [make_log(b"theirs")] * 2)
     damaged = path.read_bytes()[:-5]
     path.write_bytes(damaged)
-    with pytest.raises(errors.ModelError, match=r"corrupt after record 1.* Replace it"):
+    with pytest.raises(errors.ModelError, match=r"corrupt after record 1.* --existing-warmup replace"):
         warmup_file.write(path, [make_log(b"new")], MERGE)
     assert path.read_bytes() == damaged
 
@@ -121,9 +121,12 @@ def test_more_cells_than_the_file_may_hold_are_an_error(path: Path, make_log: Ma
     before = path.read_bytes()
     requests = [make_log(b"new", size=size) for size in range(1, 5)]
     limited = options.WarmupOptions(max_records=3)
-    with pytest.raises(errors.OptionError, match=r"3 cells .* besides the 1 records .* is 3.*replace"):
+    with pytest.raises(errors.OptionError, match=r"has 1 records, and 3 cells .* is 3.*replace"):
         warmup_file.write(path, requests, limited)
     assert path.read_bytes() == before
+    prediction_logs.write(path, [make_log(b"theirs", size=size) for size in range(1, 5)])
+    with pytest.raises(errors.OptionError, match=r"has 4 records, but .* is 3.*replace"):
+        warmup_file.write(path, requests, limited)
     path.unlink()
     with pytest.raises(errors.OptionError, match=r"4 cells .* is 3\. Use fewer"):
         warmup_file.write(path, requests, limited)

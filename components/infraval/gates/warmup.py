@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import ClassVar
 
-from infraval import evidence, verdict
+from infraval import evidence, options, verdict
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +35,8 @@ class Warmup:
         failure = shown.boot.failure
         said = f"{failure.code}: {failure.message}" if isinstance(failure, evidence.Refused) else "it crashed."
         reason = (
-            f"The server refuses the model because of its warmup file, in which {shown.warmup.from_model} records came "
-            f"with the model: {said} Leave them out with --existing-warmup replace (warmup.existing)."
+            f"The server refuses the model because of {options.WARMUP_FILE}: {shown.warmup.from_model} of its "
+            f"{shown.warmup.records} records came with the model. {said} If they were made for another model, leave "
+            "them out: give --examples (examples) and --existing-warmup replace (warmup.existing)."
         )
         return verdict.Finding(self.name, verdict.Status.FAILED, (reason,), 0, shown.warmup.records, "records")

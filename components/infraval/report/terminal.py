@@ -51,6 +51,9 @@ def show_report(report: data.Report) -> None:
             console.print()
             _show_verdict(console, server.verdict)
         _show_server(console, server, report.warmup.records)
+    for fed in report.examples.fed if report.examples else ():
+        source = "the whole record" if fed.feature is None else f"the feature {fed.feature!r}"
+        console.print(f"fed     {fed.signature}:{fed.method.value}/{fed.input} by {source}", markup=False)
 
 
 def _show_verdict(console: rich.console.Console, shown: str) -> None:

@@ -6,6 +6,7 @@ A file is what TF Serving reads as `assets.extra/tf_serving_warmup_requests`: an
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -16,6 +17,7 @@ from google.protobuf import message
 from tensorflow_serving.apis import input_pb2, prediction_log_pb2
 
 from infraval import errors, options, protos
+from infraval.requests import tfrecords
 
 _METHODS = {
     "predict_log": options.Method.PREDICT,
@@ -24,6 +26,11 @@ _METHODS = {
     "multi_inference_log": options.Method.MULTI_INFERENCE,
 }
 """Members of `PredictionLog.log_type` that TF Serving's warmup replays, and the RPC of each."""
+
+_ADVICE = (
+    "TF Serving does not load a model with such a warmup file. Remove it from the model, or make a new one with "
+    "--examples (examples) and --existing-warmup replace (warmup.existing)."
+)
 
 
 def write(path: Path, logs: Iterable[prediction_log_pb2.PredictionLog]) -> int:
@@ -53,25 +60,24 @@ def read(path: Path) -> Iterator[prediction_log_pb2.PredictionLog]:
     """
     position = 0
     try:
-        for record in tf.compat.v1.io.tf_record_iterator(os.fspath(path)):
+        for record in itertools.chain.from_iterable(tfrecords.read(path, is_gzip=False)):
             position += 1
             log = prediction_log_pb2.PredictionLog()
             protos.parse(record, log)
             yield log
-    except tf.errors.DataLossError:
-        raise errors.ModelError(
-            f"{path} is corrupt after record {position}, or is not an uncompressed TFRecord; TF Serving will not load "
-            "a model with it. Replace it, or remove it from the model.",
-            code="model/warmup-file",
+    except tfrecords.CorruptError as error:
+        raise refused(
+            f"{path} is corrupt after record {error.records}, or is not an uncompressed TFRecord: {error.fault}."
         ) from None
-    except tf.errors.OpError as error:
-        raise errors.ModelError(f"{path} cannot be read ({type(error).__name__}).") from None
+    except OSError as error:
+        raise errors.ModelError(f"{path} cannot be read ({error.strerror}).", code="model/warmup-file") from None
     except message.DecodeError:
-        raise errors.ModelError(
-            f"Record {position} of {path} is not a PredictionLog; TF Serving will not load a model with it. Replace "
-            "the file, or remove it from the model.",
-            code="model/warmup-file",
-        ) from None
+        raise refused(f"Record {position} of {path} is not a PredictionLog.") from None
+
+
+def refused(why: str) -> errors.ModelError:
+    """The error for a warmup file that came with a model and that TF Serving will not take."""
+    return errors.ModelError(f"{why} {_ADVICE}", code="model/warmup-file")
 
 
 def cell(log: prediction_log_pb2.PredictionLog) -> options.Cell | None:

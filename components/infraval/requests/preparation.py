@@ -10,13 +10,10 @@ from typing import TYPE_CHECKING
 from tensorflow_serving.apis import prediction_log_pb2
 
 from infraval import errors, evidence, options
-from infraval.requests import batch_sizes, prediction_logs, shards, signatures, targets
+from infraval.requests import batch_sizes, graph, prediction_logs, shards, signatures, targets
 
 if TYPE_CHECKING:
     import apache_beam as beam
-
-_PEEKED = 100
-"""Records read beforehand to see which features there are."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,10 +43,12 @@ def select(job: options.Job) -> Selection:
     """
     available = signatures.read(job.model, job.requests.tag_set)
     sizes = batch_sizes.batch_sizes(job.warmup)
+    _check_existing_warmup(job)
     paths = tuple(shards.find(job.examples))
     if not paths:
         return Selection(available, (), (), {}, sizes)
-    called, left_out = targets.resolve(job.requests, available, shards.peek(paths, _PEEKED), sizes)
+    parsing = graph.reader(job.model, job.requests.tag_set)
+    called, left_out = targets.resolve(job.requests, available, shards.peek(paths), sizes, parsing)
     cells = sum(len(sizes) if target.takes_records else 1 for target in called)
     if job.make_warmup and cells > job.warmup.max_records:
         raise errors.OptionError(
@@ -58,6 +57,15 @@ def select(job: options.Job) -> Selection:
             "or batch sizes."
         )
     return Selection(available, paths, tuple(called), left_out, sizes)
+
+
+def _check_existing_warmup(job: options.Job) -> None:
+    """Refuses a warmup file that came with the model if TF Serving would surely refuse it, unless it is replaced."""
+    path = job.model / options.WARMUP_FILE
+    if not path.exists() or (job.make_warmup and job.warmup.existing is options.ExistingWarmup.REPLACE):
+        return
+    if sum(1 for _ in prediction_logs.read(path)) > options.MAX_WARMUP_RECORDS:
+        raise prediction_logs.refused(f"{path} has more than {options.MAX_WARMUP_RECORDS} records.")
 
 
 def build(
@@ -99,6 +107,7 @@ def build(
         prepared.records_read,
         prepared.dead_letters,
         dict(selection.left_out),
+        targets.fed(selection.targets),
         constants=targets.constants_of(selection.targets),
         defaults=targets.left_to_defaults(selection.targets, selection.signatures),
     )

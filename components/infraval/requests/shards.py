@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import glob
-import gzip
 import itertools
 import os
-import zlib
 from collections.abc import Iterator, Sequence
-from pathlib import Path
-
-import tensorflow as tf
 
 from infraval import errors
+from infraval.requests import tfrecords
 
-_FRAME_BYTES = 16
-"""Length, its checksum and the record's checksum (tensorflow/core/lib/io/record_writer.h)."""
-
-_CHUNK_BYTES = 1 << 20
-_RECORD_BYTES = 256
-"""Memory that a record needs besides its content, rounded up; keeps chunks of tiny records small, too."""
+_PEEKED_SHARDS = 10
+_PEEKED_RECORDS = 1000
+_PEEKED_BYTES = 64 << 20
+"""Most that a first look reads, in all."""
 
 
 def find(patterns: Sequence[str]) -> list[str]:
@@ -40,85 +34,49 @@ def find(patterns: Sequence[str]) -> list[str]:
     return sorted(found)
 
 
-def peek(paths: Sequence[str], count: int) -> list[bytes]:
-    """The first records of the first shard that has any.
+def peek(paths: Sequence[str]) -> Iterator[bytes]:
+    """Some records of several shards, spread over all of them, to see which features there are.
 
     Raises:
-      ExamplesError: a shard cannot be read, or none has a record.
+      ExamplesError: one of these shards cannot be read, or no shard has a record.
     """
-    for path in paths:
-        records = list(itertools.islice(itertools.chain.from_iterable(read(path)), count))
-        if records:
-            return records
-    raise errors.ExamplesError(
-        f"The examples have no records (files: {len(paths)}, the first {paths[0]}). Set --examples (examples) to other "
-        "files.",
-        code="examples/empty",
-    )
+    step = -(-len(paths) // _PEEKED_SHARDS)
+    spread = sorted(range(len(paths)), key=lambda index: index % step)  # 0, step, 2 * step, …, 1, step + 1, …
+    share = min(len(paths), _PEEKED_SHARDS)
+    found = 0  # shards that have records; there may be empty ones among them
+    for index in spread:
+        size = 0
+        for record in itertools.islice(itertools.chain.from_iterable(read(paths[index])), _PEEKED_RECORDS // share):
+            yield record
+            size += len(record) + 1
+            if size > _PEEKED_BYTES // share:
+                break
+        found += size > 0
+        if found == share:
+            return
+    if not found:
+        raise errors.ExamplesError(
+            f"The examples have no records (files: {len(paths)}, the first {paths[0]}). Set --examples (examples) to "
+            "other files.",
+            code="examples/empty",
+        )
 
 
 def read(path: str) -> Iterator[list[bytes]]:
-    """The records of a shard, in chunks that are quick to read and need little memory; `.gz` at the end means gzip.
+    """The records of a shard, in chunks; `.gz` at the end of its name means gzip.
 
     Raises:
       ExamplesError: the file is unreadable, corrupt, or not compressed as its name says. The message quotes no record.
     """
-    kinds = tf.compat.v1.io.TFRecordCompressionType
-    is_gzip = path.endswith(".gz")
-    options = tf.compat.v1.io.TFRecordOptions(kinds.GZIP if is_gzip else kinds.NONE)
-    size = 0
     try:
-        for chunk in _chunks(tf.compat.v1.io.tf_record_iterator(path, options)):
-            size += _FRAME_BYTES * len(chunk) + sum(map(len, chunk))
-            yield chunk
-    except tf.errors.DataLossError:
+        yield from tfrecords.read(path, is_gzip=path.endswith(".gz"))
+    except tfrecords.CorruptError as error:
         raise errors.ExamplesError(
-            f"{path} is corrupt, or is not compressed as its name says (.gz is gzip). Write the examples again, or "
-            "leave the file out.",
+            f"{path} is corrupt, or is not compressed as its name says (.gz is gzip): after record {error.records}, "
+            f"{error.fault}. Write the examples again, or leave the file out.",
             code="examples/corrupt",
         ) from None
-    except tf.errors.OpError as error:
+    except OSError as error:
         raise errors.ExamplesError(
-            f"{path} cannot be read ({type(error).__name__}). Write the examples again, or leave the file out."
+            f"{path} cannot be read ({error.strerror}). Write the examples again, or leave the file out."
         ) from None
-    if not _is_all(Path(path), size, is_gzip=is_gzip):
-        raise errors.ExamplesError(
-            f"TensorFlow reads only a part of {path}: it was cut off, or has an empty gzip member. Write the examples "
-            "again, or leave the file out.",
-            code="examples/corrupt",
-        )
-
-
-def _chunks(records: Iterator[bytes]) -> Iterator[list[bytes]]:
-    chunk: list[bytes] = []
-    size = 0
-    for record in records:  # measured: a third quicker than list(itertools.islice(records, most))
-        chunk.append(record)
-        size += _RECORD_BYTES + len(record)
-        if size >= _CHUNK_BYTES:
-            yield chunk
-            chunk, size = [], 0
-    if chunk:
-        yield chunk
-
-
-def _is_all(path: Path, size: int, *, is_gzip: bool) -> bool:
-    """Whether the file is complete and contains nothing but records, which have `size` bytes with their frames.
-
-    TensorFlow's reader does not notice that a file was cut off before or within a record's length, and stops at an
-    empty gzip member.
-    """
-    if not is_gzip:
-        return path.stat().st_size == size
-    with path.open("rb") as file:
-        file.seek(max(0, file.seek(0, os.SEEK_END) - 4))
-        end = file.read()
-    if size and end == (size % 2**32).to_bytes(4, "little"):  # RFC 1952: ISIZE
-        return True
-    # Without records, or with several gzip members, the only way to know is to read it.
-    try:
-        with gzip.open(path) as content:
-            held = sum(map(len, iter(lambda: content.read(_CHUNK_BYTES), b"")))
-    except (EOFError, gzip.BadGzipFile, zlib.error):
-        return False
-    return bool(end) and held == size  # Python takes an empty file for gzip, but gzip does not

@@ -78,8 +78,8 @@ def read(model: Path, tag_set: tuple[str, ...] = ()) -> dict[str, Signature]:
     Raises:
       ModelError: there is no readable SavedModel, no MetaGraphDef with these tags, or several and no tags were given.
     """
-    meta_graph = _meta_graph(_read_proto(model), model, tag_set)
-    kinds = composites.kinds(meta_graph)
+    graph = meta_graph(model, tag_set)
+    kinds = composites.kinds(graph)
     return {
         key: Signature(
             key=key,
@@ -91,9 +91,14 @@ def read(model: Path, tag_set: tuple[str, ...] = ()) -> dict[str, Signature]:
             defaults=frozenset(definition.defaults).intersection(definition.inputs),
             method_name=definition.method_name,
         )
-        for key, definition in sorted(meta_graph.signature_def.items())
+        for key, definition in sorted(graph.signature_def.items())
         if key not in _NOT_CALLED
     }
+
+
+def meta_graph(model: Path, tag_set: tuple[str, ...] = ()) -> meta_graph_pb2.MetaGraphDef:
+    """Reads the MetaGraphDef with exactly these tags; raises as `read` does."""
+    return _meta_graph(_read_proto(model), model, tag_set)
 
 
 def _read_proto(model: Path) -> saved_model_pb2.SavedModel:

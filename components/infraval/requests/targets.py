@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from google.protobuf import message
 from tensorflow.core.example import example_pb2
 
-from infraval import errors, options, protos
-from infraval.requests import composites, constants, signatures, tensors
+from infraval import errors, evidence, options, protos
+from infraval.requests import composites, constants, graph, signatures, tensors
 
 ALL = "all"
 """Means every signature that the examples can feed."""
@@ -50,6 +50,10 @@ class Target:
         return self.takes_examples or self.serialized_input is not None
 
 
+_NAMED_FEATURES = 10
+"""Most features that a message lists."""
+
+
 class _UnfeedableError(errors.ModelError):
     """No request can be built for a signature; ALL leaves it out instead."""
 
@@ -59,8 +63,9 @@ class _UnfeedableError(errors.ModelError):
 def resolve(
     requests: options.RequestOptions,
     available: Mapping[str, signatures.Signature],
-    records: Sequence[bytes],
+    records: Iterable[bytes],
     batch_sizes: Sequence[int],
+    parsing: graph.ReadParsing,
 ) -> tuple[list[Target], dict[str, str]]:
     """Decides what to call.
 
@@ -69,6 +74,7 @@ def resolve(
       available: the model's signatures.
       records: some of the examples, to see which features there are.
       batch_sizes: sizes that every target must accept.
+      parsing: what the model's graph does with an input.
 
     Returns:
       The targets, and the signatures that ALL leaves out with the reason for each.
@@ -77,7 +83,7 @@ def resolve(
       ModelError: the model has no such signature, or none that can be called that way.
       OptionError: a malformed method, mapping or constant, or the same target twice.
     """
-    features = _Features(requests.features, available, records)
+    features = _Features(requests.features, available, records, parsing)
     given = constants.read(requests.inputs, available)
     targets: list[Target] = []
     left_out: dict[str, str] = {}
@@ -151,6 +157,22 @@ def left_to_defaults(called: Sequence[Target], available: Mapping[str, signature
     return left
 
 
+def fed(called: Sequence[Target]) -> tuple[evidence.Fed, ...]:
+    """What feeds each input of the targets."""
+    found = []
+    for target in called:
+        if target.dense_inputs:
+            found += [
+                evidence.Fed(key, target.method, dense.alias, dense.feature)
+                for key in target.signatures
+                for dense in target.dense_inputs
+            ]
+        elif target.takes_records:
+            alias = target.serialized_input or _CLASSIFY_INPUT
+            found += [evidence.Fed(key, target.method, alias, None) for key in target.signatures]
+    return tuple(found)
+
+
 class _Features:
     """Which feature feeds which input.
 
@@ -158,13 +180,18 @@ class _Features:
       mappings: `SIGNATURE/INPUT=FEATURE` each; an empty FEATURE means the whole serialized record.
       available: the model's signatures.
       records: some of the examples.
+      parsing: what the model's graph does with an input.
 
     Attributes:
       mapped: the mappings, (signature, input) -> feature.
     """
 
     def __init__(
-        self, mappings: Collection[str], available: Mapping[str, signatures.Signature], records: Sequence[bytes]
+        self,
+        mappings: Collection[str],
+        available: Mapping[str, signatures.Signature],
+        records: Iterable[bytes],
+        parsing: graph.ReadParsing,
     ) -> None:
         inputs = {f"{key}/{alias}": (key, alias) for key, signature in available.items() for alias in signature.inputs}
         self.mapped: dict[tuple[str, str], str] = {}
@@ -178,18 +205,50 @@ class _Features:
             if inputs[name] in self.mapped:
                 raise errors.OptionError(f"--feature (requests.features) maps the input {name} twice. Map it once.")
             self.mapped[inputs[name]] = feature
+        self._parsing = parsing
         self._seen: set[str] = set()
+        self._strings: set[str] = set()
         for record in records:
             example = example_pb2.Example()
             try:
                 protos.parse(record, example)
             except message.DecodeError:
                 continue
-            self._seen.update(example.features.feature)
+            for name, feature in example.features.feature.items():
+                self._seen.add(name)
+                if feature.WhichOneof("kind") == "bytes_list":
+                    self._strings.add(name)
 
     def of(self, key: str, alias: str) -> str | None:
         """The feature that feeds an input: the mapped one, else the one of the same name; "" for the whole record."""
         return self.mapped.get((key, alias), alias if alias in self._seen else None)
+
+    def of_only_string(self, key: str, alias: str, *, vector: bool) -> str:
+        """The same for the only input of a signature, if that takes strings.
+
+        A vector takes whole records if the graph parses records from it, or if there are no features at all. Else a
+        feature of the input's name or the only feature of strings feeds it.
+
+        Raises:
+          _UnfeedableError: nothing shows what feeds it.
+        """
+        if (key, alias) in self.mapped:
+            return self.mapped[key, alias]
+        if vector and (self._parsing(key, alias) or not self._seen):
+            return ""
+        if alias in self._seen:
+            return alias
+        if len(self._strings) == 1:
+            return next(iter(self._strings))
+        among = f"there are {len(self._strings)} features of strings" if self._strings else "no feature has strings"
+        names = sorted(self._strings)[:_NAMED_FEATURES]
+        named = f" ({', '.join(names)}{', …' if len(self._strings) > len(names) else ''})" if names else ""
+        whole = f", or --feature {key}/{alias}= if it takes whole records" if vector else ""
+        raise _UnfeedableError(
+            f"Input {alias!r} of signature {key!r} takes strings, but nothing shows which: the graph does not parse "
+            f"records from it, no feature has its name, and {among}{named}. Map one with --feature "
+            f"{key}/{alias}=FEATURE{whole} (requests.features)."
+        )
 
 
 def _split(name: str, available: Mapping[str, signatures.Signature]) -> tuple[str, options.Method | None]:
@@ -252,16 +311,17 @@ def _predict(
     required = dataclasses.replace(
         signature, inputs={alias: tensor for alias, tensor in inputs.items() if alias not in optional}
     )
-    whole = _is_record_input(required)
-    if whole and not features.of(key, *required.inputs):
-        _check_batch_sizes(required, batch_sizes)
-        return Target((key,), options.Method.PREDICT, serialized_input=next(iter(required.inputs)), constants=fixed)
     for alias, tensor in required.inputs.items():
         _check_feedable(key, alias, tensor)  # first, because without this input another may take whole records
+    only = _only_string(required, features)
+    if only == "":
+        _check_batch_sizes(required, batch_sizes)
+        return Target((key,), options.Method.PREDICT, serialized_input=next(iter(required.inputs)), constants=fixed)
     dense = []
     for alias, tensor in inputs.items():
+        feature = only if only and alias in required.inputs else features.of(key, alias)
         try:
-            dense.append(_dense_input(key, alias, tensor, features, batch_sizes))
+            dense.append(_dense_input(key, alias, tensor, feature, batch_sizes))
         except _UnfeedableError:
             if alias not in optional:
                 raise
@@ -269,12 +329,11 @@ def _predict(
 
 
 def _dense_input(
-    key: str, alias: str, tensor: signatures.TensorSpec, features: _Features, batch_sizes: Sequence[int]
+    key: str, alias: str, tensor: signatures.TensorSpec, feature: str | None, batch_sizes: Sequence[int]
 ) -> tensors.DenseInput:
     _check_feedable(key, alias, tensor)
     advice = f" If that is not the batch, give the input a value with --input {key}/{alias}=JSON (requests.inputs)."
     _check_batch_size(key, alias, tensor, batch_sizes, advice)
-    feature = features.of(key, alias)
     if not feature:
         if tensor.composite:
             raise _composite_error(key, alias, tensor)
@@ -308,6 +367,18 @@ def _composite_error(key: str, alias: str, tensor: signatures.TensorSpec) -> _Un
         "other signatures with --signature (requests.signatures), for example one that parses serialized tf.Examples.",
         code="model/composite-input",
     )
+
+
+def _only_string(signature: signatures.Signature, features: _Features) -> str | None:
+    """What feeds the only input of a signature if that takes strings: a feature, or "" for the whole record."""
+    if len(signature.inputs) != 1:
+        return None
+    ((alias, tensor),) = signature.inputs.items()
+    if tensor.dtype != "string" or tensors.unfeedable(tensor):
+        return None
+    vector = _is_record_input(signature)
+    feature = features.of_only_string(signature.key, alias, vector=vector)
+    return feature if feature or vector else None  # a mapping to nothing is refused with the other inputs
 
 
 def _check_batch_sizes(signature: signatures.Signature, batch_sizes: Sequence[int]) -> None:
@@ -351,7 +422,7 @@ def _pair(pair: str, available: Mapping[str, signatures.Signature], batch_sizes:
 
 
 def _is_record_input(signature: signatures.Signature) -> bool:
-    """Whether the only input is a string vector, as in a signature that parses serialized examples."""
+    """Whether the only input is a string vector, the shape of serialized examples."""
     if len(signature.inputs) != 1:
         return False
     (tensor,) = signature.inputs.values()

@@ -42,11 +42,16 @@ def write(
     new.sort(key=lambda log: prediction_logs.cell(log) in covered)  # a cut at max_records leaves no cell out
     cells = len({prediction_logs.cell(log) for log in new} - covered)
     if len(kept) + cells > warmup.max_records:
-        beside = f" besides the {len(kept)} records that came with the model" if kept else ""
-        replace = ", or drop the model's own records with --existing-warmup replace (warmup.existing)" if kept else ""
+        limit = f"--max-warmup-records (warmup.max_records) is {warmup.max_records}"
+        if not kept:
+            raise errors.OptionError(
+                f"{cells} cells (signature x batch size) need a warmup record each, but {limit}. Use fewer signatures "
+                "or batch sizes."
+            )
+        more = f", and {cells} cells (signature x batch size) need one more each" if cells else ""
         raise errors.OptionError(
-            f"{cells} cells (signature x batch size) need a warmup record each{beside}, but --max-warmup-records "
-            f"(warmup.max_records) is {warmup.max_records}. Use fewer signatures or batch sizes{replace}."
+            f"{options.WARMUP_FILE}, which came with the model, has {len(kept)} records{more}, but {limit}. Raise it, "
+            "or drop the model's own records with --existing-warmup replace (warmup.existing)."
         )
     records = prediction_logs.write(path, [*kept, *new][: warmup.max_records])
     return evidence.Warmup(records=records, from_model=len(kept), dropped=dropped)

@@ -20,6 +20,7 @@ from tfx.utils import path_utils
 
 from infraval import errors, options, signals, validation, verdict, workspace
 from infraval.report import data
+from infraval.requests import fitting
 from infraval.tfx import artifacts, from_protos
 
 _log = logging.getLogger(__name__)
@@ -61,12 +62,12 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             artifacts.results(blessing.uri, directory / "results") as output,
         ):
             uri = artifacts.serving_model(model.uri, old=path_utils.is_old_model_artifact(model))
-            job = asked.make_job(
-                warmup=_fetch_parameters(asked.job["warmup"], directory),
-                model=artifacts.fetch(uri, directory / "model", errors.ModelError),
-                examples=_fetch_examples(examples, asked.splits, directory),
-                output=output,
-            )
+            given = {
+                "warmup": _fetch_parameters(asked.job["warmup"], directory),
+                "model": artifacts.fetch(uri, directory / "model", errors.ModelError),
+                "output": output,
+            }
+            job = _make_job(asked, given, examples, directory)
             # If the pipeline does not configure Beam, TFX would take the DirectRunner; see ADR 13.
             configured = self._beam_pipeline_args or self._make_beam_pipeline_fn
             judged = validation.validate(job, self._make_beam_pipeline if configured else None)
@@ -89,6 +90,27 @@ def _log_plan(examples: Sequence[types.Artifact], asked: from_protos.Asked) -> N
             "The blessed model will be cold: it gets no new warmup records. Give examples, and set make_warmup in "
             "request_spec or leave request_spec out."
         )
+
+
+def _make_job(
+    asked: from_protos.Asked, given: dict[str, Any], examples: Sequence[types.Artifact], directory: Path
+) -> options.Job:
+    """The job; if nothing says what to send, only with examples that fit, because InfraValidator would send nothing."""
+    if asked.says_requests or not examples:
+        return asked.make_job(**given, examples=_fetch_examples(examples, asked.splits, directory))
+    try:
+        job = asked.make_job(**given, examples=_fetch_examples(examples, asked.splits, directory))
+        reason = fitting.misfit(job)
+    except errors.ExamplesError as error:
+        reason = str(error)
+    if reason is None:
+        return job
+    _log.warning(
+        "The model is only loaded, and the blessed model will be cold, because the examples may not fit it: %s Set "
+        "request_spec or requests (signatures, features) to say what to send, or leave the examples out.",
+        reason,
+    )
+    return asked.make_job(**given)
 
 
 def _fetch_examples(examples: Sequence[types.Artifact], splits: tuple[str, ...], directory: Path) -> tuple[str, ...]:

@@ -45,11 +45,13 @@ class Asked:
     Attributes:
       splits: of the Examples to read; empty for the first one.
       request_spec: whether the parameter of that name is set.
+      says_requests: whether that, or options about requests or the warmup file, say what to send.
       job: arguments of `Job`, without those that come from artifacts.
     """
 
     splits: tuple[str, ...]
     request_spec: bool
+    says_requests: bool
     job: Mapping[str, Any]
 
     def make_job(self, **given: Any) -> options.Job:
@@ -74,19 +76,22 @@ def read(exec_properties: Mapping[str, Any], *, examples: bool) -> Asked:
     given = {name: _literal(value) for name, value in exec_properties.items()}
     serving, validation, request = (_parse(given.get(name), PROTOS[name]) for name in PROTOS)
     extras = {name: given.get(name) or "{}" for name in EXTRAS}
-    requests = _requests(request, options.RequestOptions.from_json(extras["requests"]), examples=examples)
+    extra = options.RequestOptions.from_json(extras["requests"])
+    warmup = options.WarmupOptions.from_json(extras["warmup"])
+    requests = _requests(request, extra, examples=examples)
     if requests.splits and not examples:
         raise errors.OptionError("requests.splits is about the examples, and there are none; drop it or give some.")
     job = {
         "requests": {name: value for name, value in requests.given().items() if name != "splits"},
         "make_warmup": request is None or request.make_warmup,
-        "warmup": options.WarmupOptions.from_json(extras["warmup"]),
+        "warmup": warmup,
         "server": _server(serving, options.base.read_object("server", extras["server"])),
         "limits": {**_limits(validation), **options.Limits.from_json(extras["limits"]).given()},
     }
     if given.get("server_messages"):
         job["server_messages"] = given["server_messages"]
-    return Asked(requests.splits, request is not None, job)
+    says_requests = request is not None or bool(extra.given()) or bool(warmup.given())
+    return Asked(requests.splits, request is not None, says_requests, job)
 
 
 def _literal(value: Any) -> Any:

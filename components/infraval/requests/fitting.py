@@ -1,0 +1,74 @@
+"""Whether examples fit a model that nobody said how to call."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from google.protobuf import message
+from tensorflow.core.example import example_pb2
+
+from infraval import errors, options, protos
+from infraval.requests import acceptance, batch_sizes, graph, shards, signatures, targets
+
+
+def misfit(job: options.Job) -> str | None:
+    """Why some of the examples may not fit the requests that a job makes; None if the graph shows that they all do.
+
+    Raises:
+      ModelError: the model cannot be read.
+      ExamplesError: the examples cannot be read.
+    """
+    available = signatures.read(job.model, job.requests.tag_set)
+    parsing = graph.reader(job.model, job.requests.tag_set)
+    records = list(shards.peek(shards.find(job.examples)))
+    try:
+        called, _ = targets.resolve(job.requests, available, records, batch_sizes.batch_sizes(job.warmup), parsing)
+    except errors.ModelError as error:
+        return str(error)
+    dead_letters: Counter[str] = Counter()
+    acceptance.Acceptance(called).accepted(records, dead_letters)
+    for cause in dead_letters:
+        return f"A record does not fit: {cause}."
+    for fed in targets.fed(called):
+        name = f"the input {fed.input!r} of signature {fed.signature!r}"
+        if fed.feature is None:
+            parsed = parsing(fed.signature, fed.input)
+            if parsed is None or parsed.features is None:
+                return f"The graph does not show which features {name} needs."
+            cause = _lacking(parsed.features, records)
+            if cause:
+                return f"A record does not fit {name}: {cause}."
+        elif fed.feature != fed.input:
+            return f"No feature has the name of {name}."
+    return None
+
+
+def _lacking(needed: Mapping[str, graph.Feature], records: Sequence[bytes]) -> str:
+    """Why some record does not have what is parsed; empty if all have. Names features, never a value."""
+    seen = set()
+    for record in records:
+        example = example_pb2.Example()
+        try:
+            protos.parse(record, example)
+        except message.DecodeError:
+            return "not a tf.Example"
+        features = example.features.feature
+        seen.update(features)
+        for name, feature in needed.items():
+            cause = _cause(name, feature, features)
+            if cause:
+                return cause
+    return "" if not needed or seen & needed.keys() else "it has none of the features that the graph parses"
+
+
+def _cause(name: str, needed: graph.Feature, features: Any) -> str:
+    kind = features[name].WhichOneof("kind") if name in features else None
+    if kind is None:
+        return f"it has no feature {name!r}" if needed.required else ""
+    if kind != needed.kind:
+        return f"its feature {name!r} has kind {kind}, but the graph parses {needed.kind or 'another'}"
+    if needed.count is not None and len(getattr(features[name], kind).value) != needed.count:
+        return f"its feature {name!r} does not have the {needed.count} values that the graph parses"
+    return ""

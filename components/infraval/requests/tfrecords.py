@@ -1,0 +1,150 @@
+"""Reading TFRecord files, which nothing in them can make crash.
+
+TensorFlow's own reader is not used: it allocates whatever length a record claims, and the process dies if that fails;
+it takes some files that were cut off for whole ones, and stops at an empty gzip member.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import struct
+import zlib
+from collections.abc import Iterator
+from typing import BinaryIO
+
+import google_crc32c
+import numpy as np
+import numpy.typing as npt
+
+_LENGTH = struct.Struct("<Q")
+_HEADER_BYTES = 12
+_FRAME_BYTES = 16
+"""Length, its checksum and the record's checksum (tensorflow/core/lib/io/record_writer.h)."""
+
+_MAX_RECORD_BYTES = 2**31 - 1
+"""No serialized proto is larger, so a compressed file cannot make the reader need more memory than this."""
+
+_CHUNK_BYTES = 1 << 19
+
+_GZIP = 16 + zlib.MAX_WBITS
+"""Makes zlib expect the header and the end of gzip."""
+
+_WRONG_CHECKSUM = "a checksum is wrong"
+
+
+class CorruptError(Exception):
+    """A file is not a whole TFRecord file.
+
+    Args:
+      records: how many records come before the fault, at least; the rest of their chunk is not yielded.
+      fault: what is wrong, as a clause; holds nothing of the content.
+
+    Attributes:
+      records: the same.
+      fault: the same.
+    """
+
+    def __init__(self, records: int, fault: str) -> None:
+        super().__init__(fault)
+        self.records = records
+        self.fault = fault
+
+
+def read(path: str | os.PathLike[str], *, is_gzip: bool) -> Iterator[list[bytes]]:
+    """The records of a file, in chunks that are quick to read and need little memory.
+
+    Raises:
+      CorruptError: the file is damaged, cut off, or not compressed as said.
+      OSError: the file cannot be read.
+    """
+    count = 0
+    with open(path, "rb") as raw:  # noqa: PTH123 - a path may be a string
+        left = None if is_gzip else os.fstat(raw.fileno()).st_size
+        content = _decompressed(raw) if is_gzip else iter(functools.partial(raw.read, _CHUNK_BYTES), b"")
+        buffer = bytearray()
+        while True:
+            if _holds_record(buffer, left, count):
+                records, used, fault = _records(bytes(buffer))
+                if records:
+                    yield records
+                count += len(records)
+                if fault:
+                    raise CorruptError(count, fault)
+                left = None if left is None else left - used
+                del buffer[:used]
+                continue
+            try:
+                more = next(content, None)
+            except (EOFError, zlib.error):
+                raise CorruptError(count, "its gzip stream is damaged, cut off, or none at all") from None
+            if more is None:
+                break
+            buffer += more
+    if buffer:
+        raise CorruptError(count, "it ends within a record")
+
+
+def _decompressed(raw: BinaryIO) -> Iterator[bytes]:
+    """What is in a gzip file of any number of members, in chunks; quicker than gzip.GzipFile.
+
+    Raises:
+      EOFError: the file ends within a member, or has none.
+      zlib.error: the file is damaged, or is not a gzip file.
+    """
+    member = zlib.decompressobj(_GZIP)
+    compressed = b""
+    while compressed := compressed or raw.read(_CHUNK_BYTES):
+        if member.eof:
+            member = zlib.decompressobj(_GZIP)
+        yield member.decompress(compressed, _CHUNK_BYTES)
+        compressed = member.unconsumed_tail or member.unused_data
+    yield member.flush()
+    if not member.eof:
+        raise EOFError
+
+
+def _records(block: bytes) -> tuple[list[bytes], int, str]:
+    """The first records, up to a chunk of them or to one with a wrong checksum; their bytes; what is wrong."""
+    records: list[bytes] = []
+    starts: list[int] = []
+    start, size = 0, len(block)
+    length = _LENGTH.unpack_from  # every name that the loop need not look up counts
+    while start < _CHUNK_BYTES and start + _FRAME_BYTES <= size:
+        end = start + _FRAME_BYTES + length(block, start)[0]
+        if end > size:
+            break
+        records.append(block[start + _HEADER_BYTES : end - 4])
+        starts.append(start)
+        start = end
+    places = np.array([*starts, start])
+    lengths = [block[place : place + _LENGTH.size] for place in starts]
+    wrong = _are_wrong(lengths, block, places[:-1] + _LENGTH.size) | _are_wrong(records, block, places[1:] - 4)
+    if wrong.any():
+        return records[: int(wrong.argmax())], start, _WRONG_CHECKSUM
+    return records, start, ""
+
+
+def _holds_record(buffer: bytearray, left: int | None, count: int) -> bool:
+    """Whether a whole record is in the buffer; refuses one that cannot be in the file before reading on for it."""
+    if len(buffer) < _HEADER_BYTES:
+        return False
+    (length,) = _LENGTH.unpack_from(buffer)
+    if len(buffer) >= _FRAME_BYTES + length:
+        return True
+    header = bytes(buffer[:_HEADER_BYTES])
+    if _are_wrong([header[: _LENGTH.size]], header, np.array([_LENGTH.size])).any():
+        raise CorruptError(count, _WRONG_CHECKSUM)
+    if left is not None and length > left - _FRAME_BYTES:
+        raise CorruptError(count, f"the next record claims {length} bytes, more than the file has left")
+    if length > _MAX_RECORD_BYTES:
+        raise CorruptError(count, f"the next record claims {length} bytes, more than any can have")
+    return False
+
+
+def _are_wrong(parts: list[bytes], block: bytes, places: npt.NDArray[np.int_]) -> npt.NDArray[np.bool_]:
+    """For each part, whether its checksum is not the one at its place in the block: bool[parts]."""
+    stored = np.frombuffer(block, np.uint8)[places[:, None] + np.arange(4)].view("<u4")[:, 0]
+    computed = np.fromiter(map(google_crc32c.value, parts), np.uint32, len(parts))
+    masked = ((computed >> 15) | (computed << 17)) + np.uint32(0xA282EAD8)  # tensorflow/core/lib/hash/crc32c.h
+    return np.asarray(masked != stored)
