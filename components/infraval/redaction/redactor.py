@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from tensorflow_serving.apis import prediction_log_pb2
 
-from infraval.redaction import escape
+from infraval import escape
 from infraval.redaction.search import MIN_LENGTH, search
 from infraval.redaction.values import values
 

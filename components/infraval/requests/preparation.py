@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from tensorflow_serving.apis import prediction_log_pb2
 
-from infraval import errors, evidence, options
+from infraval import errors, escape, evidence, options
 from infraval.requests import batch_sizes, prediction_logs, shards, signatures, targets
 
 if TYPE_CHECKING:
@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 
 _PEEKED = 100
 """Records read beforehand to see which features there are."""
+
+
+_SHOWN = 20
+"""Signatures that are left out, each with its reason; the others are only counted."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,9 +83,11 @@ def build(
         return [], None
     from infraval.requests import beam_transform  # noqa: PLC0415 - importing Beam takes seconds
 
-    progress(f"Building requests for {', '.join(','.join(target.signatures) for target in selection.targets)}")
-    for reason in selection.left_out.values():
+    progress(f"Building requests for {escape.names(','.join(target.signatures) for target in selection.targets)}")
+    for reason in list(selection.left_out.values())[:_SHOWN]:
         progress(f"Left out: {reason}")
+    if len(selection.left_out) > _SHOWN:
+        progress(f"Left out: {len(selection.left_out) - _SHOWN} more signatures; the report lists them")
     plan = beam_transform.Plan(
         targets=selection.targets,
         batch_sizes=selection.batch_sizes,

@@ -18,7 +18,7 @@ from tfx.dsl.components.base import base_beam_executor
 from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
-from infraval import errors, options, signals, validation, verdict, workspace
+from infraval import errors, escape, options, signals, validation, verdict, workspace
 from infraval.report import data
 from infraval.tfx import artifacts, from_protos
 
@@ -75,7 +75,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             by = f" by {server.evidence.server.image}" if len(judged.servers) > 1 else ""
             for finding in server.failures:
                 for reason in finding.reasons:
-                    _log.error("Not blessed%s (%s): %s", by, finding.gate, reason)
+                    _log.error("Not blessed%s (%s): %s", by, finding.gate, escape.one_line(reason))
             if server.evidence.decisive.server_log:
                 _log.error("The last lines of the server's log%s:\n%s", by, server.evidence.decisive.server_log)
 
