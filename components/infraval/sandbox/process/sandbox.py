@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import infraval
-from infraval import errors, evidence, options
+from infraval import errors, evidence, options, workspace
 from infraval.sandbox import base, model_server
-from infraval.sandbox.process import supervised
+from infraval.sandbox.process import custom_ops, supervised
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -38,9 +38,21 @@ _SECRET_WORDS = ("TOKEN", "SECRET", "PASSWORD", "CREDENTIAL", "KEY")
 _TENSORFLOW_DISTRIBUTIONS = ("tensorflow", "tensorflow-cpu", "tensorflow-rocm", "tensorflow-macos", "tf-nightly")
 
 
-def check(server: options.ServerOptions, progress: Callable[[str], None]) -> None:
-    """Nothing to check: whether there is such a server is known when it is started."""
-    del server, progress
+def check(server: options.ProcessServer, progress: Callable[[str], None]) -> None:
+    """Checks that there is such a server, and that the embedded one can import its custom ops.
+
+    Raises:
+      ServerStartError: there is no such server, or it is a different program.
+      OptionError: a module with custom ops cannot be imported.
+    """
+    binary = _binary(server.server)
+    environment = scrubbed_environment(os.environ)
+    with workspace.workspace() as directory:
+        if binary is not None:
+            _tf_serving_identity(binary, directory / "version", environment)
+        elif _embedded_identity() and server.import_ops:
+            progress(f"Importing {', '.join(server.import_ops)}")
+            custom_ops.check(server.import_ops, directory / "ops", _with_python_path(environment))
 
 
 def each(server: options.ServerOptions) -> tuple[options.ServerOptions, ...]:
@@ -93,9 +105,7 @@ class ProcessSandbox:
             self._identity = _embedded_identity()
             command = [sys.executable, "-m", "infraval_server"]
             flags = [*self._flags(), *(f"--import-ops={module}" for module in self._process.import_ops)]
-            # The other interpreter must find the modules that this one finds, and write its log without delay.
-            environment["PYTHONPATH"] = os.pathsep.join(str(Path(entry).absolute()) for entry in sys.path)
-            environment["PYTHONUNBUFFERED"] = "1"
+            environment = _with_python_path(environment)
         else:
             command = [binary]
             flags = self._flags()
@@ -155,6 +165,15 @@ def scrubbed_environment(environment: Mapping[str, str]) -> dict[str, str]:
             and not any(word in name.upper() for word in _SECRET_WORDS)
         )
     }
+
+
+def _with_python_path(environment: Mapping[str, str]) -> dict[str, str]:
+    """For another interpreter, which must find what this one finds, and write its log without delay.
+
+    Modules in the working directory are found as well: a console script has its own directory on the path instead.
+    """
+    entries = dict.fromkeys(str(Path(entry).absolute()) for entry in (*sys.path, ""))
+    return {**environment, "PYTHONPATH": os.pathsep.join(entries), "PYTHONUNBUFFERED": "1"}
 
 
 def _binary(server: str) -> str | None:
