@@ -10,6 +10,9 @@ TF_SERVING = "tensorflow_model_server"
 
 EMBEDDED = "infraval embedded server"
 
+EMBEDDED_STANDS_IN_FOR = "2.16.1"
+"""The version of TF Serving that the embedded server behaves as, whichever TensorFlow it runs on."""
+
 EMBEDDED_EXIT_UNREGISTERED_OP = 64
 """The embedded server ends with this code if its TensorFlow lacks an op that the model needs."""
 

@@ -71,6 +71,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             configured = self._beam_pipeline_args or self._make_beam_pipeline_fn
             judged = validation.validate(job, self._make_beam_pipeline if configured else None)
         _set_properties(blessing, judged)
+        _log_verdict(judged, blessing.uri, warmup=bool(examples and asked.job["make_warmup"]))
         for server in judged.servers:
             by = f" by {server.evidence.server.image}" if len(judged.servers) > 1 else ""
             for finding in server.failures:
@@ -88,6 +89,26 @@ def _log_plan(examples: Sequence[types.Artifact], asked: from_protos.Asked) -> N
         _log.warning(
             "The blessed model will be cold: it gets no new warmup records. Give examples, and set make_warmup in "
             "request_spec or leave request_spec out."
+        )
+
+
+def _log_verdict(judged: verdict.Verdict, uri: str, *, warmup: bool) -> None:
+    """Logs that a model is blessed, and whether it lacks the warmup file that it was to get."""
+    if not judged.blessed:
+        return
+    for shown in (server.evidence for server in judged.servers):
+        _log.info(
+            "Blessed by %s: loaded in %.1f s, %d warmup records replayed, %d of %d requests answered.",
+            escape.one_line(f"{shown.server.image or shown.server.name} ({shown.server.version})"),
+            shown.boot.load_time_s or 0,
+            shown.boot.records_replayed or 0,
+            sum(outcome.ok for outcome in shown.boot.outcomes),
+            shown.requests,
+        )
+    _log.info("The blessed model is in %s.", uri)
+    if warmup and not judged.warmup.records:
+        _log.warning(
+            "The blessed model was to get a warmup file and has none, so what Pusher pushes from %s starts cold.", uri
         )
 
 

@@ -195,7 +195,10 @@ def _embedded_identity() -> evidence.Server:
             tensorflow = importlib.metadata.version(distribution)
             return evidence.Server(
                 name=model_server.EMBEDDED,
-                version=f"infraval {infraval.__version__}, TensorFlow {tensorflow}",
+                version=(
+                    f"infraval {infraval.__version__}, stands in for TF Serving "
+                    f"{model_server.EMBEDDED_STANDS_IN_FOR}, runs TensorFlow {tensorflow}"
+                ),
                 platform="process",
                 embedded=True,
             )
