@@ -17,7 +17,7 @@ import tensorflow as tf
 from tfx.dsl.io import fileio
 from tfx.utils import path_utils
 
-from infraval import errors, publish
+from infraval import errors, escape, publish
 from infraval.report import data
 
 _log = logging.getLogger(__name__)
@@ -229,11 +229,11 @@ def _clear(uri: str) -> None:
         names = {name.rstrip("/") for name in fileio.listdir(uri)} if fileio.isdir(uri) else set()
         if names - _RESULTS:
             raise errors.OutputError(
-                f"{uri} holds files that infraval did not write ({', '.join(sorted(names - _RESULTS))}); nothing in it "
-                "was touched. Give the blessing a place of its own."
+                f"{uri} holds files that infraval did not write ({escape.names(sorted(names - _RESULTS))}); nothing in "
+                "it was touched. Give the blessing a place of its own."
             )
         if names:
-            _log.warning("%s holds what an earlier try left (%s); removing it.", uri, ", ".join(sorted(names)))
+            _log.warning("%s holds what an earlier try left (%s); removing it.", uri, escape.names(sorted(names)))
         files = [f"{uri}/{name}" for name in sorted(names - {publish.STAMPED_MODEL})]
         for path in (*files, *(f"{model}/{name}" for name in _LAST_FILES)):
             if fileio.exists(path):

@@ -154,7 +154,7 @@ def _split_uris(examples: Sequence[types.Artifact], splits: tuple[str, ...]) -> 
 def _set_properties(blessing: types.Artifact, judged: verdict.Verdict) -> None:
     """Pusher acts on these, so they are set last, once everything is in place."""
     blessing.set_string_custom_property("verdict", "BLESSED" if judged.blessed else "NOT_BLESSED")
-    blessing.set_string_custom_property("reasons", "\n".join(data.reasons(judged)))
+    blessing.set_string_custom_property("reasons", "\n".join(map(escape.one_line, data.reasons(judged))))
     blessing.set_string_custom_property("model_digest", f"sha256:{judged.model_digest}")
     shown = [server.evidence for server in judged.servers]
     load_times = [each.decisive.load_time_s for each in shown if each.decisive.load_time_s is not None]
@@ -164,7 +164,7 @@ def _set_properties(blessing: types.Artifact, judged: verdict.Verdict) -> None:
     outcomes = [outcome for each in shown for outcome in each.decisive.outcomes]
     blessing.set_int_custom_property("requests", len(outcomes))
     blessing.set_int_custom_property("requests_failed", sum(not outcome.ok for outcome in outcomes))
-    servers = "\n".join(f"{each.server.name} {each.server.version}" for each in shown)
+    servers = "\n".join(escape.one_line(f"{each.server.name} {each.server.version}") for each in shown)
     blessing.set_string_custom_property("server", servers)
     images = [f"{each.server.image} {each.server.image_id}" for each in shown if each.server.image]
     if images:

@@ -11,7 +11,7 @@ from typing import Any
 import docker.errors
 import docker.types
 
-from infraval import errors, options
+from infraval import errors, escape, options
 from infraval.sandbox import base, model_server
 from infraval.sandbox.docker import engine as docker_engine
 from infraval.sandbox.docker import model as docker_model
@@ -162,7 +162,7 @@ def create(
         config = engine.api.create_host_config(**host, mounts=list(mounts), binds=list(relabelled))
         made = docker_engine.finish(lambda: engine.api.create_container(**arguments, host_config=config))
         for warning in made.get("Warnings") or ():
-            _log.warning("The Docker engine says: %s", warning)
+            _log.warning("The Docker engine says: %s", escape.one_line(str(warning)))
 
     binds = [mount for mount in mounts if mount["Type"] == "bind"]
     with docker_engine.failing_as(errors.ServerStartError, "The container could not be created"):

@@ -21,7 +21,7 @@ import docker.errors
 import docker.utils
 
 import requests
-from infraval import errors, options
+from infraval import errors, escape, options
 
 API_ERRORS = (docker.errors.DockerException, requests.exceptions.RequestException)
 """What docker-py raises: the engine's refusals, and connection errors."""
@@ -209,7 +209,7 @@ def advice(message: str) -> str:
 
 
 def _sentence(message: str) -> str:
-    return message.strip().rstrip(".") + "."
+    return escape.one_line(message).rstrip(".") + "."
 
 
 def _no_engine(url: str, error: Exception) -> errors.SandboxError:
