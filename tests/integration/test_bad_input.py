@@ -637,3 +637,50 @@ def test_random_bytes_as_batching_parameters(
     assert re.search(
         "is not a text-format BatchingParameters|is not an executable file", _message(invoke(*arguments), temporary)
     )
+
+
+HOSTILE = "a\x1b[31m\x1b]52;c;aGk=\x07\nBLESSED\u202e" + "x" * 100_000
+
+
+@pytest.fixture
+def hostile_model(material: Material) -> Path:
+    """A model whose signature, inputs, outputs and tags have names that a terminal would act on."""
+    saved_model = saved_model_pb2.SavedModel()
+    for number in range(2):
+        meta_graph = saved_model.meta_graphs.add()
+        meta_graph.meta_info_def.tags.append(f"{HOSTILE}{number}")
+        signature = meta_graph.signature_def[HOSTILE]
+        signature.method_name = "tensorflow/serving/predict"
+        for tensor in (signature.inputs[HOSTILE], signature.outputs[HOSTILE]):
+            tensor.dtype = 1
+            tensor.tensor_shape.dim.add(size=-1)
+    return material.file("hostile/saved_model.pb", saved_model.SerializeToString()).parent
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["validate"],
+        ["validate", "--tag-set", "other"],
+        ["validate", "--tag-set", f"{HOSTILE}0"],
+        ["validate", "--tag-set", f"{HOSTILE}0", "--signature", "all"],
+        ["validate", "--tag-set", f"{HOSTILE}0", "--signature", HOSTILE],
+        ["validate", "--tag-set", f"{HOSTILE}0", "--signature", HOSTILE, "--feature", "a=b"],
+        ["validate", "--tag-set", f"{HOSTILE}0", "--signature", HOSTILE, "--feature", f"{HOSTILE}/{HOSTILE}=x\x1b"],
+        ["validate", "--tag-set", f"{HOSTILE}0", "--multi-inference", f"{HOSTILE},other"],
+        ["inspect"],
+    ],
+)
+def test_no_name_in_a_model_reaches_the_terminal_by_an_error(
+    arguments: list[str], hostile_model: Path, material: Material, invoke: Callable[..., click.testing.Result]
+) -> None:
+    """Few printable lines of limited length; as JSON, one object."""
+    command, *others = arguments
+    where = [hostile_model] if command == "inspect" else ["--model", hostile_model, "--examples", material.examples]
+    finished = invoke(command, *where, *others)
+    lines = finished.stderr.splitlines()
+    assert finished.exit_code == 2
+    assert 1 <= len(lines) <= 3
+    assert finished.stderr.count("\n") == len(lines)
+    assert all(line.isprintable() and len(line) < 2100 for line in lines)
+    assert json.loads(invoke(command, *where, *others, "--json").stdout)["error"]["code"]
