@@ -58,7 +58,7 @@ def check_built(server: options.ServerOptions) -> None:
     """
     if server.platform not in PLATFORMS:
         raise errors.PlatformNotBuiltError(
-            f"infraval does not support the {server.platform} platform yet. Leave server.platform (in a pipeline, "
+            f"infraval does not support the {server.platform} platform yet. Leave --platform (server.platform, or "
             f"serving_spec.{server.platform}) out to serve the model in a process on this machine, or name another one."
         )
 
