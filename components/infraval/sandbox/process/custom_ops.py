@@ -44,34 +44,35 @@ def check(modules: Sequence[str], directory: Path, environment: Mapping[str, str
         try:
             command.wait(_TIMEOUT_S)
         except subprocess.TimeoutExpired:
-            raise errors.OptionError(f"{_name(command)} was not imported within {_TIMEOUT_S:g} s.") from None
+            module, _ = _said(command.log())
+            raise errors.OptionError(
+                f"--import-ops (server.import_ops) {module} was not imported within {_TIMEOUT_S:g} s."
+            ) from None
         ended = command.poll()
     if ended is None or ended.code == 0:
         return
-    outcome, _, reason = _last(command).partition(" ")
-    if outcome == "missing":
-        raise errors.OptionError(
-            f"{_name(command)} cannot be imported: {reason}. Install it for this Python ({sys.executable}), set "
-            "PYTHONPATH, or run infraval in the directory that holds it."
+    module, said = _said(command.log())
+    outcome, _, reason = said.partition(" ")
+    advice = "Correct the module."
+    if not said:
+        cause = f"exit code {ended.code}" if ended.signal is None else signal.Signals(ended.signal).name
+        reason = f"it ends Python with {cause}"
+    elif outcome == "missing":
+        advice = (
+            f"Install it for this Python ({sys.executable}), set PYTHONPATH, or run infraval in the directory that "
+            "holds it."
         )
-    if outcome == "failed":
-        advice = "Correct the module."
-        if "undefined symbol" in reason or "Symbol not found" in reason:
-            advice = "It was built for another TensorFlow; install the build for this one, or build it again."
-        raise errors.OptionError(f"{_name(command)} cannot be imported: {reason.rstrip('.')}. {advice}")
-    cause = f"exit code {ended.code}" if ended.signal is None else signal.Signals(ended.signal).name
-    raise errors.OptionError(f"{_name(command)} cannot be imported: it ends Python with {cause}. Correct the module.")
+    elif "undefined symbol" in reason or "Symbol not found" in reason:
+        advice = "It was built for another TensorFlow; install the build for this one, or build it again."
+    raise errors.OptionError(
+        f"--import-ops (server.import_ops) {module} cannot be imported: {reason.rstrip('.')}. {advice}"
+    )
 
 
-def _lines(command: supervised.SupervisedCommand) -> list[str]:
-    marked = (line.partition(f"{_MARK} ") for line in command.log().splitlines())
-    return [line for _, mark, line in marked if mark] or [""]
-
-
-def _last(command: supervised.SupervisedCommand) -> str:
-    return _lines(command)[-1]
-
-
-def _name(command: supervised.SupervisedCommand) -> str:
-    names = [line for line in _lines(command) if " " not in line]
-    return f"--import-ops (server.import_ops) {names[-1] if names else ''}"
+def _said(log: str) -> tuple[str, str]:
+    """The module that was imported last, and what was said of it; empty if nothing was."""
+    marked = (line.partition(f"{_MARK} ") for line in log.splitlines())
+    module, said = "", ""
+    for line in (line for _, mark, line in marked if mark):
+        module, said = (module, line) if " " in line else (line, "")
+    return module, said
