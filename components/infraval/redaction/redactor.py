@@ -83,7 +83,7 @@ class Redactor:
           text: the message.
           request: the one that failed; what occurs in it is removed. None for what occurs in any of the requests.
         """
-        if self._mode is Mode.CODES:
+        if self._mode is Mode.CODES or not text:
             return _HIDDEN if text else ""
         requests = self._requests if request is None else (request,)
         return escape.one_line(self._redacted([_FRAMING.sub("", text)], requests))
