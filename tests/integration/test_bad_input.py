@@ -374,6 +374,18 @@ ROWS = [
         "drop one or the other",
     ),
     Row(
+        "a server that is not there",
+        lambda _: ["--server", NO_SERVER],
+        "/nowhere/tensorflow_model_server is not an executable file",
+        "Set --server",
+    ),
+    Row(
+        "ops that are not there",
+        lambda _: ["--import-ops", "no_such_ops"],
+        "--import-ops .* no_such_ops cannot be imported: ModuleNotFoundError",
+        "Install it",
+    ),
+    Row(
         "the same target twice",
         lambda _: ["--signature", "classify", "--signature", "classify:predict"],
         "classify is requested twice",
@@ -459,7 +471,7 @@ def test_bad_input_ends_before_a_server_starts(
     assert secret not in message
     *progress, last = message.strip().splitlines()
     # Of wrong values click writes its own two lines of usage first.
-    assert all(re.match("infraval: (Building|Left out)|Usage|Try|$", line) for line in progress)
+    assert all(re.match("infraval: (Building|Left out|Importing)|Usage|Try|$", line) for line in progress)
     assert re.match("infraval: |Error: ", last)
     assert re.search(row.says, last)
     assert re.search(row.advice, message)
@@ -516,12 +528,14 @@ def test_a_record_that_feeds_one_target_has_to_feed_all(
 def test_good_input_gets_to_the_server(
     material: Material, invoke: Callable[..., click.testing.Result], temporary: Path, tmp_path: Path
 ) -> None:
-    """What the rows spoil is good: only the server is missing here, and that is said when it is to boot."""
-    arguments = _arguments(material, tmp_path / "results", ["--server", NO_SERVER])
+    """What the rows spoil is good: only the server ends at once here, after it has told its version."""
+    server = material.file("server", b'#!/bin/sh\n[ "$1" = --version ] && echo "TensorFlow ModelServer: 2.16.1"\n')
+    server.chmod(0o755)
+    arguments = _arguments(material, tmp_path / "results", ["--server", server])
     result = invoke(*arguments)
     assert result.exit_code == 2
     assert "Staging the model" in result.stderr
-    assert f"{NO_SERVER} is not an executable file" in result.stderr
+    assert "tensorflow_model_server ended with exit code 1 before it loaded the model" in result.stderr
     assert list(temporary.iterdir()) == []
     assert not (tmp_path / "results").exists()
 
