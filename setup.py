@@ -1,6 +1,7 @@
 """Packaging of infraval: `pip install .`, extras, and what Beam's `--setup_file` needs."""
 
 import re
+import tempfile
 from pathlib import Path
 
 import setuptools
@@ -12,6 +13,9 @@ TFX = "tfx>=1.16,<1.22"
 README = Path(__file__).with_name("README.md").read_text(encoding="utf-8")
 LONG_DESCRIPTION = re.sub(r"<!-- repository -->.*?<!-- /repository -->\n+", "", README, flags=re.DOTALL)
 
+# `pip install .` would leave build/ in the clone.
+BUILD = tempfile.TemporaryDirectory(prefix="infraval-build-")
+
 setuptools.setup(
     name="tfx-infraval",
     version="0.1.0",
@@ -20,6 +24,7 @@ setuptools.setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.10,<3.14",
+    options={"build": {"build_base": BUILD.name}},
     package_dir={"": "components"},
     packages=setuptools.find_packages("components"),
     package_data={"infraval": ["py.typed"], "infraval_server": ["py.typed"]},

@@ -15,6 +15,7 @@ from ml_metadata import metadata_store
 from ml_metadata.proto import metadata_store_pb2
 
 import config
+from infraval import escape
 from infraval.report import data
 from infraval.report.terminal import cold_table
 
@@ -115,10 +116,11 @@ def _show_validation(validator: Component, console: rich.console.Console) -> Non
     content = (Path(validator.outputs["blessing"].uri) / data.REPORT).read_text(encoding="utf-8")
     report = data.Report.model_validate_json(content)
     (server,) = report.servers
-    console.print(f"WarmupInfraValidator: {report.verdict} by {server.server.name} ({server.server.version})")
+    judge = escape.one_line(f"{server.server.name} ({server.server.version})")
+    console.print(f"WarmupInfraValidator: {report.verdict} by {judge}", markup=False)
     for finding in server.findings:
         for reason in finding.reasons if finding.status == "failed" else ():
-            console.print(f"  {finding.gate}: {reason}")
+            console.print(f"  {finding.gate}: {escape.one_line(reason)}", markup=False)
     console.print(
         f"  requests answered: {sum(cell.answered for cell in server.cells)} of {len(server.requests)}, "
         f"warmup records replayed: {server.records_replayed or 0} of {report.warmup.records}"

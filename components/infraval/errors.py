@@ -6,17 +6,20 @@ command line turns each of these into exit code 2, the component lets them fail 
 Each class has a `code`, and an error may have a finer one. A code never changes its meaning; `--json` prints it.
 
 Messages say what happened, where, and what to do next. They never hold request payloads: text that comes from a
-server passes `infraval.redaction` first.
+server passes `infraval.redaction` first. Whatever else is in a message, it is safe to print: it is escaped here.
 """
 
 from __future__ import annotations
+
+from infraval import escape
 
 
 class InfravalError(Exception):
     """Base of every error raised on purpose; means that no verdict was reached.
 
     Args:
-      message: what happened, where, and what to do next.
+      message: what happened, where, and what to do next; becomes one line.
+      lines: further lines, such as the end of a log.
       code: a finer code than the class's.
 
     Attributes:
@@ -25,10 +28,13 @@ class InfravalError(Exception):
 
     code = "infraval/bug"
 
-    def __init__(self, message: str, *, code: str | None = None) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, *lines: str, code: str | None = None) -> None:
+        super().__init__(*map(escape.one_line, (message, *lines)))
         if code is not None:
             self.code = code
+
+    def __str__(self) -> str:
+        return "\n".join(self.args)
 
 
 class InputError(InfravalError):

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from infraval import options, publish, signals, verdict, workspace
+from infraval import escape, options, publish, signals, verdict, workspace
 from infraval.gates import GATES, Gate, judge
 from infraval.requests import preparation
 from infraval.sandbox import registry
@@ -19,10 +19,15 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 
+def _tell_log(text: str) -> None:
+    _log.info("%s", escape.one_line(text))
+
+
+@signals.abort_on_signal()
 def validate(
     job: options.Job,
     make_pipeline: Callable[[], beam.Pipeline] | None = None,
-    progress: Callable[[str], None] = _log.info,
+    progress: Callable[[str], None] = _tell_log,
     gates: Sequence[Gate] = GATES,
 ) -> verdict.Verdict:
     """Judges a model by serving it for real, and publishes it with its warmup file if it passes.
@@ -40,11 +45,13 @@ def validate(
     Raises:
       InfravalError: the model could not be judged; the output is then empty.
     """
-    registry.platform(job.server).check(job.server, progress)
+    platform = registry.platform(job.server)
+    # The cheapest first: looking for what the job names takes a moment, pulling an image minutes.
     if job.output is not None:
         publish.check_output(job.output)
     selection = preparation.select(job)
-    with signals.abort_on_signal(), workspace.workspace() as directory:
+    platform.check(job.server, progress)
+    with workspace.workspace() as directory:
         logs, examples = preparation.build(job, selection, directory / "requests", make_pipeline, progress)
 
         progress("Staging the model")

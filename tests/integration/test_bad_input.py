@@ -412,6 +412,18 @@ ROWS = [
         "drop one or the other",
     ),
     Row(
+        "a server that is not there",
+        lambda _: ["--server", NO_SERVER],
+        "/nowhere/tensorflow_model_server is not an executable file",
+        "Set --server",
+    ),
+    Row(
+        "ops that are not there",
+        lambda _: ["--import-ops", "no_such_ops"],
+        "--import-ops .* no_such_ops cannot be imported: ModuleNotFoundError",
+        "Install it",
+    ),
+    Row(
         "the same target twice",
         lambda _: ["--signature", "classify", "--signature", "classify:predict"],
         "classify is requested twice",
@@ -498,7 +510,7 @@ def test_bad_input_ends_before_a_server_starts(
     assert secret not in message
     *progress, last = message.strip().splitlines()
     # Of wrong values click writes its own two lines of usage first.
-    assert all(re.match("infraval: (Building|Left out)|Usage|Try|$", line) for line in progress)
+    assert all(re.match("infraval: (Building|Left out|Importing)|Usage|Try|$", line) for line in progress)
     assert re.match("infraval: |Error: ", last)
     assert re.search(row.says, last)
     assert re.search(row.advice, message)
@@ -555,12 +567,14 @@ def test_a_record_that_feeds_one_target_has_to_feed_all(
 def test_good_input_gets_to_the_server(
     material: Material, invoke: Callable[..., click.testing.Result], temporary: Path, tmp_path: Path
 ) -> None:
-    """What the rows spoil is good: only the server is missing here, and that is said when it is to boot."""
-    arguments = _arguments(material, tmp_path / "results", ["--server", NO_SERVER])
+    """What the rows spoil is good: only the server ends at once here, after it has told its version."""
+    server = material.file("server", b'#!/bin/sh\n[ "$1" = --version ] && echo "TensorFlow ModelServer: 2.16.1"\n')
+    server.chmod(0o755)
+    arguments = _arguments(material, tmp_path / "results", ["--server", server])
     result = invoke(*arguments)
     assert result.exit_code == 2
     assert "Staging the model" in result.stderr
-    assert f"{NO_SERVER} is not an executable file" in result.stderr
+    assert "tensorflow_model_server ended with exit code 1 before it loaded the model" in result.stderr
     assert list(temporary.iterdir()) == []
     assert not (tmp_path / "results").exists()
 
@@ -676,3 +690,50 @@ def test_random_bytes_as_batching_parameters(
     assert re.search(
         "is not a text-format BatchingParameters|is not an executable file", _message(invoke(*arguments), temporary)
     )
+
+
+HOSTILE = "a\x1b[31m\x1b]52;c;aGk=\x07\nBLESSED\u202e" + "x" * 100_000
+
+
+@pytest.fixture
+def hostile_model(material: Material) -> Path:
+    """A model whose signature, inputs, outputs and tags have names that a terminal would act on."""
+    saved_model = saved_model_pb2.SavedModel()
+    for number in range(2):
+        meta_graph = saved_model.meta_graphs.add()
+        meta_graph.meta_info_def.tags.append(f"{HOSTILE}{number}")
+        signature = meta_graph.signature_def[HOSTILE]
+        signature.method_name = "tensorflow/serving/predict"
+        for tensor in (signature.inputs[HOSTILE], signature.outputs[HOSTILE]):
+            tensor.dtype = 1
+            tensor.tensor_shape.dim.add(size=-1)
+    return material.file("hostile/saved_model.pb", saved_model.SerializeToString()).parent
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["validate"],
+        ["validate", "--tag-set", "other"],
+        ["validate", "--tag-set", f"{HOSTILE}0"],
+        ["validate", "--tag-set", f"{HOSTILE}0", "--signature", "all"],
+        ["validate", "--tag-set", f"{HOSTILE}0", "--signature", HOSTILE],
+        ["validate", "--tag-set", f"{HOSTILE}0", "--signature", HOSTILE, "--feature", "a=b"],
+        ["validate", "--tag-set", f"{HOSTILE}0", "--signature", HOSTILE, "--feature", f"{HOSTILE}/{HOSTILE}=x\x1b"],
+        ["validate", "--tag-set", f"{HOSTILE}0", "--multi-inference", f"{HOSTILE},other"],
+        ["inspect"],
+    ],
+)
+def test_no_name_in_a_model_reaches_the_terminal_by_an_error(
+    arguments: list[str], hostile_model: Path, material: Material, invoke: Callable[..., click.testing.Result]
+) -> None:
+    """Few printable lines of limited length; as JSON, one object."""
+    command, *others = arguments
+    where = [hostile_model] if command == "inspect" else ["--model", hostile_model, "--examples", material.examples]
+    finished = invoke(command, *where, *others)
+    lines = finished.stderr.splitlines()
+    assert finished.exit_code == 2
+    assert 1 <= len(lines) <= 3
+    assert finished.stderr.count("\n") == len(lines)
+    assert all(line.isprintable() and len(line) < 2100 for line in lines)
+    assert json.loads(invoke(command, *where, *others, "--json").stdout)["error"]["code"]

@@ -139,6 +139,24 @@ def test_an_option_that_is_wrong_is_refused_when_the_pipeline_is_built(
         infraval.WarmupInfraValidator(model=model, examples=examples, **arguments)
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"serving_spec": tfx.proto.ServingSpec(kubernetes=tfx.proto.KubernetesConfig())},
+        {"serving_spec": {"kubernetes": {}}},
+        {"server": {"platform": "kubernetes"}},
+        {"server": infraval.KubernetesServer(), "warmup": PARAMETER},
+    ],
+)
+def test_a_platform_that_is_not_built_is_refused_when_the_pipeline_is_built(
+    arguments: dict[str, Any], importers: tuple[Any, Any]
+) -> None:
+    """The same; what Docker needs is for the machine that runs the task, and is not looked at."""
+    examples, model = (importer.outputs["result"] for importer in importers)
+    with pytest.raises(errors.PlatformNotBuiltError, match="kubernetes"):
+        infraval.WarmupInfraValidator(model=model, examples=examples, **arguments)
+
+
 @pytest.mark.parametrize("name", ["requests", "warmup", "server", "limits", "server_messages"])
 def test_every_extra_is_taken_in_every_form(name: str, importers: tuple[Any, Any]) -> None:
     """As options, a dict, JSON or a RuntimeParameter; the execution gets the same JSON."""

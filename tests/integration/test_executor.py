@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import logging
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +18,7 @@ from tfx.orchestration import data_types
 from tfx.proto import infra_validator_pb2, pusher_pb2
 from tfx.types import standard_artifacts
 
-from infraval import errors, options
+from infraval import errors, evidence, options, validation, verdict
 from infraval.tfx.executor import Executor
 
 Run = Callable[..., standard_artifacts.InfraBlessing]
@@ -70,10 +71,19 @@ def _report(blessing: standard_artifacts.InfraBlessing) -> dict[str, Any]:
 
 
 def test_examples_alone_mean_default_requests_with_a_warmup(
-    run: Run, model: standard_artifacts.Model, examples: standard_artifacts.Examples, tmp_path: Path
+    run: Run,
+    model: standard_artifacts.Model,
+    examples: standard_artifacts.Examples,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """Without request_spec the model gets a warmup file, and TFX's own Pusher pushes that very copy."""
-    blessing = run(model, [examples])
+    with caplog.at_level(logging.INFO, "infraval"):
+        blessing = run(model, [examples])
+    assert "Blessed by infraval embedded server" in caplog.text
+    assert "1 warmup records replayed, 1 of 1 requests answered" in caplog.text
+    assert f"The blessed model is in {blessing.uri}" in caplog.text
+    assert "starts cold" not in caplog.text
 
     assert blessing.get_int_custom_property("blessed") == 1
     assert blessing.get_int_custom_property("has_model") == 1
@@ -144,6 +154,38 @@ def test_a_model_is_only_loaded_without_examples(run: Run, model: standard_artif
 
     assert blessing.get_int_custom_property("blessed") == 1
     assert _report(blessing)["servers"][0]["requests"] == []
+
+
+@pytest.mark.parametrize(
+    ("request_spec", "records", "warned"),
+    [
+        (None, 0, 1),
+        (None, 1, 0),
+        (infra_validator_pb2.RequestSpec(make_warmup=True), 0, 1),
+        (infra_validator_pb2.RequestSpec(num_examples=1), 0, 0),
+    ],
+)
+def test_a_blessed_model_that_lacks_its_warmup_is_warned_of(
+    request_spec: Any,
+    records: int,
+    warned: int,
+    run: Run,
+    model: standard_artifacts.Model,
+    examples: standard_artifacts.Examples,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """If one was asked for; names in the log are escaped."""
+    server = evidence.Server("s", "1\x1b[31m\n2", "docker", embedded=False, image="i", image_id="sha256:0")
+    warmup = evidence.Warmup(records)
+    shown = evidence.Evidence(evidence.Boot(server, load_time_s=1.0), 1, 0, warmup)
+    judged = verdict.Verdict((verdict.ServerVerdict(shown, ()),), "00" * 32, warmup)
+    monkeypatch.setattr(validation, "validate", lambda *_: judged)
+    with caplog.at_level(logging.INFO, "infraval"):
+        blessing = run(model, [examples], request_spec=request_spec)
+    assert blessing.get_int_custom_property("blessed") == 1
+    assert caplog.text.count("was to get a warmup file and has none") == warned
+    assert "Blessed by i (1\\x1b[31m 2)" in caplog.text
 
 
 def test_a_failing_model_is_not_blessed_and_the_artifact_says_why(

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infraval import errors, options
+from infraval import errors, escape, options
 from infraval.options import base
 
 NAMES = st.lists(st.text(min_size=1), max_size=3, unique=True)
@@ -291,12 +291,12 @@ def test_every_mistake_has_a_line_of_its_own() -> None:
 @pytest.mark.parametrize("key", ["", ".", "a.b", "{}", "{warmup.seed}", "warmup.seed", "\0"])
 @pytest.mark.parametrize("kind", [options.Job, options.WarmupOptions, options.ProcessServer])
 def test_an_unknown_option_may_have_any_name(kind: type[options.Options], key: str) -> None:
-    """JSON allows any key; the message quotes it as it is."""
+    """JSON allows any key; the message quotes it, escaped if it must be."""
     text = json.dumps({"model": "m", key: 1} if kind is options.Job else {key: 1})
     name = f"{kind.group}.{key}" if kind.group else key
     with pytest.raises(errors.OptionError) as caught:
         kind.from_json(text)
-    assert str(caught.value).startswith(f"{name} is not an option; there are ")
+    assert str(caught.value).startswith(escape.one_line(f"{name} is not an option; there are"))
 
 
 def test_an_unknown_option_of_a_server_is_answered_with_the_known_ones() -> None:

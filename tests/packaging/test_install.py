@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -50,3 +51,13 @@ def test_the_version_is_the_distributions() -> None:
     """setup.py and the package say the same."""
     distribution = importlib.metadata.version("tfx-infraval")
     assert infraval.__version__ == infraval_server.__version__ == distribution
+
+
+def test_building_leaves_nothing_in_the_clone(tmp_path: Path) -> None:
+    """`pip install .` builds where it is called; setuptools would leave `build/` there."""
+    for name in ("setup.py", "pyproject.toml", "README.md"):
+        shutil.copy2(ROOT / name, tmp_path)
+    (tmp_path / "components/infraval").mkdir(parents=True)
+    (tmp_path / "components/infraval/__init__.py").touch()
+    subprocess.run([sys.executable, "setup.py", "--quiet", "build_py"], cwd=tmp_path, check=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["README.md", "components", "pyproject.toml", "setup.py"]

@@ -291,3 +291,31 @@ def test_keras_3_export_trap(tmp_path: Path) -> None:
     shown = Redactor((tmp_path / "saved_model.pb").read_bytes()).message(caught.value.message)
     assert shown.startswith("Could not find variable score/")
     assert "{{node " in shown
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'Prices must be positive, isn\'t that "clear": 100% (of them)!',
+        "Preis ≥ 0 nötig \\ 価格",
+        "At most 7654321; " * 20,
+        "a\tb\nc",
+    ],
+)
+def test_the_text_of_an_assertion_is_the_models(text: str) -> None:
+    """It is shown, even if the request holds the same words and numbers; the value that failed is not."""
+
+    def positive(fed: Any) -> Any:
+        with tf.control_dependencies([tf.compat.v1.debugging.assert_greater(fed, 0, message=text)]):
+            return tf.identity(fed)
+
+    message, redactor = run(positive, [-NUMBER], tf.int32)
+    log = prediction_log_pb2.PredictionLog()
+    log.predict_log.request.inputs["fed"].CopyFrom(tf.make_tensor_proto([-NUMBER]))
+    log.predict_log.request.inputs["texts"].CopyFrom(tf.make_tensor_proto([text, message]))
+    shown = redactor.message(message, log)
+    escaped = text.translate({ord(each): f"\\{each}" for each in "'\"\\"} | {9: "\\t", 10: "\\n"})
+    assert escaped in shown
+    assert "Condition x > y did not hold" in shown
+    assert f"-{NUMBER}" not in shown
+    assert escaped not in Redactor(requests=[log]).message(message)

@@ -228,3 +228,54 @@ def test_the_published_schema_is_that_of_the_code() -> None:
     """`infraval report --schema > docs/reference/report.schema.json` brings it up to date."""
     published = Path(__file__).parents[2] / "docs" / "reference" / "report.schema.json"
     assert json.loads(published.read_text(encoding="utf-8")) == data.schema()
+
+
+HOSTILE = "a\x1b[31mred\x1b]52;c;aGk=\x07\r\nBLESSED\u202e[bold]" + "x" * 100_000
+NAMES = {"signature", "version", "name", "image", "image_id", "image_digest", "platform", "message", "reasons"}
+
+
+def _with_hostile_strings(value: Any, key: str = "") -> Any:
+    """The same JSON value, in which every string that a model, a server or a file controls is hostile."""
+    if isinstance(value, dict):
+        return {name: _with_hostile_strings(item, name) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_with_hostile_strings(item, key) for item in value]
+    return HOSTILE if key in NAMES | {"server_log"} and isinstance(value, str) else value
+
+
+def _is_safe(shown: str) -> bool:
+    lines = shown.split("\n")
+    return all(line.isprintable() and len(line) < 2100 for line in lines) and "BLESSED" not in lines
+
+
+@pytest.mark.parametrize("keys", [NAMES, {"server_log"}])
+def test_no_string_of_a_report_reaches_the_terminal_as_it_is(
+    keys: set[str], judged: verdict.Verdict, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Names, versions and messages are escaped and cut, each on its line; JSON keeps them as they are."""
+    monkeypatch.setitem(globals(), "NAMES", keys & NAMES)
+    hostile = data.Report.model_validate(_with_hostile_strings(as_json(judged)))
+    terminal.show_report(hostile)
+    shown = capsys.readouterr().out
+    assert "\\x1b[31mred" in shown
+    assert _is_safe(shown.replace("NOT_BLESSED\n", "", 1))
+    assert data.Report.model_validate_json(hostile.model_dump_json()) == hostile
+
+
+def test_no_name_in_a_model_reaches_the_terminal_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    """The same of an inspection: signatures, inputs, outputs and what the warmup file asks for."""
+    signature = {"method": None, "inputs": {HOSTILE: "float[?]"}, "outputs": {HOSTILE: "float[?]"}}
+    cell = {"signature": HOSTILE, "method": "predict", "batch_size": 1, "records": 1}
+    terminal.show_inspection({"signatures": {HOSTILE: signature}, "warmup": {"records": 1, "cells": [cell]}})
+    shown = capsys.readouterr().out
+    assert shown.count("\\x1b[31mred") == 4
+    assert _is_safe(shown)
+
+
+def test_no_name_reaches_the_terminal_by_progress(capsys: pytest.CaptureFixture[str]) -> None:
+    """What is told of a model while it is judged."""
+    with terminal.progress() as tell:
+        tell(f"Left out: {HOSTILE}")
+    shown = capsys.readouterr().err
+    assert shown.startswith("infraval: Left out: a\\x1b[31mred")
+    assert _is_safe(shown)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -191,7 +192,7 @@ def test_all_without_examples_of_any_use(sink: Signatures, declare: Callable[...
     assert [target.signatures[0] for target in resolved] == ["classify", "images", "regress", "strings"]
     assert len(left_out) == 5
     with pytest.raises(
-        errors.ModelError, match=r"cannot feed any signature of the model\. Input 'x' .* has no feature"
+        errors.ModelError, match=r"cannot feed any signature of the model\.\sInput 'x' .* has no feature"
     ):
         targets.resolve(everything, declare(x=("float", (None,))), [], (1,), parses())
 
@@ -501,6 +502,40 @@ def test_a_mapping_that_makes_no_sense(
     """Nor does one that nothing is asked for with: Classify takes whole examples."""
     with pytest.raises(errors.OptionError, match=why):
         resolve(sink, "two_inputs", "classify:classify", records=(record("a", "b"),), features=features)
+
+
+@pytest.mark.parametrize(
+    ("mapping", "alias", "feature"),
+    [
+        ("s/a=b=f", "a=b", "f"),
+        ("s/a=b=", "a=b", ""),
+        ("s/a=f=g", "a", "f=g"),
+        ("s/a=b/c=f/g", "a=b/c", "f/g"),
+        ("s/=x==", "=x=", ""),
+        ("s/=f", "", "f"),
+    ],
+)
+def test_a_name_of_an_input_may_hold_what_a_mapping_is_written_with(
+    mapping: str, alias: str, feature: str, declare: Callable[..., Signatures]
+) -> None:
+    """Equal signs and slashes; the longest name that fits is meant."""
+    available = declare(**dict.fromkeys(("a", "a=b", "a=b/c", "=x=", ""), ("float", (None,))))
+    others = tuple(f"s/{name}=x" for name in available["s"].inputs if name != alias)
+    if feature:
+        (target,) = resolve(available, "s", features=(*others, mapping))
+        assert [dense.feature for dense in target.dense_inputs if dense.alias == alias] == [feature]
+    else:
+        assert f"Input {alias!r}" in refusal(available, "s", features=(*others, mapping))
+
+
+def test_many_signatures_take_seconds(declare: Callable[..., Signatures], record: Callable[..., bytes]) -> None:
+    """Ten thousand: looking for a duplicate of each among all others took two minutes."""
+    (one,) = declare(x=("float", (None,))).values()
+    available = {f"s{number}": dataclasses.replace(one, key=f"s{number}") for number in range(10_000)}
+    started = time.process_time()
+    assert len(resolve(available, "all", records=(record("x"),))) == len(available)
+    assert time.process_time() - started < 10
+    assert len(refusal(available, "t")) < 500
 
 
 def test_a_mapping_of_what_all_leaves_out_is_no_mistake(sink: Signatures, record: Callable[..., bytes]) -> None:

@@ -122,6 +122,22 @@ def test_what_a_sandbox_says_of_a_death_is_the_reason(
     assert len(shelf.booted) == 1
 
 
+def test_what_is_cheap_is_checked_before_the_platform(shelf: Shelf, upper_model: Path, tmp_path: Path) -> None:
+    """To look at a platform may mean to pull its images, so the model, the examples and the output come first."""
+    server = ShelfServer(programs=("p",))
+    (tmp_path / "output").mkdir()
+    (tmp_path / "output/precious").touch()
+    for kind, wrong in (
+        (errors.ModelError, {"model": tmp_path}),
+        (errors.ExamplesError, {"examples": str(tmp_path / "none-*")}),
+        (errors.OutputError, {"output": tmp_path / "output"}),
+        (errors.OptionError, {"examples": __file__, "warmup": {"batching_parameters_file": __file__}}),
+    ):
+        with pytest.raises(kind):
+            infraval.validate(infraval.Job.parse({"model": upper_model, "server": server, **wrong}))
+    assert shelf.checked == []
+
+
 def test_its_options_are_refused_like_any_other() -> None:
     """By the name of their platform, and for a platform that does not have them."""
     with pytest.raises(errors.OptionError, match=r"^server\.outgrown must be a valid boolean, not 1\.$"):

@@ -59,4 +59,4 @@ def test_docker_without_its_package_says_what_to_install() -> None:
     """The extra is optional, so that it is missing is no bug; an interpreter of its own has nothing imported yet."""
     told = subprocess.run([sys.executable, "-c", WITHOUT_DOCKER], check=True, capture_output=True, text=True).stdout
 
-    assert "pip install 'tfx-infraval[docker]'" in told
+    assert "pip install '.[docker]'" in told

@@ -11,6 +11,8 @@ import infraval
 
 WARNING = "Pusher is given `model`, so it will push that one, which starts cold."
 
+COLD_COPY = "Pusher will push the copy that WarmupInfraValidator outputs, which starts cold"
+
 
 def _put_together(*, with_examples: bool, request_spec: Any, model_for_pusher: bool, condition: bool = False) -> None:
     artifacts = tfx.types.standard_artifacts
@@ -58,6 +60,18 @@ def test_a_pusher_under_a_condition_on_the_blessing_is_warned_of(caplog: pytest.
 
 
 @pytest.mark.parametrize(
+    ("with_examples", "request_spec"), [(True, tfx.proto.RequestSpec(num_examples=3)), (False, None)]
+)
+def test_a_pusher_of_a_copy_without_a_warmup_is_warned_of(
+    with_examples: bool, request_spec: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where InfraValidator's blessing would hold no model, and Pusher would fail."""
+    _put_together(with_examples=with_examples, request_spec=request_spec, model_for_pusher=False)
+
+    assert caplog.text.count(COLD_COPY) == 1
+
+
+@pytest.mark.parametrize(
     ("with_examples", "request_spec", "model_for_pusher"),
     [
         (True, None, False),
@@ -73,3 +87,4 @@ def test_there_is_no_warning_where_pusher_leaves_no_warmup_behind(
     _put_together(with_examples=with_examples, request_spec=request_spec, model_for_pusher=model_for_pusher)
 
     assert WARNING not in caplog.text
+    assert COLD_COPY not in caplog.text

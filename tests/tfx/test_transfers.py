@@ -241,3 +241,30 @@ def test_a_short_transfer_says_one_thing(store: Any, write: Write, caplog: pytes
     (record,) = caplog.records
     assert record.getMessage().startswith(f"Writing the results to {URI}: 6 files, 0.0 MB in ")
     assert store.below(URI) == RESULTS
+
+
+def _model_error(uri: str, *, old: bool = False) -> str:
+    with pytest.raises(errors.ModelError) as caught:
+        artifacts.serving_model(uri, old=old)
+    assert caught.value.code == "model/missing"
+    return str(caught.value)
+
+
+def test_a_model_of_another_layout_is_told_what_tfx_expects(store: Any, tmp_path: Path) -> None:
+    """A directory that no Trainer wrote, for example one that an Importer names."""
+    (tmp_path / "saved_model.pb").touch()
+    store.objects[f"{URI}/model/other/saved_model.pb"] = b""
+
+    assert f"{tmp_path}/Format-Serving/saved_model.pb" in _model_error(str(tmp_path))
+    assert "at the top" in _model_error(str(tmp_path))
+    assert f"{URI}/model/Format-Serving/saved_model.pb" in _model_error(f"{URI}/model")
+    assert "serving_model_dir/saved_model.pb" in _model_error(str(tmp_path), old=True)
+
+
+def test_the_layout_that_tfx_writes_is_found(store: Any, tmp_path: Path) -> None:
+    """The directory itself, or the only export of an Estimator in it; here and in a store."""
+    (tmp_path / "Format-Serving").mkdir()
+    store.objects[f"{URI}/model/Format-Serving/export/name/17/saved_model.pb"] = b""
+
+    assert artifacts.serving_model(str(tmp_path), old=False) == f"{tmp_path}/Format-Serving"
+    assert artifacts.serving_model(f"{URI}/model", old=False) == f"{URI}/model/Format-Serving/export/name/17"

@@ -34,6 +34,8 @@ def command(context: click.Context, /, *, as_json: bool, **_: Any) -> int:
             click.echo(data.report(judged).model_dump_json())
         else:
             terminal.show_report(data.report(judged))
+            if job.output is None and judged.blessed:
+                click.echo("The copy that was blessed is not kept; give --output DIR to get it.")
             if job.output is not None:
                 click.echo(f"written {job.output / (publish.STAMPED_MODEL if judged.blessed else data.REPORT)}")
     return _BLESSED if judged.blessed else _NOT_BLESSED

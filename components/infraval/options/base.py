@@ -182,7 +182,8 @@ def _full_name(cls: type[Options], *path: str) -> str:
 
 
 def _refusal(cls: type[Options], error: pydantic.ValidationError, names: Mapping[str, str]) -> errors.OptionError:
-    return errors.OptionError("\n".join(dict.fromkeys(_line(cls, each, names) for each in error.errors())))
+    lines = [line for each in error.errors() for line in _line(cls, each, names).split("\n")]
+    return errors.OptionError(*dict.fromkeys(lines))
 
 
 def _line(cls: type[Options], mistake: Mapping[str, Any], names: Mapping[str, str]) -> str:

@@ -7,7 +7,7 @@ This guards against accidents, not against a model that sets out to leak: one th
 encrypts them, gets them past any such search. See docs/adr/0021-redaction-knows-what-was-sent.md.
 """
 
-from infraval.redaction.escape import MAX_MESSAGE_LENGTH
+from infraval.escape import MAX_MESSAGE_LENGTH
 from infraval.redaction.redactor import REDACTED, Mode, Redactor
 
 __all__ = ["MAX_MESSAGE_LENGTH", "REDACTED", "Mode", "Redactor"]

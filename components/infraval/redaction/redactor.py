@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from tensorflow_serving.apis import prediction_log_pb2
 
-from infraval.redaction import escape
+from infraval import escape
 from infraval.redaction.search import MIN_LENGTH, search
 from infraval.redaction.values import values
 
@@ -35,6 +35,11 @@ _STRING_FIELD = re.compile(
     rb"(?=([\x01-\x7f]|[\x80-\xff]\x01)([A-Za-z0-9_.][A-Za-z0-9_./:>\\ ()-]{0,254}))"
 )
 _PATH = re.compile(r"\w(?:[\w./>\\-]*\w)?", re.ASCII)
+# What an Assert op prints: each of its values between brackets, escaped as C does.
+_ASSERTION = re.compile(r"assertion failed: \[(.*)\]")
+_MAX_ASSERTED = 10  # values of one; a long line is not to cost a search of the model for each bracket
+_ESCAPED = re.compile(rb"\\(?:([0-7]{3})|([nrt])|(.))", re.DOTALL)
+_STRING_VAL = b"\x42"  # the tag of a string in a TensorProto
 _INSTANCE = re.compile(r"_\d{1,4}", re.ASCII)  # "body/_1/add": TensorFlow numbers what it inlines
 
 
@@ -78,7 +83,7 @@ class Redactor:
           text: the message.
           request: the one that failed; what occurs in it is removed. None for what occurs in any of the requests.
         """
-        if self._mode is Mode.CODES:
+        if self._mode is Mode.CODES or not text:
             return _HIDDEN if text else ""
         requests = self._requests if request is None else (request,)
         return escape.one_line(self._redacted([_FRAMING.sub("", text)], requests))
@@ -103,6 +108,8 @@ class Redactor:
         if self._mode is Mode.FULL or not requests:
             return text
         hidden = _mask(text, search(text, map(values, requests)))
+        for start, end in self._asserted(text, hidden):
+            hidden[start:end] = bytes(end - start)
         by_itself = _mask(text, _known(text, self._names))
         words = _mask(text, (word.span() for word in _WORD.finditer(text)))
         for run in re.finditer(b"\1+", bytes(hidden)):
@@ -117,6 +124,17 @@ class Redactor:
             position = run.end()
         return shown + text[position:]
 
+    def _asserted(self, text: str, hidden: bytearray) -> Iterator[tuple[int, int]]:
+        """Where an assertion prints hidden text that is in the model, each as one whole string."""
+        for assertion in _ASSERTION.finditer(text):
+            start = assertion.start(1)
+            for printed in assertion[1].split("] [")[:_MAX_ASSERTED]:
+                end = start + len(printed)
+                code = _ESCAPED.sub(_unescaped, printed.encode("utf-8", "replace"))
+                if any(hidden[start:end]) and _STRING_VAL + _varint(len(code)) + code in self._saved_model:
+                    yield start, end
+                start = end + len("] [")
+
     @functools.cached_property
     def _names(self) -> frozenset[str]:
         """Whole names, and what stands between slashes in a name and before the colon of `node:0`."""
@@ -125,6 +143,21 @@ class Redactor:
             length = prefix[0] if len(prefix) == 1 else (prefix[0] & 0x7F) | 0x80
             whole |= {characters[:length].decode("ascii")} if len(characters) >= length else set()
         return frozenset(part for name in whole for part in (name, *re.split("[/:]", name)) if part)
+
+
+def _unescaped(found: re.Match[bytes]) -> bytes:
+    octal, letter, other = found.groups()
+    if octal:
+        return bytes([int(octal, 8) & 0xFF])
+    return {b"n": b"\n", b"r": b"\r", b"t": b"\t"}[letter] if letter else bytes(other)
+
+
+def _varint(number: int) -> bytes:
+    code = b""
+    while number >= 0x80:  # noqa: PLR2004 - seven bits a byte
+        code += bytes([number & 0x7F | 0x80])
+        number >>= 7
+    return code + bytes([number])
 
 
 def _mask(text: str, spans: Iterable[tuple[int, int]]) -> bytearray:

@@ -1,4 +1,7 @@
-"""What a person sees: progress, verdict, inspection. Tables appear on a terminal and in a pipe."""
+"""What a person sees: progress, verdict, inspection. Tables appear on a terminal and in a pipe.
+
+Names, versions and messages come from a model, a server or a file, so each is escaped and capped where it is printed.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ import rich.console
 import rich.markup
 import rich.table
 
-from infraval import evidence, options, streams
+from infraval import escape, evidence, options, streams
 from infraval.report import data
 
 _WIDE = 120
@@ -34,12 +37,12 @@ def progress() -> Iterator[Callable[[str], None]]:
 
         def tell(text: str) -> None:
             with streams.optional(sys.stderr):
-                console.print(f"infraval: {text}", markup=False)
+                _print_line(console, f"infraval: {text}")
 
         yield tell
         return
     with console.status("Starting") as status:
-        yield lambda text: status.update(rich.markup.escape(text))
+        yield lambda text: status.update(rich.markup.escape(escape.one_line(text)))
 
 
 def show_report(report: data.Report) -> None:
@@ -63,11 +66,11 @@ def _show_verdict(console: rich.console.Console, shown: str) -> None:
 def _show_server(console: rich.console.Console, found: data.ServerReport, records: int) -> None:
     for finding in found.findings:
         for reason in finding.reasons if finding.status in {"failed", "undecided"} else ():
-            console.print(f"  {finding.gate}: {reason}", markup=False)
+            _print_line(console, f"{finding.gate}: {reason}", indent=2)
     if found.server_log:
         console.print("  The last lines of the server's log:")
         for line in found.server_log.splitlines():
-            console.print(f"    {line}", markup=False)
+            _print_line(console, line, indent=4)
     _show_identity(console, found.server)
     if found.load_time_s is not None:
         warm = f"warmup records replayed: {found.records_replayed}" if records else "no warmup records: it starts cold"
@@ -95,13 +98,14 @@ def show_inspection(found: dict[str, Any]) -> None:
     table = rich.table.Table("signature", "method", "inputs", "outputs", box=rich.box.SIMPLE_HEAD)
     for key, signature in found["signatures"].items():
         inputs = "\n".join(
-            f"{alias}: {tensor}{_remark(alias, signature)}" for alias, tensor in signature["inputs"].items()
+            f"{escape.name(alias)}: {tensor}{_remark(alias, signature)}"
+            for alias, tensor in signature["inputs"].items()
         )
-        outputs = "\n".join(f"{alias}: {tensor}" for alias, tensor in signature["outputs"].items())
+        outputs = "\n".join(f"{escape.name(alias)}: {tensor}" for alias, tensor in signature["outputs"].items())
         name = signature["method_name"]
         known = name == f"tensorflow/serving/{signature['method']}"
-        method = signature["method"] if known else f"{signature['method']} ({name or 'no name'})"
-        table.add_row(*map(rich.markup.escape, (key, method, inputs, outputs)))
+        method = signature["method"] if known else f"{signature['method']} ({escape.name(name) or 'no name'})"
+        table.add_row(*map(rich.markup.escape, (escape.name(key), method, inputs, outputs)))
     console.print(table)
     warmup = found["warmup"]
     if warmup is None:
@@ -110,7 +114,7 @@ def show_inspection(found: dict[str, Any]) -> None:
     console.print(f"Warmup file: {warmup['records']} records")
     table = _table("cell", "batch size", "records")
     for cell in warmup["cells"]:
-        name = rich.markup.escape(f"{cell['signature']}:{cell['method']}")
+        name = rich.markup.escape(f"{escape.name(cell['signature'])}:{cell['method']}")
         table.add_row(name, str(cell["batch_size"]), str(cell["records"]))
     console.print(table)
 
@@ -157,7 +161,11 @@ def _table(label: str, *numbers: str) -> rich.table.Table:
 
 def _cell(cell: options.Cell) -> str:
     """A cell as the command line spells it."""
-    return rich.markup.escape(f"{cell.signature}:{cell.method.value}")
+    return rich.markup.escape(f"{escape.name(cell.signature)}:{cell.method.value}")
+
+
+def _print_line(console: rich.console.Console, text: str, indent: int = 0) -> None:
+    console.print(" " * indent + escape.one_line(text), markup=False)
 
 
 def _console() -> rich.console.Console:

@@ -9,11 +9,15 @@ from typing import TYPE_CHECKING
 
 from tensorflow_serving.apis import prediction_log_pb2
 
-from infraval import errors, evidence, options
+from infraval import errors, escape, evidence, options
 from infraval.requests import batch_sizes, graph, prediction_logs, shards, signatures, targets
 
 if TYPE_CHECKING:
     import apache_beam as beam
+
+
+_SHOWN = 20
+"""Signatures that are left out, each with its reason; the others are only counted."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,9 +91,11 @@ def build(
         return [], None
     from infraval.requests import beam_transform  # noqa: PLC0415 - importing Beam takes seconds
 
-    progress(f"Building requests for {', '.join(','.join(target.signatures) for target in selection.targets)}")
-    for reason in selection.left_out.values():
+    progress(f"Building requests for {escape.names(','.join(target.signatures) for target in selection.targets)}")
+    for reason in list(selection.left_out.values())[:_SHOWN]:
         progress(f"Left out: {reason}")
+    if len(selection.left_out) > _SHOWN:
+        progress(f"Left out: {len(selection.left_out) - _SHOWN} more signatures; the report lists them")
     for name, value in targets.constants_of(selection.targets).items():
         progress(f"In every request: {name}={value}")
     for name in targets.left_to_defaults(selection.targets, selection.signatures):

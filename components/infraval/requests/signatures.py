@@ -10,8 +10,10 @@ from google.protobuf import message, text_format
 from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
-from infraval import errors, options, protos
+from infraval import errors, escape, options, protos
 from infraval.requests import composites
+
+_MAX_SHOWN = 20
 
 _NOT_CALLED = {"__saved_model_init_op", "__saved_model_train_op"}
 """Keys under which TensorFlow keeps its own ops among the signatures (tensorflow/cc/saved_model/constants.h)."""
@@ -115,10 +117,13 @@ def _read_proto(model: Path) -> saved_model_pb2.SavedModel:
         elif text.is_file():
             text_format.Parse(text.read_text(encoding="utf-8"), saved_model)
         else:
-            versions = sorted(found.parent.name for found in model.glob("*/saved_model.pb"))
+            holders = sorted({found.parent.name for found in model.glob("*/saved_model.pb*")})
+            versions = [name for name in holders if name.isdecimal()]
             hint = "Set --model (model) to the directory that does."
             if versions:
-                hint = f"Set --model (model) to one of the versions in it: {', '.join(versions)}."
+                hint = f"Set --model (model) to one of the versions in it: {escape.names(versions)}."
+            elif holders:
+                hint = f"Set --model (model) to one of the directories in it that do: {escape.names(holders)}."
             raise errors.ModelError(f"{model} does not contain saved_model.pb. {hint}", code="model/missing")
     except OSError as error:
         raise errors.ModelError(f"The SavedModel in {model} cannot be read: {error.strerror}.") from error
@@ -132,7 +137,8 @@ def _read_proto(model: Path) -> saved_model_pb2.SavedModel:
 def _meta_graph(
     saved_model: saved_model_pb2.SavedModel, model: Path, tag_set: tuple[str, ...]
 ) -> meta_graph_pb2.MetaGraphDef:
-    found = "; ".join(",".join(sorted(meta_graph.meta_info_def.tags)) for meta_graph in saved_model.meta_graphs)
+    tags = [",".join(sorted(meta_graph.meta_info_def.tags)) for meta_graph in saved_model.meta_graphs]
+    found = "; ".join(map(escape.name, tags[:_MAX_SHOWN]))
     if not tag_set:
         if len(saved_model.meta_graphs) == 1:
             return saved_model.meta_graphs[0]

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from google.protobuf import message
 from tensorflow.core.example import example_pb2
 
-from infraval import errors, evidence, options, protos
+from infraval import errors, escape, evidence, options, protos
 from infraval.requests import composites, constants, graph, signatures, tensors
 
 ALL = "all"
 """Means every signature that the examples can feed."""
+
+_MAX_REASONS = 5
 
 _CLASSIFY_INPUT = "inputs"
 """TF Serving's name for the input of Classify, Regress and MultiInference (tf.saved_model.CLASSIFY_INPUTS)."""
@@ -99,12 +102,14 @@ def resolve(
             targets.append(_target(key, method, available, features, given, batch_sizes))
     targets += [_pair(pair, available, batch_sizes) for pair in requests.multi_inference]
     if not targets:
-        reasons = " ".join(left_out.values())
         raise errors.ModelError(
-            f"The examples cannot feed any signature of the model. {reasons}", code="model/not-servable"
+            "The examples cannot feed any signature of the model.",
+            *list(left_out.values())[:_MAX_REASONS],
+            *([f"{len(left_out) - _MAX_REASONS} more signatures."] if len(left_out) > _MAX_REASONS else []),
+            code="model/not-servable",
         )
-    for target in targets:
-        if targets.count(target) > 1:
+    for target, count in Counter(targets).items():
+        if count > 1:
             name = ",".join(target.signatures)
             raise errors.OptionError(
                 f"{name} is requested twice. Name it once in --signature (requests.signatures) and --multi-inference "
@@ -196,11 +201,11 @@ class _Features:
         inputs = {f"{key}/{alias}": (key, alias) for key, signature in available.items() for alias in signature.inputs}
         self.mapped: dict[tuple[str, str], str] = {}
         for mapping in mappings:
-            name, equals, feature = mapping.partition("=")
-            if not equals or name not in inputs:
+            name, feature = _split_mapping(mapping, inputs)
+            if not name:
                 raise errors.OptionError(
                     f"--feature (requests.features) {mapping!r} does not map an input. Write SIGNATURE/INPUT=FEATURE "
-                    f"with one of {', '.join(inputs)}."
+                    f"with one of {escape.names(inputs)}."
                 )
             if inputs[name] in self.mapped:
                 raise errors.OptionError(f"--feature (requests.features) maps the input {name} twice. Map it once.")
@@ -251,6 +256,12 @@ class _Features:
         )
 
 
+def _split_mapping(mapping: str, inputs: Collection[str]) -> tuple[str, str]:
+    """The input (empty if there is none) and its feature; the name of an input may hold `=`, and the longest counts."""
+    places = [place for place, character in enumerate(mapping) if character == "=" and mapping[:place] in inputs]
+    return (mapping[: places[-1]], mapping[places[-1] + 1 :]) if places else ("", "")
+
+
 def _split(name: str, available: Mapping[str, signatures.Signature]) -> tuple[str, options.Method | None]:
     """Splits NAME:METHOD; a signature whose own key looks like that takes precedence."""
     key, colon, method = name.rpartition(":")
@@ -268,7 +279,7 @@ def _split(name: str, available: Mapping[str, signatures.Signature]) -> tuple[st
 def _signature(key: str, available: Mapping[str, signatures.Signature]) -> signatures.Signature:
     if key not in available:
         raise errors.ModelError(
-            f"The model has no signature {key!r}. Its signatures are: {', '.join(available) or 'none'}. Change "
+            f"The model has no signature {key!r}. Its signatures are: {escape.names(available)}. Change "
             "--signature (requests.signatures) or --multi-inference (requests.multi_inference).",
             code="model/no-signature",
         )

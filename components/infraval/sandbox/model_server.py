@@ -13,6 +13,9 @@ EMBEDDED = "infraval embedded server"
 EXIT_FAILURE = 255
 """The server ends with this code if it refuses a flag or the model."""
 
+EMBEDDED_STANDS_IN_FOR = "2.16.1"
+"""The version of TF Serving that the embedded server behaves as, whichever TensorFlow it runs on."""
+
 EMBEDDED_EXIT_UNREGISTERED_OP = 64
 """The embedded server ends with this code if its TensorFlow lacks an op that the model needs."""
 

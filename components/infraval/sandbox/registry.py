@@ -50,6 +50,19 @@ PLATFORMS: dict[str, str | Platform] = {
 """By `ServerOptions.platform`: the platform, or the name of a module that is imported when it is first used."""
 
 
+def check_built(server: options.ServerOptions) -> None:
+    """Checks that infraval has a platform; what that needs on this machine is not looked at.
+
+    Raises:
+      PlatformNotBuiltError: infraval does not support that platform yet.
+    """
+    if server.platform not in PLATFORMS:
+        raise errors.PlatformNotBuiltError(
+            f"infraval does not support the {server.platform} platform yet. Leave --platform (server.platform, or "
+            f"serving_spec.{server.platform}) out to serve the model in a process on this machine, or name another one."
+        )
+
+
 def platform(server: options.ServerOptions) -> Platform:
     """The platform that runs a server.
 
@@ -57,12 +70,8 @@ def platform(server: options.ServerOptions) -> Platform:
       PlatformNotBuiltError: infraval does not support that platform yet.
       SandboxError: a Python package that it needs is missing.
     """
-    found = PLATFORMS.get(server.platform)
-    if found is None:
-        raise errors.PlatformNotBuiltError(
-            f"infraval does not support the {server.platform} platform yet. Leave server.platform out to serve the "
-            "model in a process on this machine."
-        )
+    check_built(server)
+    found = PLATFORMS[server.platform]
     if not isinstance(found, str):
         return found
     try:
@@ -72,6 +81,6 @@ def platform(server: options.ServerOptions) -> Platform:
         if missing == "infraval":
             raise
         raise errors.SandboxError(
-            f"The {server.platform} platform needs the Python package {missing}. Install it with "
-            f"`pip install 'tfx-infraval[{server.platform}]'`."
+            f"The {server.platform} platform needs the Python package {missing}. Install it, for example with "
+            f"`pip install '.[{server.platform}]'` in a clone of infraval."
         ) from error

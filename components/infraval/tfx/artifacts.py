@@ -17,7 +17,7 @@ import tensorflow as tf
 from tfx.dsl.io import fileio
 from tfx.utils import path_utils
 
-from infraval import errors, publish
+from infraval import errors, escape, publish
 from infraval.report import data
 
 _log = logging.getLogger(__name__)
@@ -46,12 +46,29 @@ def serving_model(uri: str, *, old: bool) -> str:
       old: whether it has the layout of an earlier TFX (`path_utils.is_old_model_artifact`).
 
     Raises:
-      ModelError: the artifact cannot be read, or holds several exports.
+      ModelError: the artifact cannot be read, holds several exports, or has another layout.
     """
     try:
-        return str(path_utils.serving_model_path(uri, old))
+        path = str(path_utils.serving_model_path(uri, old))
+        _check_layout(uri, path)
     except (RuntimeError, *_FAILURES) as error:
         raise errors.ModelError(f"No SavedModel can be found in the Model at {uri}: {_cause(error)}.") from error
+    return path
+
+
+def _check_layout(uri: str, path: str) -> None:
+    """Checks that the directory in which TFX looks for the SavedModel is there, unless nothing at all is."""
+    if not fileio.isdir(uri) or fileio.isdir(path):
+        return
+    name = PurePosixPath(path).name
+    what = "Export it there, or, for an Importer, give its source_uri that layout."
+    if any(fileio.exists(f"{uri}/{file}") for file in _LAST_FILES):
+        what = "This one has its SavedModel at the top; move all of it into that directory."
+    raise errors.ModelError(
+        f"The Model at {uri} has no directory {name}. TFX expects the SavedModel of a Model artifact there, as "
+        f"{uri}/{name}/saved_model.pb, which is where run_fn writes it (fn_args.serving_model_dir). {what}",
+        code="model/missing",
+    )
 
 
 def fetch(
@@ -219,11 +236,11 @@ def _clear(uri: str) -> None:
         names = _names(uri)
         if names - _RESULTS:
             raise errors.OutputError(
-                f"{uri} holds files that infraval did not write ({', '.join(sorted(names - _RESULTS))}); nothing in it "
-                "was touched. Give the blessing a place of its own."
+                f"{uri} holds files that infraval did not write ({escape.names(sorted(names - _RESULTS))}); nothing in "
+                "it was touched. Give the blessing a place of its own."
             )
         if names:
-            _log.warning("%s holds what an earlier try left (%s); removing it.", uri, ", ".join(sorted(names)))
+            _log.warning("%s holds what an earlier try left (%s); removing it.", uri, escape.names(sorted(names)))
         files = [f"{uri}/{name}" for name in sorted(names - {publish.STAMPED_MODEL})]
         for path in (*files, *(f"{model}/{name}" for name in _LAST_FILES)):
             if fileio.exists(path):

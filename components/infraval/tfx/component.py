@@ -19,6 +19,7 @@ from tfx.proto import infra_validator_pb2
 from tfx.types import component_spec, standard_artifacts
 
 from infraval import errors, options
+from infraval.sandbox import registry
 from infraval.tfx import executor, from_protos
 
 _log = logging.getLogger(__name__)
@@ -97,6 +98,7 @@ class WarmupInfraValidator(base_beam_component.BaseBeamComponent):
 
         Raises:
           OptionError: an argument is invalid, as far as that is known before a run gives values to RuntimeParameters.
+          PlatformNotBuiltError: infraval does not support the platform yet.
         """
         given = {
             "serving_spec": serving_spec,
@@ -120,13 +122,22 @@ class WarmupInfraValidator(base_beam_component.BaseBeamComponent):
         self._makes_warmup = examples is not None and getattr(request_spec, "make_warmup", True)
 
     def add_downstream_node(self, downstream_node: Any) -> None:
-        """Warns about a Pusher that would push the model without its warmup file.
+        """Warns about a Pusher that would push a model without a warmup file.
 
         Pipelines call it for every node that depends on the blessing. No other place sees both: a running executor is
         told the ids of the nodes after its own, not their inputs.
         """
         super().add_downstream_node(downstream_node)
-        if self._makes_warmup and isinstance(downstream_node, Pusher) and "model" in downstream_node.inputs:
+        if not isinstance(downstream_node, Pusher):
+            return
+        if "model" not in downstream_node.inputs and not self._makes_warmup:
+            _log.warning(
+                "%s will push the copy that %s outputs, which starts cold unless the model brings a warmup file: none "
+                "is asked for. Give examples, and set make_warmup in request_spec or leave request_spec out.",
+                downstream_node.id,
+                self.id,
+            )
+        if "model" in downstream_node.inputs and self._makes_warmup:
             _log.warning(
                 "%s is given `model`, so it will push that one, which starts cold. Leave `model` out to push the "
                 "copy with the warmup file, which %s outputs.",
@@ -140,13 +151,18 @@ def _check_together(exec_properties: Mapping[str, Any], *, examples: bool) -> No
 
     Raises:
       OptionError: they contradict each other.
+      PlatformNotBuiltError: infraval does not support the platform yet.
     """
     later = {name for name, value in exec_properties.items() if isinstance(value, _LATER)}
     if not later:
-        from_protos.read(exec_properties, examples=examples).make_job(model="", examples="*" if examples else ())
+        asked = from_protos.read(exec_properties, examples=examples)
+        asked.make_job(model="", examples="*" if examples else ())
     elif not later & {"serving_spec", "server"}:
         servers = {name: exec_properties.get(name) for name in ("serving_spec", "server")}
-        from_protos.read(servers, examples=examples)
+        asked = from_protos.read(servers, examples=examples)
+    else:
+        return
+    registry.check_built(asked.job["server"])
 
 
 def _checked(name: str, given: Any) -> Any:

@@ -18,7 +18,7 @@ from tfx.dsl.components.base import base_beam_executor
 from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
-from infraval import errors, options, signals, validation, verdict, workspace
+from infraval import errors, escape, options, signals, validation, verdict, workspace
 from infraval.report import data
 from infraval.requests import fitting
 from infraval.tfx import artifacts, from_protos
@@ -72,11 +72,12 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             configured = self._beam_pipeline_args or self._make_beam_pipeline_fn
             judged = validation.validate(job, self._make_beam_pipeline if configured else None)
         _set_properties(blessing, judged)
+        _log_verdict(judged, blessing.uri, warmup=bool(examples and asked.job["make_warmup"]))
         for server in judged.servers:
             by = f" by {server.evidence.server.image}" if len(judged.servers) > 1 else ""
             for finding in server.failures:
                 for reason in finding.reasons:
-                    _log.error("Not blessed%s (%s): %s", by, finding.gate, reason)
+                    _log.error("Not blessed%s (%s): %s", by, finding.gate, escape.one_line(reason))
             if server.evidence.decisive.server_log:
                 _log.error("The last lines of the server's log%s:\n%s", by, server.evidence.decisive.server_log)
 
@@ -111,6 +112,26 @@ def _make_job(
         reason,
     )
     return asked.make_job(**given)
+
+
+def _log_verdict(judged: verdict.Verdict, uri: str, *, warmup: bool) -> None:
+    """Logs that a model is blessed, and whether it lacks the warmup file that it was to get."""
+    if not judged.blessed:
+        return
+    for shown in (server.evidence for server in judged.servers):
+        _log.info(
+            "Blessed by %s: loaded in %.1f s, %d warmup records replayed, %d of %d requests answered.",
+            escape.one_line(f"{shown.server.image or shown.server.name} ({shown.server.version})"),
+            shown.boot.load_time_s or 0,
+            shown.boot.records_replayed or 0,
+            sum(outcome.ok for outcome in shown.boot.outcomes),
+            shown.requests,
+        )
+    _log.info("The blessed model is in %s.", uri)
+    if warmup and not judged.warmup.records:
+        _log.warning(
+            "The blessed model was to get a warmup file and has none, so what Pusher pushes from %s starts cold.", uri
+        )
 
 
 def _fetch_examples(examples: Sequence[types.Artifact], splits: tuple[str, ...], directory: Path) -> tuple[str, ...]:
@@ -155,7 +176,7 @@ def _split_uris(examples: Sequence[types.Artifact], splits: tuple[str, ...]) -> 
 def _set_properties(blessing: types.Artifact, judged: verdict.Verdict) -> None:
     """Pusher acts on these, so they are set last, once everything is in place."""
     blessing.set_string_custom_property("verdict", "BLESSED" if judged.blessed else "NOT_BLESSED")
-    blessing.set_string_custom_property("reasons", "\n".join(data.reasons(judged)))
+    blessing.set_string_custom_property("reasons", "\n".join(map(escape.one_line, data.reasons(judged))))
     blessing.set_string_custom_property("model_digest", f"sha256:{judged.model_digest}")
     shown = [server.evidence for server in judged.servers]
     load_times = [each.decisive.load_time_s for each in shown if each.decisive.load_time_s is not None]
@@ -165,7 +186,7 @@ def _set_properties(blessing: types.Artifact, judged: verdict.Verdict) -> None:
     outcomes = [outcome for each in shown for outcome in each.decisive.outcomes]
     blessing.set_int_custom_property("requests", len(outcomes))
     blessing.set_int_custom_property("requests_failed", sum(not outcome.ok for outcome in outcomes))
-    servers = "\n".join(f"{each.server.name} {each.server.version}" for each in shown)
+    servers = "\n".join(escape.one_line(f"{each.server.name} {each.server.version}") for each in shown)
     blessing.set_string_custom_property("server", servers)
     images = [f"{each.server.image} {each.server.image_id}" for each in shown if each.server.image]
     if images:

@@ -37,8 +37,8 @@ def failed_load(
     if ended.signal is not None or ended.limit or ended.outside:
         return evidence.Crashed(_cause(ended, server, lambda: _last_words(redactor.log(log))))
     raise errors.ServerStartError(
-        f"{server.name} ended with exit code {ended.code} before it loaded the model. The model is not the cause. "
-        f"{_last_words(redactor.log(log))}"
+        f"{server.name} ended with exit code {ended.code} before it loaded the model. The model is not the cause.",
+        *_last_words(redactor.log(log)),
     )
 
 
@@ -61,8 +61,8 @@ def death_while_serving(
     log, server = sandbox.log(), sandbox.identity
     if server.embedded and ended is not None and ended.code == model_server.EMBEDDED_EXIT_BUG:
         raise errors.SandboxError(
-            f"The {server.name} failed on a request. This is a bug in infraval; please report it. "
-            f"{_last_words(redactor.log(log))}"
+            f"The {server.name} failed on a request. This is a bug in infraval; please report it.",
+            *_last_words(redactor.log(log)),
         )
     if ended is None:
         return None
@@ -86,10 +86,10 @@ def _end_of(
         return None
 
 
-def _cause(ended: base.ServerExit, server: evidence.Server, last_words: Callable[[], str]) -> str:
+def _cause(ended: base.ServerExit, server: evidence.Server, last_words: Callable[[], list[str]]) -> str:
     """What the server died of; raises if the model is not to blame."""
     if ended.outside:
-        raise errors.ServerLostError(f"{server.name} {ended.outside} {last_words()}")
+        raise errors.ServerLostError(f"{server.name} {ended.outside}", *last_words())
     if ended.limit:
         return ended.limit
     if ended.signal is None:
@@ -97,7 +97,8 @@ def _cause(ended: base.ServerExit, server: evidence.Server, last_words: Callable
     if ended.signal == signal.SIGKILL:
         raise errors.ServerLostError(
             f"{server.name} was killed from outside (SIGKILL), most likely because the machine ran out of memory. "
-            f"Free some, or validate on a larger machine. {last_words()}"
+            "Free some, or validate on a larger machine.",
+            *last_words(),
         )
     return signal.Signals(ended.signal).name
 
@@ -118,5 +119,5 @@ def _check_ops(log: str, ended: base.ServerExit, server: evidence.Server) -> Non
     )
 
 
-def _last_words(log: str) -> str:
-    return f"The end of its log:\n{log}" if log else "It logged nothing."
+def _last_words(log: str) -> list[str]:
+    return ["The end of its log:", *log.splitlines()] if log else ["It logged nothing."]

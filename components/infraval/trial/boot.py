@@ -81,7 +81,7 @@ class Booter:
             try:
                 boot = self._boot(launch, logs, measured=measured)
             except errors.ServerLostError as error:
-                self._progress(f"Try {tries} of {most} had no result. {error}")
+                self._progress(f"Try {tries} of {most} had no result. {error.args[0]}")
                 continue
             if boot.definite:
                 return boot, tries

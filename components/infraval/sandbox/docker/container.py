@@ -11,7 +11,7 @@ from typing import Any
 import docker.errors
 import docker.types
 
-from infraval import errors, options, signals
+from infraval import errors, escape, options, signals
 from infraval.sandbox import base, model_server
 from infraval.sandbox.docker import engine as docker_engine
 from infraval.sandbox.docker import model as docker_model
@@ -163,7 +163,7 @@ def create(
         with signals.deferred():
             made = engine.api.create_container(**arguments, host_config=config)
         for warning in made.get("Warnings") or ():
-            _log.warning("The Docker engine says: %s", warning)
+            _log.warning("The Docker engine says: %s", escape.one_line(str(warning)))
 
     binds = [mount for mount in mounts if mount["Type"] == "bind"]
     with docker_engine.failing_as(errors.ServerStartError, "The container could not be created"):

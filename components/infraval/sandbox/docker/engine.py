@@ -13,16 +13,20 @@ from pathlib import Path
 from typing import Any
 
 import docker
+import docker.constants
 import docker.context
 import docker.context.config
 import docker.errors
 import docker.utils
 
 import requests
-from infraval import errors, options
+from infraval import errors, escape, options
 
 API_ERRORS = (docker.errors.DockerException, requests.exceptions.RequestException)
 """What docker-py raises: the engine's refusals, and connection errors."""
+
+_UNCHECKED = (AttributeError, TypeError, ValueError)
+"""What docker-py runs into, because it does not check what it reads: options, addresses, `config.json`."""
 
 _log = logging.getLogger(__name__)
 
@@ -97,7 +101,7 @@ def connect(docker_options: options.DockerServer) -> Iterator[Engine]:
     """Connects to the engine that the options, the environment or Docker's own configuration name.
 
     Raises:
-      SandboxError: there is no such context, Docker's configuration is malformed, or no engine answers.
+      SandboxError: there is no such context, Docker's configuration or the address is malformed, or no engine answers.
     """
     address = _address(docker_options)
     url = address.get("base_url") or "Docker's default address"
@@ -108,11 +112,12 @@ def connect(docker_options: options.DockerServer) -> Iterator[Engine]:
             timeout=docker_options.client_timeout_s,
             use_ssh_client=True,
         )
-    except (docker.errors.InvalidConfigFile, AttributeError, TypeError, ValueError) as error:
-        # docker-py reads all of it without checking what it has read. A value may be a password.
+    except (docker.errors.InvalidConfigFile, *_UNCHECKED) as error:
+        _check_configuration()
+        what = f" with API version {docker_options.api_version} (server.api_version)" * bool(docker_options.api_version)
         raise errors.SandboxError(
-            "Docker's configuration (config.json in DOCKER_CONFIG or ~/.docker) is malformed "
-            f"({type(error).__name__}). Fix it, or move it away and run `docker login` again."
+            f"No connection to a Docker engine can be made at {url}{what}: {_sentence(str(error))} Correct "
+            "--docker-host (server.base_url), DOCKER_HOST or the Docker context."
         ) from None
     except API_ERRORS as error:
         raise _no_engine(url, error) from error
@@ -122,6 +127,22 @@ def connect(docker_options: options.DockerServer) -> Iterator[Engine]:
         except API_ERRORS as error:
             raise _no_engine(url, error) from error
         yield Engine(api, url, info)
+
+
+def _check_configuration() -> None:
+    """Checks `config.json` by itself: no connection is made to an engine whose API version is given.
+
+    Raises:
+      SandboxError: docker-py cannot read it.
+    """
+    try:
+        docker.APIClient(version=docker.constants.DEFAULT_DOCKER_API_VERSION).close()
+    except (docker.errors.InvalidConfigFile, *_UNCHECKED) as error:
+        # A value may be a password, so only the type of the error is shown.
+        raise errors.SandboxError(
+            "Docker's configuration (config.json in DOCKER_CONFIG or ~/.docker) is malformed "
+            f"({type(error).__name__}). Fix it, or move it away and run `docker login` again."
+        ) from None
 
 
 @contextlib.contextmanager
@@ -175,7 +196,7 @@ def advice(message: str) -> str:
 
 
 def _sentence(message: str) -> str:
-    return message.strip().rstrip(".") + "."
+    return escape.one_line(message).rstrip(".") + "."
 
 
 def _no_engine(url: str, error: Exception) -> errors.SandboxError:

@@ -45,7 +45,8 @@ def check(server: options.DockerServer, progress: Callable[[str], None]) -> None
         if engine.info.get("OSType") != "linux":
             raise errors.SandboxError(
                 f"The Docker engine at {engine.url} runs {engine.info.get('OSType')} containers, but model servers "
-                "need Linux. Switch it to Linux containers, or name another engine (server.base_url, --docker-host)."
+                "need Linux. Switch it to Linux containers, or name another engine with --docker-host "
+                "(server.base_url)."
             )
         removed = docker_owner.reap(engine)
         if removed:

@@ -22,9 +22,8 @@ from typing import TYPE_CHECKING
 
 import infraval
 from infraval import errors, evidence, options, workspace
-from infraval.redaction import escape
 from infraval.sandbox import base, model_server
-from infraval.sandbox.process import supervised
+from infraval.sandbox.process import custom_ops, supervised
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -44,34 +43,40 @@ _TENSORFLOW_DISTRIBUTIONS = ("tensorflow", "tensorflow-cpu", "tensorflow-rocm", 
 
 
 def check(server: options.ProcessServer, progress: Callable[[str], None]) -> None:
-    """Checks that the server knows the arguments that it is to get; looks at nothing if there are none.
+    """Checks that there is such a server, that it knows its arguments, and that the embedded one can import its ops.
 
     Raises:
-      OptionError: it does not know one of them, or not with that value.
+      OptionError: it does not know an argument, or not with that value, or a module cannot be imported.
       ServerStartError: there is no such server, it cannot be executed, or it is a different program.
     """
-    del progress
-    if not server.server_arguments:
-        return
     program = _program(server)
     with workspace.workspace() as directory:
-        _, usage = _ask(program, ["--help"], directory / "help")
-        types = model_server.flag_types(usage)
-        if not types:
-            raise _not_tf_serving(program, "--help")
-        for argument in server.server_arguments:
-            flag, equals, _ = argument.partition("=")
-            kind = types.get(flag)
-            if kind is None:
-                raise errors.OptionError(f"{program.name} has no flag {flag}. {_correct(program)}")
-            if not equals and kind not in {"bool", ""}:
-                raise errors.OptionError(f"{flag} needs a value, {flag}=VALUE. {_correct(program)}")
-        code, answer = _ask(program, [*server.server_arguments, "--version"], directory / "version")
+        if not program.embedded:
+            _tf_serving_identity(program, directory / "identity")
+        if server.server_arguments:
+            _check_arguments(program, server.server_arguments, directory)
+        if program.embedded and _embedded_identity() and server.import_ops:
+            progress(f"Importing {', '.join(server.import_ops)}")
+            custom_ops.check(server.import_ops, directory / "ops", program.environment)
+
+
+def _check_arguments(program: _Program, arguments: Sequence[str], directory: Path) -> None:
+    _, usage = _ask(program, ["--help"], directory / "help")
+    types = model_server.flag_types(usage)
+    if not types:
+        raise _not_tf_serving(program, "--help")
+    for argument in arguments:
+        flag, equals, _ = argument.partition("=")
+        kind = types.get(flag)
+        if kind is None:
+            raise errors.OptionError(f"{program.name} has no flag {flag}. {_correct(program)}")
+        if not equals and kind not in {"bool", ""}:
+            raise errors.OptionError(f"{flag} needs a value, {flag}=VALUE. {_correct(program)}")
+    code, answer = _ask(program, [*arguments, "--version"], directory / "version")
     if code != 0:
         said = re.search("Couldn't interpret value .*", answer)
         raise errors.OptionError(
-            f"{program.name} refuses {shlex.join(server.server_arguments)}"
-            f"{f': {escape.one_line(said[0])}' if said else '.'} {_correct(program)}"
+            f"{program.name} refuses {shlex.join(arguments)}{f': {said[0]}' if said else '.'} {_correct(program)}"
         )
 
 
@@ -219,9 +224,10 @@ def _program(server: options.ProcessServer) -> _Program:
     binary = _binary(server.server)
     if binary is not None:
         return _Program(binary, [binary], environment, embedded=False)
-    # The other interpreter must find the modules that this one finds, and write its log without delay.
-    environment["PYTHONPATH"] = os.pathsep.join(str(Path(entry).absolute()) for entry in sys.path)
-    environment["PYTHONUNBUFFERED"] = "1"
+    # The other interpreter must find what this one finds, and write its log without delay. Modules in the working
+    # directory are found as well: a console script has its own directory on the path instead.
+    entries = dict.fromkeys(str(Path(entry).absolute()) for entry in (*sys.path, ""))
+    environment |= {"PYTHONPATH": os.pathsep.join(entries), "PYTHONUNBUFFERED": "1"}
     return _Program("The embedded server", [sys.executable, "-m", "infraval_server"], environment, embedded=True)
 
 
@@ -244,7 +250,10 @@ def _embedded_identity() -> evidence.Server:
             tensorflow = importlib.metadata.version(distribution)
             return evidence.Server(
                 name=model_server.EMBEDDED,
-                version=f"infraval {infraval.__version__}, TensorFlow {tensorflow}",
+                version=(
+                    f"infraval {infraval.__version__}, stands in for TF Serving "
+                    f"{model_server.EMBEDDED_STANDS_IN_FOR}, runs TensorFlow {tensorflow}"
+                ),
                 platform="process",
                 embedded=True,
             )
