@@ -22,7 +22,7 @@ def example(**features: Any) -> bytes:
     made = tf.train.Example()
     for name, values in features.items():
         getattr(made.features.feature[name], KINDS[type(values[0])]).value.extend(values)
-    return made.SerializeToString()
+    return made.SerializeToString(deterministic=True)  # the names of tests hold it
 
 
 @pytest.fixture
