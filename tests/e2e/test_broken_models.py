@@ -17,6 +17,8 @@ from tfx.types import standard_artifacts
 from infraval import options
 from infraval.tfx.executor import Executor
 
+pytestmark = pytest.mark.slow
+
 Preprocess = Callable[[tf.Tensor], tf.Tensor]
 Export = Callable[..., standard_artifacts.Model]
 Deliver = Callable[[standard_artifacts.Model], tuple[standard_artifacts.InfraBlessing, list[Path]]]

@@ -233,7 +233,7 @@ ROWS = [
     Row(
         "half a gzip file",
         lambda m: ["--examples", m.file("shard.gz", gzip.compress(m.examples.read_bytes())[:-1])],
-        "only a part of .*shard.gz: it was cut off",
+        "shard.gz is corrupt, .*cut off",
         "Write the examples again",
     ),
     Row("no record", lambda m: ["--examples", m.file("shard", b"")], "The examples have no records", "to other files"),

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 Start = Callable[[str], subprocess.Popen[str]]
 
 EVENTUALLY_S = 60.0

@@ -55,6 +55,7 @@ def test_a_good_model_is_blessed_and_its_copy_starts_warm(
     assert second["model_digest"] == report["model_digest"]
 
 
+@pytest.mark.slow
 def test_a_model_of_other_data_is_not_blessed_and_the_reason_names_the_feature(
     run: Run, penguin_model: Path, taxi_examples: Path, tmp_path: Path
 ) -> None:
@@ -75,6 +76,7 @@ def test_a_model_of_other_data_is_not_blessed_and_the_reason_names_the_feature(
     assert json.loads((output / "report.json").read_text())["servers"][0]["findings"][1]["status"] == "failed"
 
 
+@pytest.mark.slow
 def test_the_keras_3_trap_is_not_blessed_and_the_reason_names_the_variable(
     run: Run, keras_trap_model: Path, secret_examples: Path
 ) -> None:
@@ -85,6 +87,7 @@ def test_the_keras_3_trap_is_not_blessed_and_the_reason_names_the_variable(
     assert "Could not find variable sequential" in finished.stdout
 
 
+@pytest.mark.slow
 def test_errors_that_echo_the_request_never_reach_any_output(
     run: Run, echoing_model: Path, secret_examples: Path, tmp_path: Path, secret: str
 ) -> None:
@@ -100,6 +103,7 @@ def test_errors_that_echo_the_request_never_reach_any_output(
     assert "INVALID_ARGUMENT" in finished.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("phase", [[], ["--no-warmup"]], ids=["at load", "at a request"])
 def test_an_unregistered_op_is_not_a_verdict(
     run: Run, report_of: Run, unregistered_op_model: Path, secret_examples: Path, phase: list[str]

@@ -53,6 +53,7 @@ def test_every_allowed_batch_size_is_covered_and_the_server_boots_with_the_file(
     assert judged.servers[0].evidence.boot.records_replayed == 3
 
 
+@pytest.mark.slow
 def test_a_warmup_file_that_came_with_the_model_is_merged_kept_or_replaced(
     upper_model: Path, secret_examples: Path, tmp_path: Path
 ) -> None:
@@ -89,6 +90,7 @@ def test_a_warmup_file_that_came_with_the_model_is_merged_kept_or_replaced(
     )
 
 
+@pytest.mark.slow
 def test_a_bad_record_of_the_models_own_is_the_models_fault(
     upper_model: Path, secret_examples: Path, tmp_path: Path
 ) -> None:
@@ -256,6 +258,7 @@ def test_a_server_that_fails_for_a_reason_of_its_own_is_no_verdict(
         _validate(upper_model, secret_examples, server=misbehaving_server("bad-flag"), limits=TWICE)
 
 
+@pytest.mark.slow
 def test_lines_that_a_model_prints_do_not_change_the_verdict(save_model: SaveModel, secret_examples: Path) -> None:
     """What the embedded server says about itself cannot be forged by a line in its log."""
     forged = ("E A bug of the embedded server: KeyError", "Op type not registered 'HouseBlend' in binary")
@@ -293,14 +296,18 @@ def test_the_embedded_server_takes_the_flags_of_production(
     assert "--num_load_threads" in capsys.readouterr().out
 
 
-def test_a_flag_that_the_server_does_not_know_ends_the_job_at_once(upper_model: Path, tmp_path: Path) -> None:
-    """Before the examples are looked at."""
+def test_a_flag_that_the_server_does_not_know_ends_the_job_at_once(
+    upper_model: Path, secret_examples: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before any request is built."""
+    monkeypatch.setattr("infraval.requests.preparation.build", lambda *_: pytest.fail("it went on"))
     server = options.ProcessServer(server="embedded", server_arguments="--enable_bathcing")
 
     with pytest.raises(errors.OptionError, match="--enable_bathcing"):
-        _validate(upper_model, tmp_path / "missing", server=server)
+        _validate(upper_model, secret_examples, server=server)
 
 
+@pytest.mark.slow
 def test_a_bug_of_the_embedded_server_is_no_verdict(
     upper_model: Path, secret_examples: Path, secret: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -330,7 +337,8 @@ def test_the_report_on_disk_is_the_verdict(upper_model: Path, secret_examples: P
     assert [request["code"] for request in report["servers"][0]["requests"]] == ["OK"] * 3
     assert report["model_digest"] == f"sha256:{judged.model_digest}"
     fed = {"signature": "serving_default", "method": "predict", "input": "examples", "feature": None}
-    assert report["examples"] == {"records_read": 3, "dead_letters": {}, "left_out": {}, "fed": [fed]}
+    found = {"records_read": 3, "dead_letters": {}, "left_out": {}, "fed": [fed], "constants": {}, "defaults": []}
+    assert report["examples"] == found
 
 
 @pytest.mark.parametrize(("server_messages", "shown"), [("full", True), ("codes", False)])

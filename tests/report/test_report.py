@@ -264,11 +264,12 @@ def test_no_string_of_a_report_reaches_the_terminal_as_it_is(
 
 def test_no_name_in_a_model_reaches_the_terminal_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
     """The same of an inspection: signatures, inputs, outputs and what the warmup file asks for."""
-    signature = {"method": None, "inputs": {HOSTILE: "float[?]"}, "outputs": {HOSTILE: "float[?]"}}
+    sides = {side: {HOSTILE: "float[?]"} for side in ("inputs", "outputs", "composite")}
+    signature = {"method": "predict", "method_name": HOSTILE, "defaults": [], "constants": [], **sides}
     cell = {"signature": HOSTILE, "method": "predict", "batch_size": 1, "records": 1}
     terminal.show_inspection({"signatures": {HOSTILE: signature}, "warmup": {"records": 1, "cells": [cell]}})
     shown = capsys.readouterr().out
-    assert shown.count("\\x1b[31mred") == 4
+    assert shown.count("\\x1b[31mred") == 5
     assert _is_safe(shown)
 
 

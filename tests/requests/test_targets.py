@@ -220,10 +220,10 @@ def test_what_cannot_be_fed(
     """Named, it is an error that says why; under `all`, it is left out for that reason."""
     available = declare(**inputs)
     with pytest.raises(errors.ModelError, match=why) as caught:
-        resolve(available, "s", records=(record("x"),), batch_sizes=(1, 4))
+        resolve(available, "s", records=(record("x"),), batch_sizes=(1, 4), parsing=parses("s"))
     other = signatures.Signature("t", PREDICT, {"x": signatures.TensorSpec("string", (None,))}, {})
     resolved, left_out = targets.resolve(
-        options.RequestOptions(signatures=("all",)), {**available, "t": other}, [record("x")], (1, 4), parses("t")
+        options.RequestOptions(signatures=("all",)), {**available, "t": other}, [record("x")], (1, 4), parses("s", "t")
     )
     assert [target.signatures for target in resolved] == [("t",)]
     assert left_out == {"s": str(caught.value)}
@@ -263,7 +263,7 @@ def test_a_constant_feeds_what_no_feature_can(declare: Callable[..., Signatures]
         asked = {"records": (record("x", "k"),), "inputs": ("s/k=0.5",)}
         assert resolve(available, "s", **asked) == [targets.Target(("s",), PREDICT, constants=(k,), **fed)]
     whole = declare(examples=("string", (None,)), k=("float", ()))
-    assert resolve(whole, "s", records=(record("k"),), inputs=("s/k=0.5",)) == [
+    assert resolve(whole, "s", records=(record("k"),), inputs=("s/k=0.5",), parsing=parses("s")) == [
         targets.Target(("s",), PREDICT, serialized_input="examples", constants=(k,))
     ]
     assert "s/k=" in refusal(whole, "s")
@@ -301,7 +301,7 @@ def test_whole_records_beside_defaults(declare: Callable[..., Signatures], recor
     """The only input without a default takes the records."""
     (plain,) = declare(examples=("string", (None,)), k=("float", ())).values()
     available = {"s": dataclasses.replace(plain, defaults=frozenset({"k"}))}
-    (target,) = resolve(available, "s", records=(record("k"),))
+    (target,) = resolve(available, "s", records=(record("k"),), parsing=parses("s"))
     assert target == targets.Target(("s",), PREDICT, serialized_input="examples")
     assert targets.left_to_defaults([target], available) == ["s/k"]
     assert targets.left_to_defaults(resolve(declare(inputs=("string", (None,))), "s:regress"), {}) == []
@@ -318,9 +318,9 @@ def test_constants_that_make_no_sense(declare: Callable[..., Signatures], record
         (("s",), {"inputs": ("s/k=1", "s/x=[1]"), "features": ("s/x=x",)}),
     ):
         with pytest.raises(errors.OptionError, match=r"--input \(requests\.inputs\)"):
-            resolve(available, *names, records=(record("x"),), **asked)
+            resolve(available, *names, records=(record("x"),), parsing=parses("t"), **asked)
     requests = options.RequestOptions(signatures=("all",), inputs=("s/k=1",))
-    called, left_out = targets.resolve(requests, available, [record("z")], (1,))
+    called, left_out = targets.resolve(requests, available, [record("z")], (1,), parses("t"))
     assert ([target.signatures for target in called], list(left_out)) == ([("t",)], ["s"])
 
 
@@ -338,7 +338,7 @@ def test_composite_inputs_are_refused_by_their_code(
         with pytest.raises(errors.ModelError) as caught:
             resolve(available, key, records=(features,), **asked)
         assert caught.value.code == "model/composite-input"
-    _, left_out = targets.resolve(options.RequestOptions(signatures=("all",)), available, [features], (1,))
+    _, left_out = targets.resolve(options.RequestOptions(signatures=("all",)), available, [features], (1,), parses())
     assert left_out[key] == str(caught.value)
 
 

@@ -134,7 +134,7 @@ def test_arguments_that_the_embedded_server_does_not_know_are_refused(arguments:
 def test_arguments_are_checked_by_a_model_server_only(tmp_path: Path) -> None:
     """A program that does not list its flags is not one."""
     binary = tmp_path / "server"
-    binary.write_text("#!/bin/sh\necho bash 5.2\n")
+    binary.write_text('#!/bin/sh\n[ "$1" = --version ] && echo "TensorFlow ModelServer: 2.16.1" || echo bash 5.2\n')
     binary.chmod(0o755)
     with pytest.raises(errors.ServerStartError, match="--help"):
         process.check(options.ProcessServer(server=str(binary), server_arguments="--enable_batching"), no_progress)

@@ -22,6 +22,9 @@ from infraval.report import data
 
 _WIDE = 120
 
+_MAX_FEEDS = 20
+"""Inputs of which it is shown what feeds them."""
+
 
 class _Console(rich.console.Console):
     def on_broken_pipe(self) -> None:
@@ -54,9 +57,13 @@ def show_report(report: data.Report) -> None:
             console.print()
             _show_verdict(console, server.verdict)
         _show_server(console, server, report.warmup.records)
-    for fed in report.examples.fed if report.examples else ():
-        source = "the whole record" if fed.feature is None else f"the feature {fed.feature!r}"
-        console.print(f"fed     {fed.signature}:{fed.method.value}/{fed.input} by {source}", markup=False)
+    feeds = report.examples.fed if report.examples else ()
+    for fed in feeds[:_MAX_FEEDS]:
+        source = "the whole record" if fed.feature is None else f"the feature {escape.name(fed.feature)}"
+        target = f"{escape.name(fed.signature)}:{fed.method.value}/{escape.name(fed.input)}"
+        console.print(f"fed     {target} by {source}", markup=False)
+    if len(feeds) > _MAX_FEEDS:
+        console.print(f"fed     {len(feeds) - _MAX_FEEDS} more inputs; the report lists them")
 
 
 def _show_verdict(console: rich.console.Console, shown: str) -> None:
@@ -85,11 +92,11 @@ def _show_server(console: rich.console.Console, found: data.ServerReport, record
 
 
 def _show_identity(console: rich.console.Console, server: evidence.Server) -> None:
-    console.print(f"server  {server.name} ({server.version}), {server.platform} sandbox", markup=False)
+    _print_line(console, f"server  {server.name} ({server.version}), {server.platform} sandbox")
     if server.image:
-        console.print(f"image   {server.image} ({server.image_digest or server.image_id})", markup=False)
+        _print_line(console, f"image   {server.image} ({server.image_digest or server.image_id})")
     if server.ignored_flags:
-        console.print(f"flags   without effect on the embedded server: {' '.join(server.ignored_flags)}", markup=False)
+        _print_line(console, f"flags   without effect on the embedded server: {' '.join(server.ignored_flags)}")
 
 
 def show_inspection(found: dict[str, Any]) -> None:
