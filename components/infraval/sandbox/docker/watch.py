@@ -11,6 +11,7 @@ from collections.abc import Callable
 from concurrent import futures
 
 import docker.errors
+import docker.utils.socket
 
 from infraval import errors
 from infraval.sandbox import base, model_server
@@ -139,13 +140,16 @@ class VersionQuery:
             self._thread.join(_JOIN_TIMEOUT_S)
 
     def _ask(self) -> None:
+        answer = b""
         try:
             query = self._engine.api.exec_create(self._container, [model_server.TF_SERVING, "--version"])
-            answer = b""
-            for chunk in self._engine.api.exec_start(query["Id"], stream=True):
-                answer += chunk
-                if len(answer) > _VERSION_BYTES:  # an image may write for ever
-                    return
+            stream = self._engine.api.exec_start(query["Id"], socket=True)
+            # docker-py closes neither. An image may write for ever.
+            with contextlib.closing(stream), contextlib.closing(stream._response):  # noqa: SLF001
+                for _, chunk in docker.utils.socket.frames_iter(stream, tty=False):
+                    answer += chunk
+                    if len(answer) > _VERSION_BYTES:
+                        return
         except (*docker_engine.API_ERRORS, OSError):
             return  # the container or the engine has ended; docker-py reads this answer from the bare socket
         version = model_server.version(answer.decode(errors="replace"))
