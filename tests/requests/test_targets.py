@@ -429,7 +429,7 @@ def test_the_only_input_of_strings_is_not_guessed(
     available = declare(text=("string", (None,)))
     assert "--feature s/text=FEATURE, or --feature s/text=" in refusal(available, "s", records=(strings(),))
     for records in ((strings("a", "b"),), (strings("a"), strings("b"))):
-        assert "2 features of strings (a, b)" in refusal(available, "s", records=records)
+        assert "2 string features (a, b)" in refusal(available, "s", records=records)
     many = (strings(*map(str, range(2000))),)
     assert len(refusal(available, "s", records=many)) < 500
 
@@ -474,7 +474,7 @@ def test_only_a_sole_vector_of_strings_takes_whole_records(
         available = declare(**inputs)
         assert "has no feature: none has its name" in refusal(available, "s", records=(record("z"),))
         message = refusal(available, "s", records=(record("x", "y"),), features=("s/x=",))
-        assert "a whole record can feed only a sole vector of strings" in message
+        assert "a whole record can feed only a vector of strings that is the only input" in message
 
 
 def test_a_mapping_by_hand_comes_first(sink: Signatures, record: Callable[..., bytes]) -> None:

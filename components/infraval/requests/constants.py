@@ -66,8 +66,8 @@ def read(given: Iterable[str], available: Mapping[str, signatures.Signature]) ->
         if name is None:
             some = ", ".join(list(inputs)[:_SHOWN_INPUTS]) + (", …" if len(inputs) > _SHOWN_INPUTS else "")
             raise errors.OptionError(
-                f"{_OPTION} {each.partition('=')[0]!r} does not name an input of the model. Write "
-                f"SIGNATURE/INPUT=VALUE with one of {some or 'none: its signatures have no inputs'}."
+                f"{_OPTION} {each.partition('=')[0]!r} does not name an input of the model. "
+                + (f"Write SIGNATURE/INPUT=VALUE with one of {some}." if some else "Its signatures have no inputs.")
             )
         if name in constants:
             raise errors.OptionError(f"{_OPTION} gives the input {name} twice. Give it once.")
@@ -162,5 +162,5 @@ def _integers(leaves: list[Any], dtype: str) -> np.ndarray[Any, Any]:
     if not all(isinstance(leaf, int) and not isinstance(leaf, bool) for leaf in leaves):
         raise ValueError("every element must be an integer")
     if not all(limits.min <= leaf <= limits.max for leaf in leaves):
-        raise ValueError(f"an element is out of the range of {dtype}")
+        raise ValueError(f"an element is out of range for {dtype}")
     return np.array(leaves, dtype=dtype)

@@ -245,7 +245,7 @@ class _Features:
             return alias
         if len(self._strings) == 1:
             return next(iter(self._strings))
-        among = f"there are {len(self._strings)} features of strings" if self._strings else "no feature has strings"
+        among = f"there are {len(self._strings)} string features" if self._strings else "no feature holds strings"
         names = sorted(self._strings)[:_NAMED_FEATURES]
         named = f" ({', '.join(names)}{', …' if len(self._strings) > len(names) else ''})" if names else ""
         whole = f", or --feature {key}/{alias}= if it takes whole records" if vector else ""
@@ -348,7 +348,11 @@ def _dense_input(
     if not feature:
         if tensor.composite:
             raise _composite_error(key, alias, tensor)
-        why = "a whole record can feed only a sole vector of strings" if feature == "" else "none has its name"
+        why = (
+            "a whole record can feed only a vector of strings that is the only input"
+            if feature == ""
+            else "none has its name"
+        )
         raise _UnfeedableError(
             f"Input {alias!r} ({tensor}) of signature {key!r} has no feature: {why}. Map one with --feature "
             f"{key}/{alias}=FEATURE (requests.features), or give it a value for all requests with --input "

@@ -77,7 +77,7 @@ def read(path: str | os.PathLike[str], *, is_gzip: bool) -> Iterator[list[bytes]
             try:
                 more = next(content, None)
             except (EOFError, zlib.error):
-                raise CorruptError(count, "its gzip stream is damaged, cut off, or none at all") from None
+                raise CorruptError(count, "its content is damaged, cut off, or not gzip at all") from None
             if more is None:
                 break
             buffer += more
@@ -138,7 +138,7 @@ def _holds_record(buffer: bytearray, left: int | None, count: int) -> bool:
     if left is not None and length > left - _FRAME_BYTES:
         raise CorruptError(count, f"the next record claims {length} bytes, more than the file has left")
     if length > _MAX_RECORD_BYTES:
-        raise CorruptError(count, f"the next record claims {length} bytes, more than any can have")
+        raise CorruptError(count, f"the next record claims {length} bytes, more than any record can have")
     return False
 
 
