@@ -28,7 +28,7 @@ class Job(base.Options):
     model: Annotated[pathlib.Path, base.Lax, base.Flag("--model", metavar="PATH")]
     """SavedModel directory."""
     allow_links_to: Annotated[base.Strings, base.Flag("--allow-links-to", metavar="DIR")] = ()
-    """Directories that links in the model may lead to, such as a content store; other links must not leave the model."""
+    """Directories that links in the model may lead to, such as a content store; others must not leave the model."""
     examples: Annotated[base.Strings, base.Flag("--examples", metavar="GLOB")] = ()
     """TFRecord files (.gz: gzip) of serialized examples to build requests from; with none, the model is only loaded."""
     requests: Annotated[RequestOptions, base.Lax] = RequestOptions()
