@@ -66,8 +66,8 @@ def read(given: Iterable[str], available: Mapping[str, signatures.Signature]) ->
         if name is None:
             some = ", ".join(list(inputs)[:_SHOWN_INPUTS]) + (", …" if len(inputs) > _SHOWN_INPUTS else "")
             raise errors.OptionError(
-                f"{_OPTION} {each.partition('=')[0]!r} does not name an input of the model. "
-                + (f"Write SIGNATURE/INPUT=VALUE with one of {some}." if some else "Its signatures have no inputs.")
+                f"{_OPTION} {each.partition('=')[0]!r} does not name an input of the model. Write "
+                f"SIGNATURE/INPUT=VALUE with one of {some or 'none: its signatures have no inputs'}."
             )
         if name in constants:
             raise errors.OptionError(f"{_OPTION} gives the input {name} twice. Give it once.")

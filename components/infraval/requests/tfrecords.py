@@ -138,7 +138,7 @@ def _holds_record(buffer: bytearray, left: int | None, count: int) -> bool:
     if left is not None and length > left - _FRAME_BYTES:
         raise CorruptError(count, f"the next record claims {length} bytes, more than the file has left")
     if length > _MAX_RECORD_BYTES:
-        raise CorruptError(count, f"the next record claims {length} bytes, more than any record can have")
+        raise CorruptError(count, f"the next record claims {length} bytes, more than any can have")
     return False
 
 
