@@ -42,7 +42,7 @@ def test_the_arguments_are_those_of_infra_validator() -> None:
         assert list(ours).index(name) == list(theirs).index(name)
     # What is new is optional and by keyword, so no call that works today means something else.
     extras = [ours[name] for name in ours if name not in theirs]
-    assert all(extra.kind is extra.KEYWORD_ONLY and extra.default is None for extra in extras)
+    assert all(extra.kind is extra.KEYWORD_ONLY and extra.default in {None, False} for extra in extras)
 
 
 def test_constants_in_the_requests_dict(importers: tuple[Any, Any]) -> None:
@@ -102,6 +102,36 @@ def test_a_pipeline_compiles_for_kubeflow_pipelines_v2(importers: tuple[Any, Any
     }
     executor = compiled["deploymentSpec"]["executors"]["WarmupInfraValidator_executor"]["container"]
     assert "infraval.tfx.executor.Executor" in executor["args"]
+
+
+def test_the_blessed_model_is_an_output_if_asked_for(importers: tuple[Any, Any], tmp_path: Path) -> None:
+    """A Model, which BulkInferrer takes, under a condition on the blessing; also in Kubeflow Pipelines v2."""
+    examples, model = importers
+    assert set(infraval.WarmupInfraValidator(model=model.outputs["result"]).outputs) == {"blessing"}
+    validator = infraval.WarmupInfraValidator(model=model.outputs["result"], output_blessed_model=True)
+    with tfx.dsl.Cond(validator.outputs["blessing"].future()[0].custom_property("blessed") == 1):
+        inferrer = tfx.components.BulkInferrer(
+            examples=examples.outputs["result"], model=validator.outputs["blessed_model"]
+        )
+
+    config = kubeflow_v2_dag_runner.KubeflowV2DagRunnerConfig(default_image="image", use_pipeline_spec_2_1=True)
+    kubeflow_v2_dag_runner.KubeflowV2DagRunner(
+        config=config, output_dir=str(tmp_path), output_filename="pipeline.yaml"
+    ).run(tfx.dsl.Pipeline("compiled", "gs://bucket/root", components=[examples, model, validator, inferrer]))
+
+    compiled = yaml.safe_load((tmp_path / "pipeline.yaml").read_text())
+    outputs = compiled["components"]["WarmupInfraValidator"]["outputDefinitions"]["artifacts"]
+    schemas = {name: yaml.safe_load(each["artifactType"]["instanceSchema"]) for name, each in outputs.items()}
+    assert {name: schema["title"] for name, schema in schemas.items()} == {
+        "blessing": "tfx.InfraBlessing",
+        "blessed_model": "tfx.Model",
+    }
+    task = compiled["root"]["dag"]["tasks"]["BulkInferrer"]
+    assert task["inputs"]["artifacts"]["model"]["taskOutputArtifact"] == {
+        "producerTask": "WarmupInfraValidator",
+        "outputArtifactKey": "blessed_model",
+    }
+    assert "metadata['blessed'] == 1" in task["triggerPolicy"]["condition"]
 
 
 PARAMETER = tfx.dsl.experimental.RuntimeParameter(name="p", ptype=str, default="{}")

@@ -39,6 +39,7 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         examples=examples.outputs["result"],
         request_spec=tfx.proto.RequestSpec(make_warmup=True, num_examples=2),
         server=infraval.ProcessServer(server="embedded"),
+        output_blessed_model=True,
         **specs,
     )
     pusher = tfx.components.Pusher(
@@ -148,6 +149,8 @@ def test_a_blessing_survives_and_is_pushed(
     }
     assert metadata["verdict"] == "BLESSED"
     assert metadata["load_time_s"] > 0
+    blessed_model = Path(output(tmp_path, "WarmupInfraValidator", "blessed_model")["uri"])
+    assert (blessed_model / "Format-Serving" / options.WARMUP_FILE).exists()
 
     pushed = run_task("Pusher", {"infra_blessing": blessing})
     assert pushed.returncode == 0, pushed.stderr
@@ -170,6 +173,7 @@ def test_a_model_that_is_not_blessed_is_not_pushed(
     assert "has_model" not in blessing["metadata"]
     assert "body_mass_g" in blessing["metadata"]["reasons"]
     assert f"Not blessed (responses): {blessing['metadata']['reasons']}" in validated.stderr
+    assert not Path(output(tmp_path, "WarmupInfraValidator", "blessed_model")["uri"], "Format-Serving").exists()
 
     pushed = run_task("Pusher", {"infra_blessing": blessing})
     assert pushed.returncode == 0, pushed.stderr

@@ -429,7 +429,7 @@ def test_the_only_input_of_strings_is_not_guessed(
     available = declare(text=("string", (None,)))
     assert "--feature s/text=FEATURE, or --feature s/text=" in refusal(available, "s", records=(strings(),))
     for records in ((strings("a", "b"),), (strings("a"), strings("b"))):
-        assert "2 features of strings (a, b)" in refusal(available, "s", records=records)
+        assert "2 string features (a, b)" in refusal(available, "s", records=records)
     many = (strings(*map(str, range(2000))),)
     assert len(refusal(available, "s", records=many)) < 500
 

@@ -19,6 +19,7 @@ import pytest
 
 from infraval import options, workspace
 from infraval.sandbox import base, model_server
+from infraval.sandbox.process import memory_limit
 from infraval.sandbox.process import sandbox as process
 
 HERE = Path(__file__).parent
@@ -55,8 +56,11 @@ def no_tf_serving(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def make_sandbox(private_directory: Path, stand_in: Path) -> Callable[..., process.ProcessSandbox]:
+def make_sandbox(
+    private_directory: Path, stand_in: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., process.ProcessSandbox]:
     """Makes a sandbox whose stand-in server behaves as the name says, in the named run directory."""
+    monkeypatch.setattr(memory_limit, "memory_limit", lambda: None)  # some machines that test this have one
 
     def make(behaviour: str, server: str = str(stand_in), name: str = "r") -> process.ProcessSandbox:
         launch = base.Launch(model_name=behaviour, model_base_path=private_directory)

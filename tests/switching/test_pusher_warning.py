@@ -14,7 +14,14 @@ WARNING = "Pusher is given `model`, so it will push that one, which starts cold.
 COLD_COPY = "Pusher will push the copy that WarmupInfraValidator outputs, which starts cold"
 
 
-def _put_together(*, with_examples: bool, request_spec: Any, model_for_pusher: bool, condition: bool = False) -> None:
+def _put_together(
+    *,
+    with_examples: bool,
+    request_spec: Any,
+    model_for_pusher: bool,
+    condition: bool = False,
+    blessed_model: bool = False,
+) -> None:
     artifacts = tfx.types.standard_artifacts
     examples = tfx.dsl.Importer(source_uri="gs://bucket/examples", artifact_type=artifacts.Examples).with_id("Examples")
     model = tfx.dsl.Importer(source_uri="gs://bucket/model", artifact_type=artifacts.Model).with_id("Model")
@@ -22,12 +29,14 @@ def _put_together(*, with_examples: bool, request_spec: Any, model_for_pusher: b
         model=model.outputs["result"],
         examples=examples.outputs["result"] if with_examples else None,
         request_spec=request_spec,
+        output_blessed_model=blessed_model,
     )
     blessing = validator.outputs["blessing"]
     destination = tfx.proto.PushDestination(
         filesystem=tfx.proto.PushDestination.Filesystem(base_directory="gs://bucket/serving")
     )
-    trained = model.outputs["result"] if model_for_pusher else None
+    models = validator.outputs["blessed_model"] if blessed_model else model.outputs["result"]
+    trained = models if model_for_pusher else None
     if condition:
         with tfx.dsl.Cond(blessing.future()[0].custom_property("blessed") == 1):
             pusher = tfx.components.Pusher(model=trained, push_destination=destination)
@@ -85,6 +94,15 @@ def test_there_is_no_warning_where_pusher_leaves_no_warmup_behind(
 ) -> None:
     """InfraValidator as a mere gate before a Pusher with `model` is a pipeline like any other."""
     _put_together(with_examples=with_examples, request_spec=request_spec, model_for_pusher=model_for_pusher)
+
+    assert WARNING not in caplog.text
+    assert COLD_COPY not in caplog.text
+
+
+@pytest.mark.parametrize("condition", [False, True])
+def test_the_blessed_model_is_the_warm_one(condition: bool, caplog: pytest.LogCaptureFixture) -> None:
+    """A Pusher that is given it by name pushes the copy with the warmup file."""
+    _put_together(with_examples=True, request_spec=None, model_for_pusher=True, condition=condition, blessed_model=True)
 
     assert WARNING not in caplog.text
     assert COLD_COPY not in caplog.text

@@ -49,14 +49,22 @@ def blessing() -> standard_artifacts.InfraBlessing:
 
 
 @pytest.fixture
-def run(blessing: standard_artifacts.InfraBlessing, temporary: Path) -> Run:
+def blessed_model() -> standard_artifacts.Model:
+    """The optional one."""
+    artifact = standard_artifacts.Model()
+    artifact.uri = f"{BUCKET}/WarmupInfraValidator/blessed_model"
+    return artifact
+
+
+@pytest.fixture
+def run(blessing: standard_artifacts.InfraBlessing, blessed_model: standard_artifacts.Model, temporary: Path) -> Run:
     """Runs the executor as TFX's launcher does."""
 
     def do(model: standard_artifacts.Model, *examples: standard_artifacts.Examples, **properties: str) -> None:
         context = base_beam_executor.BaseBeamExecutor.Context(tmp_dir=str(temporary), unique_id="1")
         Executor(context).Do(
             {"model": [model], "examples": list(examples)},
-            {"blessing": [blessing]},
+            {"blessing": [blessing], "blessed_model": [blessed_model]},
             {"server": options.ProcessServer(server="embedded").to_json(), **properties},
         )
 
@@ -85,6 +93,7 @@ def test_a_remote_model_is_blessed_and_pushed_warm(
     remote_model: standard_artifacts.Model,
     remote_examples: standard_artifacts.Examples,
     blessing: standard_artifacts.InfraBlessing,
+    blessed_model: standard_artifacts.Model,
     needs_directories: bool,
     temporary: Path,
     tmp_path: Path,
@@ -104,6 +113,7 @@ def test_a_remote_model_is_blessed_and_pushed_warm(
     results = store.below(blessing.uri)
     assert {name for name in results if not name.startswith("stamped_model/")} == {"INFRA_BLESSED", "report.json"}
     stamped = store.below(f"{blessing.uri}/stamped_model")
+    assert store.below(f"{blessed_model.uri}/Format-Serving") == stamped
     assert set(stamped) == {*store.below(f"{remote_model.uri}/Format-Serving"), options.WARMUP_FILE}
     store.download(f"{blessing.uri}/stamped_model", tmp_path / "stamped")
     assert f"sha256:{staging.digest(tmp_path / 'stamped')}" == blessing.get_string_custom_property("model_digest")
@@ -116,7 +126,11 @@ def test_a_remote_model_is_blessed_and_pushed_warm(
 
 
 def test_a_remote_model_that_fails_leaves_its_reason(
-    store: Any, run: Run, remote_model: standard_artifacts.Model, blessing: standard_artifacts.InfraBlessing
+    store: Any,
+    run: Run,
+    remote_model: standard_artifacts.Model,
+    blessing: standard_artifacts.InfraBlessing,
+    blessed_model: standard_artifacts.Model,
 ) -> None:
     """A verdict like any other: report and marker are there, no model is, and Pusher pushes nothing."""
     store.objects[f"{remote_model.uri}/Format-Serving/variables/variables.index"] = b"no index"
@@ -126,6 +140,7 @@ def test_a_remote_model_that_fails_leaves_its_reason(
     assert blessing.get_int_custom_property("blessed") == 0
     assert not blessing.has_custom_property("has_model")
     assert "refused to load the model: DATA_LOSS" in blessing.get_string_custom_property("reasons")
+    assert store.below(blessed_model.uri) == {}
     assert set(store.below(blessing.uri)) == {"INFRA_NOT_BLESSED", "report.json"}
     assert push(blessing).get_int_custom_property("pushed") == 0
     assert store.below(f"{BUCKET}/serving") == {}

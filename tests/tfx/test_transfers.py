@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import logging
 import os
@@ -17,6 +18,7 @@ from infraval.tfx import artifacts
 Write = Callable[..., None]
 
 URI = "remotetest://bucket/run/blessing"
+MODEL_URI = "remotetest://bucket/run/blessed_model"
 RESULTS = {
     "stamped_model/saved_model.pb": b"graph",
     "stamped_model/assets.extra/tf_serving_warmup_requests": b"records",
@@ -25,6 +27,11 @@ RESULTS = {
     "report.json": b"{}",
     "INFRA_BLESSED": b"",
 }
+MODEL = {
+    name.replace("stamped_model", "Format-Serving"): content
+    for name, content in RESULTS.items()
+    if name.startswith("stamped_model/")
+}
 
 
 @pytest.fixture
@@ -32,8 +39,8 @@ def write(tmp_path: Path) -> Write:
     """Writes results to a URI, as a validation does."""
     directories = (tmp_path / str(number) for number in itertools.count())
 
-    def do(uri: str = URI, files: dict[str, bytes] = RESULTS) -> None:
-        with artifacts.results(uri, next(directories)) as output:
+    def do(uri: str = URI, files: dict[str, bytes] = RESULTS, model_uri: str = "") -> None:
+        with artifacts.results(uri, next(directories), model_uri) as output:
             for name, content in files.items():
                 path = output / name
                 path.parent.mkdir(parents=True, exist_ok=True)
@@ -241,6 +248,83 @@ def test_a_short_transfer_says_one_thing(store: Any, write: Write, caplog: pytes
     (record,) = caplog.records
     assert record.getMessage().startswith(f"Writing the results to {URI}: 6 files, 0.0 MB in ")
     assert store.below(URI) == RESULTS
+
+
+def _content(uri: str, store: Any) -> dict[str, bytes]:
+    if "://" in uri:
+        return dict(store.below(uri))
+    return {str(path.relative_to(uri)): path.read_bytes() for path in Path(uri).rglob("*") if path.is_file()}
+
+
+@pytest.fixture(params=["remote", "local"])
+def uri(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Where a blessing goes."""
+    return URI if request.param == "remote" else str(tmp_path / "blessing")
+
+
+@pytest.fixture(params=["remote", "local"])
+def model_uri(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Where the same model goes as a Model."""
+    return MODEL_URI if request.param == "remote" else str(tmp_path / "blessed_model")
+
+
+def test_a_blessed_model_is_also_a_model(store: Any, write: Write, uri: str, model_uri: str) -> None:
+    """Byte for byte, wherever the two are, graph last; what an earlier try left of it is not in it."""
+    write(uri, RESULTS | {"stamped_model/variables/old": b"old"}, model_uri)
+    write(uri, RESULTS, model_uri)
+    assert _content(uri, store) == RESULTS
+    assert _content(model_uri, store) == MODEL
+    if model_uri == MODEL_URI:
+        assert store.written[-1] == f"{MODEL_URI}/Format-Serving/saved_model.pb"
+
+
+def test_a_local_model_takes_no_space_of_its_own(write: Write, tmp_path: Path) -> None:
+    """Its files are those of the blessing."""
+    write(str(tmp_path / "blessing"), RESULTS, str(tmp_path / "blessed_model"))
+    for name in MODEL:
+        blessed = tmp_path / "blessing" / name.replace("Format-Serving", "stamped_model")
+        assert (tmp_path / "blessed_model" / name).samefile(blessed)
+
+
+def test_a_model_on_another_file_system_is_a_copy(
+    write: Write, store: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There are no hard links between file systems, and none at all on some."""
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+    monkeypatch.setattr(os, "link", refuse)
+    write(str(tmp_path / "blessing"), RESULTS, str(tmp_path / "blessed_model"))
+    assert _content(str(tmp_path / "blessed_model"), store) == MODEL
+
+
+def test_a_model_that_is_not_blessed_leaves_the_model_empty(store: Any, write: Write, uri: str, model_uri: str) -> None:
+    """Also if an earlier try had blessed it."""
+    refused = {"report.json": b"{}", "INFRA_NOT_BLESSED": b""}
+    write(uri, RESULTS, model_uri)
+    write(uri, refused, model_uri)
+    assert _content(uri, store) == refused
+    assert _content(model_uri, store) == {}
+
+
+@pytest.mark.parametrize("failing", sorted(MODEL))
+def test_without_the_model_there_is_no_blessing(store: Any, write: Write, uri: str, failing: str) -> None:
+    """If it cannot be written, neither is there."""
+    store.refuses = lambda operation, key: (operation, key) == ("write", f"{MODEL_URI}/{failing}")
+    with pytest.raises(errors.OutputError, match=rf"blessed model cannot be written to {MODEL_URI}/Format-Serving: "):
+        write(uri, RESULTS, MODEL_URI)
+    assert _content(uri, store) == {}
+    assert _content(MODEL_URI, store) == {}
+
+
+def test_somebody_elses_files_beside_the_model_are_not_touched(store: Any, write: Write) -> None:
+    """Nor is anything written."""
+    before = {f"{MODEL_URI}/Format-Serving/saved_model.pb": b"graph", f"{MODEL_URI}/Format-TFMA/eval": b"theirs"}
+    store.objects |= before
+    with pytest.raises(errors.OutputError, match=r"did not write \(Format-TFMA\)"):
+        write(URI, RESULTS, MODEL_URI)
+    assert store.objects == before
 
 
 def _model_error(uri: str, *, old: bool = False) -> str:

@@ -28,12 +28,12 @@ class Job(base.Options):
     model: Annotated[pathlib.Path, base.Lax, base.Flag("--model", metavar="PATH")]
     """SavedModel directory."""
     allow_links_to: Annotated[base.Strings, base.Flag("--allow-links-to", metavar="DIR")] = ()
-    """Directories that links in the model may lead to, such as a content store; others may not leave the model."""
+    """Directories that links in the model may lead to, such as a content store; others must not leave the model."""
     examples: Annotated[base.Strings, base.Flag("--examples", metavar="GLOB")] = ()
     """TFRecord files (.gz: gzip) of serialized examples to build requests from; with none, the model is only loaded."""
     requests: Annotated[RequestOptions, base.Lax] = RequestOptions()
     make_warmup: Annotated[bool, base.Flag("--no-warmup")] = True
-    """False (--no-warmup) only validates: the model gets no new warmup records."""
+    """Whether the model gets new warmup records; without them (--no-warmup), it is only validated."""
     warmup: Annotated[WarmupOptions, base.Lax] = WarmupOptions()
     server: Annotated[SerializeAsAny[ServerOptions], AfterValidator(lambda server: server.complete())] = ProcessServer()
     limits: Annotated[Limits, base.Lax] = Limits()

@@ -61,11 +61,11 @@ class RequestOptions(base.Options):
     ] = ()
     """Features of the tf.Examples that feed an input; nothing after = stands for the whole record."""
     inputs: Annotated[base.Strings, base.Flag("--input", metavar="NAME/INPUT=JSON")] = ()
-    """Values of inputs that every Predict request repeats, such as that of an input without a batch dimension."""
+    """Values of inputs, the same in every Predict request: for an input without a batch dimension, for example."""
     num_examples: Annotated[base.Count, base.Flag("--num-examples")] = 1
     """Distinct examples to send per signature and batch size; all of them if there are fewer."""
     max_dead_letter_share: Annotated[float, base.Flag("--max-dead-letter-share"), Field(ge=0, le=1)] = 0.1
-    """Share of the records that need not fit the signatures to call."""
+    """Largest share of the records that may be left out because they do not fit the signatures that are called."""
     tag_set: Annotated[
         base.Strings,
         base.Flag(
@@ -75,7 +75,7 @@ class RequestOptions(base.Options):
             parse=lambda text: tuple(text.split(",")),
         ),
     ] = ()
-    """The exact tags of the MetaGraphDef to use; the server is started with them. A model with several needs them."""
+    """The exact tags of the MetaGraphDef to serve, needed if there are several; the server is started with them."""
     splits: base.Strings = ()
     """Splits of the Examples to read, the first one by default; for the component only."""
 

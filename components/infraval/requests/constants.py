@@ -162,5 +162,5 @@ def _integers(leaves: list[Any], dtype: str) -> np.ndarray[Any, Any]:
     if not all(isinstance(leaf, int) and not isinstance(leaf, bool) for leaf in leaves):
         raise ValueError("every element must be an integer")
     if not all(limits.min <= leaf <= limits.max for leaf in leaves):
-        raise ValueError(f"an element is out of the range of {dtype}")
+        raise ValueError(f"an element is out of range for {dtype}")
     return np.array(leaves, dtype=dtype)

@@ -68,7 +68,7 @@ def _cause(name: str, needed: graph.Feature, features: Any) -> str:
     if kind is None:
         return f"it has no feature {name!r}" if needed.required else ""
     if kind != needed.kind:
-        return f"its feature {name!r} has kind {kind}, but the graph parses {needed.kind or 'another'}"
+        return f"its feature {name!r} has kind {kind}, but the graph parses {needed.kind or 'another kind'}"
     if needed.count is not None and len(getattr(features[name], kind).value) != needed.count:
         return f"its feature {name!r} does not have the {needed.count} values that the graph parses"
     return ""

@@ -245,7 +245,7 @@ class _Features:
             return alias
         if len(self._strings) == 1:
             return next(iter(self._strings))
-        among = f"there are {len(self._strings)} features of strings" if self._strings else "no feature has strings"
+        among = f"there are {len(self._strings)} string features" if self._strings else "no feature holds strings"
         names = sorted(self._strings)[:_NAMED_FEATURES]
         named = f" ({', '.join(names)}{', …' if len(self._strings) > len(names) else ''})" if names else ""
         whole = f", or --feature {key}/{alias}= if it takes whole records" if vector else ""

@@ -77,7 +77,7 @@ def read(path: str | os.PathLike[str], *, is_gzip: bool) -> Iterator[list[bytes]
             try:
                 more = next(content, None)
             except (EOFError, zlib.error):
-                raise CorruptError(count, "its gzip stream is damaged, cut off, or none at all") from None
+                raise CorruptError(count, "its content is damaged, cut off, or not gzip at all") from None
             if more is None:
                 break
             buffer += more

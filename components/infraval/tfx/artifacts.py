@@ -3,19 +3,22 @@
 Only files are copied. An object store has no directories, and the markers that stand for them there confuse others
 (Kubeflow Pipelines' launcher takes one for a file), so a directory is made only if a file cannot be written without
 it. Nothing is renamed: on an object store that is a copy and a removal.
+
+On this machine, the files of a Model are hard links to those of the blessing, where that is possible.
 """
 
 from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
 import tensorflow as tf
 from tfx.dsl.io import fileio
-from tfx.utils import path_utils
+from tfx.utils import path_constants, path_utils
 
 from infraval import errors, escape, publish
 from infraval.report import data
@@ -23,6 +26,7 @@ from infraval.report import data
 _log = logging.getLogger(__name__)
 
 _RESULTS = {publish.STAMPED_MODEL, data.REPORT, *publish.MARKERS.values()}
+_SERVING_MODEL = path_constants.SERVING_MODEL_DIR
 
 _LAST_FILES = ("saved_model.pb", "saved_model.pbtxt")
 """A model server takes a directory for a model once it holds one of these, so they are written last."""
@@ -109,7 +113,7 @@ def fetch(
 
 
 @contextlib.contextmanager
-def results(uri: str, target: Path, clock: Callable[[], float] = time.monotonic) -> Iterator[Path]:
+def results(uri: str, target: Path, model_uri: str = "", clock: Callable[[], float] = time.monotonic) -> Iterator[Path]:
     """Gives a local directory for the results, which are at the URI once the block has ended without an error.
 
     A retried execution gets the URI of the earlier try (Kubeflow Pipelines), and one that was killed cannot clean up;
@@ -118,6 +122,7 @@ def results(uri: str, target: Path, clock: Callable[[], float] = time.monotonic)
     Args:
       uri: where the results belong.
       target: a directory to make, used if the URI is remote.
+      model_uri: a Model artifact; gets the blessed model as well, if there is one.
       clock: seconds; times the lines in the log.
 
     Yields:
@@ -127,20 +132,32 @@ def results(uri: str, target: Path, clock: Callable[[], float] = time.monotonic)
       OutputError: somebody else's files or another run's results are there, or the results cannot be written; none of
         them is left then.
     """
-    uri = uri.rstrip("/")
-    _clear(uri)
-    if _SCHEME not in uri:
-        yield Path(uri)
-        return
-    target.mkdir()
-    yield target
-    if _names(uri):
-        raise errors.OutputError(
-            f"Another run has written its results to {uri} in the meantime; nothing in it was touched. Do not run two "
-            "validations with one output.",
-            code="output/not-empty",
-        )
-    _publish(target, uri, clock)
+    uri, model_uri = uri.rstrip("/"), model_uri.rstrip("/")
+    remote = _SCHEME in uri
+    _clear(uri, publish.STAMPED_MODEL, _RESULTS)
+    if model_uri:
+        _clear(model_uri, _SERVING_MODEL, {_SERVING_MODEL})
+    directory = target if remote else Path(uri)
+    if remote:
+        target.mkdir()
+    yield directory
+    if remote:
+        if _names(uri):
+            raise errors.OutputError(
+                f"Another run has written its results to {uri} in the meantime; nothing in it was touched. Do not run "
+                "two validations with one output.",
+                code="output/not-empty",
+            )
+        _publish("the results", directory, uri, f"{uri}/{publish.STAMPED_MODEL}", clock)
+    stamped = directory / publish.STAMPED_MODEL
+    if model_uri and stamped.exists():
+        serving_model = f"{model_uri}/{_SERVING_MODEL}"
+        try:
+            _publish("the blessed model", stamped, serving_model, serving_model, clock)
+        except BaseException:
+            with contextlib.suppress(*_FAILURES):
+                _remove(uri, publish.STAMPED_MODEL, _RESULTS)
+            raise
 
 
 def _files(uri: str) -> Iterator[str]:
@@ -176,6 +193,8 @@ def _transfer(what: str, pairs: Iterable[tuple[str, str]], clock: Callable[[], f
 
 
 def _copy(source: str, target: str, add: Callable[[int], None]) -> None:
+    if _SCHEME not in source and _SCHEME not in target and _link(source, target):
+        return
     # Not fileio.copy: between two file systems it holds the whole file in memory.
     with fileio.open(source, "rb") as reader, fileio.open(target, "wb") as writer:
         writer.write(b"")  # without it, TensorFlow makes no empty file
@@ -184,7 +203,19 @@ def _copy(source: str, target: str, add: Callable[[int], None]) -> None:
             add(len(chunk))
 
 
-def _publish(directory: Path, uri: str, clock: Callable[[], float]) -> None:
+def _link(source: str, target: str) -> bool:
+    """Makes a hard link; False if the file systems cannot."""
+    try:
+        os.link(source, target)
+    except FileNotFoundError:
+        raise
+    except OSError:
+        return False
+    return True
+
+
+def _publish(what: str, directory: Path, uri: str, model: str, clock: Callable[[], float]) -> None:
+    """Copies all files of a directory to a URI, of which `model` is the directory with the SavedModel."""
     names = sorted((path.relative_to(directory) for path in directory.rglob("*") if path.is_file()), key=_rank)
     begun: list[str] = []
 
@@ -194,12 +225,12 @@ def _publish(directory: Path, uri: str, clock: Callable[[], float]) -> None:
             yield str(directory / name), begun[-1]
 
     try:
-        _transfer(f"Writing the results to {uri}", pairs(), clock)
+        _transfer(f"Writing {what} to {uri}", pairs(), clock)
     except BaseException as error:
-        left = _take_back(uri, begun)
+        left = _take_back(begun, model)
         if isinstance(error, _FAILURES):
             raise errors.OutputError(
-                f"The results cannot be written to {uri}: {_cause(error)}. "
+                f"{what[0].upper()}{what[1:]} cannot be written to {uri}: {_cause(error)}. "
                 + (f"These could not be removed again: {', '.join(left)}." if left else "Nothing was left there.")
             ) from error
         raise
@@ -209,10 +240,10 @@ def _rank(name: Path) -> tuple[int, Path]:
     """The graph comes after the rest of the model, and the marker, which says that all is there, comes last."""
     if name.name in publish.MARKERS.values():
         return 2, name
-    return int(name.parent == Path(publish.STAMPED_MODEL) and name.name in _LAST_FILES), name
+    return int(name.parent in {Path(), Path(publish.STAMPED_MODEL)} and name.name in _LAST_FILES), name
 
 
-def _take_back(uri: str, begun: list[str]) -> list[str]:
+def _take_back(begun: list[str], model: str) -> list[str]:
     """Removes files, the latest first; returns those that cannot be removed."""
     left = []
     for path in reversed(begun):
@@ -222,33 +253,43 @@ def _take_back(uri: str, begun: list[str]) -> list[str]:
             continue
         except _FAILURES:
             left.append(path)
-    model = f"{uri}/{publish.STAMPED_MODEL}"
     with contextlib.suppress(*_FAILURES):
         if not left and fileio.isdir(model):
             fileio.rmtree(model)
     return left
 
 
-def _clear(uri: str) -> None:
-    """Removes what an earlier try left, marker and graph first, so that the rest never looks like a result."""
-    model = f"{uri}/{publish.STAMPED_MODEL}"
+def _clear(uri: str, model: str, known: set[str]) -> None:
+    """Removes what an earlier try left.
+
+    Args:
+      uri: the artifact's.
+      model: name of the directory with the SavedModel.
+      known: names of everything that infraval writes there.
+    """
     try:
         names = _names(uri)
-        if names - _RESULTS:
+        if names - known:
             raise errors.OutputError(
-                f"{uri} holds files that infraval did not write ({escape.names(sorted(names - _RESULTS))}); nothing in "
-                "it was touched. Give the blessing a place of its own."
+                f"{uri} holds files that infraval did not write ({escape.names(sorted(names - known))}); nothing in "
+                "it was touched. Give the output a place of its own."
             )
         if names:
             _log.warning("%s holds what an earlier try left (%s); removing it.", uri, escape.names(sorted(names)))
-        files = [f"{uri}/{name}" for name in sorted(names - {publish.STAMPED_MODEL})]
-        for path in (*files, *(f"{model}/{name}" for name in _LAST_FILES)):
-            if fileio.exists(path):
-                fileio.remove(path)
-        if fileio.isdir(model):
-            fileio.rmtree(model)
+        _remove(uri, model, names)
     except _FAILURES as error:
         raise errors.OutputError(f"{uri} cannot be written: {_cause(error)}.") from error
+
+
+def _remove(uri: str, model: str, names: set[str]) -> None:
+    """Removes files and a model, marker and graph first, so that the rest never looks like a result."""
+    folder = f"{uri}/{model}"
+    files = [f"{uri}/{name}" for name in sorted(names - {model})]
+    for path in (*files, *(f"{folder}/{name}" for name in _LAST_FILES)):
+        if fileio.exists(path):
+            fileio.remove(path)
+    if fileio.isdir(folder):
+        fileio.rmtree(folder)
 
 
 def _names(uri: str) -> set[str]:

@@ -24,6 +24,8 @@ from infraval.tfx import executor, from_protos
 
 _log = logging.getLogger(__name__)
 
+_BLESSED_MODEL = "blessed_model"
+
 _LATER = (data_types.RuntimeParameter, placeholder.Placeholder)
 """Arguments whose value is known only when the component runs."""
 
@@ -50,6 +52,7 @@ class WarmupInfraValidatorSpec(component_spec.ComponentSpec):
     }
     OUTPUTS = {  # noqa: RUF012 - see PARAMETERS
         "blessing": component_spec.ChannelParameter(type=standard_artifacts.InfraBlessing),
+        _BLESSED_MODEL: component_spec.ChannelParameter(type=standard_artifacts.Model, optional=True),
     }
 
 
@@ -61,6 +64,9 @@ class WarmupInfraValidator(base_beam_component.BaseBeamComponent):
 
     The output `blessing` (InfraBlessing) carries the int custom properties `blessed` and `has_model` that Pusher
     reads, and holds `stamped_model`, `report.json` and a marker file.
+
+    The output `blessed_model` (Model), which is there if asked for, is the same copy for components that take a Model
+    only. It is empty if the model is not blessed, so run those under a `Cond` on the blessing.
     """
 
     SPEC_CLASS = WarmupInfraValidatorSpec
@@ -79,6 +85,7 @@ class WarmupInfraValidator(base_beam_component.BaseBeamComponent):
         server: options.ServerOptions | Carried = None,
         limits: options.Limits | Carried = None,
         server_messages: options.ServerMessages | data_types.RuntimeParameter | None = None,
+        output_blessed_model: bool = False,
     ) -> None:
         """Checks the arguments.
 
@@ -95,6 +102,8 @@ class WarmupInfraValidator(base_beam_component.BaseBeamComponent):
           server: refines serving_spec: the options of one platform.
           limits: refines validation_spec.
           server_messages: how much of a server's messages is shown.
+          output_blessed_model: whether there is the output `blessed_model`. It is not there by default, since a
+            Resolver for the latest Model would take it for the trained one.
 
         Raises:
           OptionError: an argument is invalid, as far as that is known before a run gives values to RuntimeParameters.
@@ -114,6 +123,7 @@ class WarmupInfraValidator(base_beam_component.BaseBeamComponent):
             model=model,
             examples=examples,
             blessing=types.Channel(type=standard_artifacts.InfraBlessing),
+            blessed_model=types.Channel(type=standard_artifacts.Model) if output_blessed_model else None,
             **{name: _checked(name, value) for name, value in given.items()},
         )
         _check_together(spec.exec_properties, examples=examples is not None)
@@ -130,14 +140,16 @@ class WarmupInfraValidator(base_beam_component.BaseBeamComponent):
         super().add_downstream_node(downstream_node)
         if not isinstance(downstream_node, Pusher):
             return
-        if "model" not in downstream_node.inputs and not self._makes_warmup:
+        model = downstream_node.inputs.get("model")
+        blessed = model is None or model is self.outputs.get(_BLESSED_MODEL)
+        if blessed and not self._makes_warmup:
             _log.warning(
                 "%s will push the copy that %s outputs, which starts cold unless the model brings a warmup file: none "
                 "is asked for. Give examples, and set make_warmup in request_spec or leave request_spec out.",
                 downstream_node.id,
                 self.id,
             )
-        if "model" in downstream_node.inputs and self._makes_warmup:
+        if not blessed and self._makes_warmup:
             _log.warning(
                 "%s is given `model`, so it will push that one, which starts cold. Leave `model` out to push the "
                 "copy with the warmup file, which %s outputs.",

@@ -44,6 +44,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
           output_dict: `blessing`, one InfraBlessing. Gets the int custom properties `blessed` and, if it holds a
             model, `has_model` (what Pusher reads), and for people `verdict`, `reasons`, `server`, `images` (if it ran
             in containers), `model_digest`, `load_time_s`, `warmup_records`, `requests` and `requests_failed`.
+            `blessed_model`, one Model or none; stays empty unless the model is blessed.
           exec_properties: see `component.WarmupInfraValidatorSpec`; each a JSON string or absent.
 
         Raises:
@@ -52,6 +53,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         self._log_startup(input_dict, output_dict, exec_properties)
         model = artifact_utils.get_single_instance(input_dict["model"])
         blessing = artifact_utils.get_single_instance(output_dict["blessing"])
+        copies = output_dict.get("blessed_model") or []
         examples = input_dict.get("examples") or []
         asked = from_protos.read(exec_properties, examples=bool(examples))
         asked.make_job(model=model.uri, examples="*" if examples else ())  # refuses invalid options before any copying
@@ -59,7 +61,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         with (
             signals.abort_on_signal(),
             workspace.workspace() as directory,
-            artifacts.results(blessing.uri, directory / "results") as output,
+            artifacts.results(blessing.uri, directory / "results", "".join(copy.uri for copy in copies)) as output,
         ):
             uri = artifacts.serving_model(model.uri, old=path_utils.is_old_model_artifact(model))
             given = {

@@ -13,6 +13,7 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -23,7 +24,7 @@ from typing import TYPE_CHECKING
 import infraval
 from infraval import errors, evidence, options, workspace
 from infraval.sandbox import base, model_server
-from infraval.sandbox.process import custom_ops, supervised
+from infraval.sandbox.process import custom_ops, memory_limit, supervised
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -169,7 +170,15 @@ class ProcessSandbox:
 
     def poll(self) -> base.ServerExit | None:
         """How the server ended, or None while it runs."""
-        return self._server.poll()
+        ended = self._server.poll()
+        if ended is None or ended.signal != signal.SIGKILL or (limit := memory_limit.memory_limit()) is None:
+            return ended
+        outside = (
+            "was killed from outside (SIGKILL), most likely because it and infraval together reached the memory limit "
+            f"of {limit / (1 << 30):.1f} GiB that is set here. Raise that limit: resources.limits.memory in "
+            "Kubernetes, --memory of `docker run`, otherwise memory.max of the control group."
+        )
+        return dataclasses.replace(ended, outside=outside)
 
     def log(self) -> str:
         """The end of what the server wrote, at most `base.LOG_TAIL_BYTES`; still available after leaving."""
