@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -70,11 +71,12 @@ def test_a_signal_at_any_moment_leaves_nothing(
     environment = {**os.environ, "TMPDIR": str(private_directory)}
     (models / "1" / "saved_model.pb").chmod(0o644)  # a mount that the container's user cannot read is refused
     before = list(private_directory.iterdir())
-    for number in range(10):
+    moments = random.Random(transfer)  # noqa: S311 - moments, not secrets
+    for _ in range(25):
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as client:
             assert client.stdout is not None
             client.stdout.readline()
-            time.sleep(0.061 * number)  # one boot takes about half a second
+            time.sleep(moments.uniform(0, 0.7))  # one boot takes about half a second
             client.terminate()
             client.communicate(timeout=120)
         assert client.returncode == 128 + signal.SIGTERM
