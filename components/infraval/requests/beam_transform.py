@@ -6,7 +6,6 @@ back as a field of the result, not as an exception that a runner would wrap.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
 import tempfile
@@ -18,7 +17,7 @@ import apache_beam as beam
 from apache_beam.runners.portability import fn_api_runner
 from tensorflow_serving.apis import prediction_log_pb2
 
-from infraval import errors, options
+from infraval import errors, options, signals
 from infraval.requests import acceptance, builders, coverage, prediction_logs, sampling, shards, targets
 
 
@@ -185,7 +184,7 @@ def prepare(plan: Plan, paths: Sequence[str], path: Path, make_pipeline: Callabl
     Raises:
       ExamplesError: a shard cannot be read, there is no record, or too many records cannot feed the targets.
     """
-    with _temporary_files_in(path.parent), make_pipeline() as pipeline:
+    with _made_in(path.parent, make_pipeline) as pipeline:
         pipeline | "Shards" >> beam.Create(list(paths)) | "PrepareRequests" >> PrepareRequests(plan, path)
     summary = json.loads(_summary_path(path).read_text(encoding="utf-8"))
     problems, records_read, dead_letters = summary["problems"], summary["records_read"], summary["dead_letters"]
@@ -204,14 +203,13 @@ def prepare(plan: Plan, paths: Sequence[str], path: Path, make_pipeline: Callabl
     return Requests(path, summary["count"], records_read, dead_letters)
 
 
-@contextlib.contextmanager
-def _temporary_files_in(directory: Path) -> Iterator[None]:
-    """Beam leaves temporary directories behind if it is interrupted; this one will be removed."""
-    before, tempfile.tempdir = tempfile.tempdir, str(directory)
-    try:
-        yield
-    finally:
-        tempfile.tempdir = before
+def _made_in(directory: Path, make_pipeline: Callable[[], beam.Pipeline]) -> beam.Pipeline:
+    """Makes a pipeline whose temporary directory is in this one, because Beam leaves it behind if it is interrupted."""
+    with signals.deferred():
+        pipeline = make_pipeline()
+        Path(pipeline.local_tempdir).rmdir()
+        pipeline.local_tempdir = tempfile.mkdtemp(dir=directory)
+        return pipeline
 
 
 def _build(plan: Plan, records: Sequence[bytes]) -> Iterator[prediction_log_pb2.PredictionLog]:

@@ -17,6 +17,7 @@ import infraval
 from infraval import errors, options, verdict
 from infraval.sandbox import base, serving_log
 from infraval.sandbox.docker import sandbox as docker_sandbox
+from infraval.sandbox.docker import watch as docker_watch
 
 pytestmark = pytest.mark.docker
 
@@ -79,8 +80,11 @@ def test_a_server_that_answers_is_blessed(validate: Validate, engine: docker.Doc
     assert (server.image, server.image_id) == (faulty_image, engine.images.get(faulty_image).id)
 
 
-def test_a_version_without_an_end_is_unknown(validate: Validate, faulty_image: str) -> None:
+def test_a_version_without_an_end_is_unknown(
+    validate: Validate, faulty_image: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It neither fills the memory nor keeps the verdict waiting."""
+    monkeypatch.setattr(docker_watch, "_versions", {})  # other tests have asked the same image
     judged = validate("endless-version")
 
     assert judged.blessed, judged.failures
