@@ -296,6 +296,39 @@ def test_an_empty_split_raises(
     assert not (tmp_path / "blessing").exists()
 
 
+@pytest.mark.parametrize(
+    ("changes", "code", "match"),
+    [
+        ({"payload_format": "FORMAT_PARQUET"}, "examples/format", "payload format FORMAT_PARQUET"),
+        ({"payload_format": 15}, "examples/format", "payload format FORMAT_PARQUET"),
+        ({"file_format": "sstable"}, "examples/format", "file format sstable"),
+        ({"custom_split_pattern": '{"train": "a*", "eval": "b*"}'}, "examples/format", "custom_split_pattern"),
+        ({"split_names": ""}, "examples/no-split", "property split_names is empty"),
+        ({"payload_format": "FORMAT_PROTO", "split_names": '["no"]'}, "examples/missing", "Split-no"),
+    ],
+)
+def test_examples_that_are_not_read(
+    run: Run,
+    model: standard_artifacts.Model,
+    taxi_examples: Path,
+    changes: dict[str, Any],
+    code: str,
+    match: str,
+    tmp_path: Path,
+) -> None:
+    """Another format is named; it is not called corrupt. What is in the records does not matter."""
+    artifact = standard_artifacts.Examples()
+    artifact.uri = str(taxi_examples)
+    artifact.split_names = changes.get("split_names", '["train", "eval"]')
+    for name, value in changes.items() - {"split_names": artifact.split_names}.items():
+        set_property = artifact.set_int_custom_property if value == 15 else artifact.set_string_custom_property
+        set_property(name, value)
+    with pytest.raises(errors.ExamplesError, match=match) as caught:
+        run(model, [artifact], request_spec=infra_validator_pb2.RequestSpec(make_warmup=True))
+    assert caught.value.code == code
+    assert not (tmp_path / "blessing").exists()
+
+
 def test_options_about_requests_without_examples_raise(run: Run, model: standard_artifacts.Model) -> None:
     """Unlike InfraValidator's own request_spec, which is of no use then and does no harm."""
     with pytest.raises(

@@ -57,6 +57,8 @@ def show_report(report: data.Report) -> None:
     for fed in report.examples.fed if report.examples else ():
         source = "the whole record" if fed.feature is None else f"the feature {fed.feature!r}"
         console.print(f"fed     {fed.signature}:{fed.method.value}/{fed.input} by {source}", markup=False)
+    for warning in report.warnings:
+        _print_line(console, f"warning {warning}")
 
 
 def _show_verdict(console: rich.console.Console, shown: str) -> None:
