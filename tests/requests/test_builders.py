@@ -127,7 +127,8 @@ def test_predict_with_defaults_and_constants_is_what_the_real_server_answered(
         example.features.feature["x"].float_list.value.extend(row.tolist())
     records = [example.SerializeToString()]
     requests = options.RequestOptions(signatures=(key,), inputs=tuple(given))
-    (target,), _ = targets.resolve(requests, signatures.read(odd_models / "inputs" / "1"), records, [1])
+    model = odd_models / "inputs" / "1"
+    (target,), _ = targets.resolve(requests, signatures.read(model), records, [1], graph.reader(model))
     assert target.takes_examples == target.takes_records == ("x" in golden)
 
     log = builders.build(target, "m", records if target.takes_records else ())

@@ -220,10 +220,10 @@ def test_what_cannot_be_fed(
     """Named, it is an error that says why; under `all`, it is left out for that reason."""
     available = declare(**inputs)
     with pytest.raises(errors.ModelError, match=why) as caught:
-        resolve(available, "s", records=(record("x"),), batch_sizes=(1, 4))
+        resolve(available, "s", records=(record("x"),), batch_sizes=(1, 4), parsing=parses("s"))
     other = signatures.Signature("t", PREDICT, {"x": signatures.TensorSpec("string", (None,))}, {})
     resolved, left_out = targets.resolve(
-        options.RequestOptions(signatures=("all",)), {**available, "t": other}, [record("x")], (1, 4), parses("t")
+        options.RequestOptions(signatures=("all",)), {**available, "t": other}, [record("x")], (1, 4), parses("s", "t")
     )
     assert [target.signatures for target in resolved] == [("t",)]
     assert left_out == {"s": str(caught.value)}
@@ -263,7 +263,7 @@ def test_a_constant_feeds_what_no_feature_can(declare: Callable[..., Signatures]
         asked = {"records": (record("x", "k"),), "inputs": ("s/k=0.5",)}
         assert resolve(available, "s", **asked) == [targets.Target(("s",), PREDICT, constants=(k,), **fed)]
     whole = declare(examples=("string", (None,)), k=("float", ()))
-    assert resolve(whole, "s", records=(record("k"),), inputs=("s/k=0.5",)) == [
+    assert resolve(whole, "s", records=(record("k"),), inputs=("s/k=0.5",), parsing=parses("s")) == [
         targets.Target(("s",), PREDICT, serialized_input="examples", constants=(k,))
     ]
     assert "s/k=" in refusal(whole, "s")
@@ -301,7 +301,7 @@ def test_whole_records_beside_defaults(declare: Callable[..., Signatures], recor
     """The only input without a default takes the records."""
     (plain,) = declare(examples=("string", (None,)), k=("float", ())).values()
     available = {"s": dataclasses.replace(plain, defaults=frozenset({"k"}))}
-    (target,) = resolve(available, "s", records=(record("k"),))
+    (target,) = resolve(available, "s", records=(record("k"),), parsing=parses("s"))
     assert target == targets.Target(("s",), PREDICT, serialized_input="examples")
     assert targets.left_to_defaults([target], available) == ["s/k"]
     assert targets.left_to_defaults(resolve(declare(inputs=("string", (None,))), "s:regress"), {}) == []
@@ -318,9 +318,9 @@ def test_constants_that_make_no_sense(declare: Callable[..., Signatures], record
         (("s",), {"inputs": ("s/k=1", "s/x=[1]"), "features": ("s/x=x",)}),
     ):
         with pytest.raises(errors.OptionError, match=r"--input \(requests\.inputs\)"):
-            resolve(available, *names, records=(record("x"),), **asked)
+            resolve(available, *names, records=(record("x"),), parsing=parses("t"), **asked)
     requests = options.RequestOptions(signatures=("all",), inputs=("s/k=1",))
-    called, left_out = targets.resolve(requests, available, [record("z")], (1,))
+    called, left_out = targets.resolve(requests, available, [record("z")], (1,), parses("t"))
     assert ([target.signatures for target in called], list(left_out)) == ([("t",)], ["s"])
 
 
@@ -338,7 +338,9 @@ def test_composite_inputs_are_refused_by_their_code(
         with pytest.raises(errors.ModelError) as caught:
             resolve(available, key, records=(features,), **asked)
         assert caught.value.code == "model/composite-input"
-    _, left_out = targets.resolve(options.RequestOptions(signatures=("all",)), available, [features], (1,))
+    _, left_out = targets.resolve(
+        options.RequestOptions(signatures=("all",)), available, [features], (1,), NOTHING_PARSED
+    )
     assert left_out[key] == str(caught.value)
 
 
@@ -487,11 +489,11 @@ def test_a_mapping_by_hand_comes_first(sink: Signatures, record: Callable[..., b
 @pytest.mark.parametrize(
     ("features", "why"),
     [
-        (("two_inputs/b",), "'two_inputs/b' does not map an input. Write SIGNATURE/INPUT=FEATURE"),
-        (("two_inputs/c=x",), "does not map an input.* with one of .*two_inputs/a, two_inputs/b"),
-        (("b=x",), "does not map an input"),
-        (("=",), "does not map an input"),
-        (("two_inputs/b=x", "two_inputs/b=y"), "maps the input two_inputs/b twice"),
+        (("two_inputs/b",), "'two_inputs/b' does not name an input of the model. Write SIGNATURE/INPUT=FEATURE"),
+        (("two_inputs/c=x",), "does not name an input.* with one of .*two_inputs/a, two_inputs/b"),
+        (("b=x",), "does not name an input"),
+        (("=",), "does not name an input"),
+        (("two_inputs/b=x", "two_inputs/b=y"), "names the input two_inputs/b twice"),
         (("logs/x=x",), "maps the input logs/x, but no Predict request"),
         (("classify/inputs=x",), "maps the input classify/inputs, but no Predict request"),
     ],
@@ -603,3 +605,16 @@ def test_no_text_raises_anything_but_an_input_error(
     except errors.InputError:
         return
     assert {key for target in resolved for key in target.signatures} <= sink.keys()
+
+
+@pytest.mark.parametrize("option", ["features", "inputs"])
+def test_a_name_of_two_inputs(option: str, declare: Callable[..., Signatures]) -> None:
+    """`a/b/c` may be `b/c` of `a` or `c` of `a/b`: nothing is guessed, and other names are not in the way."""
+    (one,) = declare(**{"b/c": ("float", (None,)), "d": ("float", (None,))}).values()
+    (other,) = declare(c=("float", (None,))).values()
+    available = {"a": dataclasses.replace(one, key="a"), "a/b": dataclasses.replace(other, key="a/b")}
+    value = "x" if option == "features" else "[1]"
+    with pytest.raises(errors.OptionError, match="'a/b/c' can mean the input 'b/c' of signature 'a' or 'c' of"):
+        resolve(available, "a", **{option: (f"a/b/c={value}",)})  # type: ignore[arg-type]  # either of two names
+    with pytest.raises(errors.ModelError, match=r"'b/c' .* has no feature"):
+        resolve(available, "a", **{option: (f"a/d={value}",)})  # type: ignore[arg-type]  # the same

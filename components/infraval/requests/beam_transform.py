@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import os
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
@@ -47,7 +48,7 @@ class Plan:
 
     def empty_sample(self) -> sampling.Sample:
         """A sample with room for the largest batch and for all distinct examples."""
-        return sampling.Sample(max(self.num_examples, *self.batch_sizes), self.seed)
+        return sampling.Sample(max(self.num_examples, *self.batch_sizes), self.seed, sampling.MAX_BYTES)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,16 +80,16 @@ class _Harvest:
 
 
 class _ReadShard(beam.DoFn):
-    """Path of a TFRecord shard -> its _Harvest."""
+    """Path of a TFRecord shard, as bytes -> its _Harvest."""
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self._acceptance = acceptance.Acceptance(plan.targets)
 
-    def process(self, path: str) -> Iterator[_Harvest]:
+    def process(self, path: bytes) -> Iterator[_Harvest]:
         harvest = _Harvest(self._plan.empty_sample())
         try:
-            for records in shards.read(path):
+            for records in shards.read(os.fsdecode(path)):
                 harvest.records_read += len(records)
                 harvest.sample.add(self._acceptance.accepted(records, harvest.dead_letters))
         except errors.ExamplesError as error:
@@ -172,7 +173,7 @@ def _too_large(what: str) -> tuple[str, str]:
 
 
 class PrepareRequests(beam.PTransform):
-    """Paths of TFRecord shards -> one file of PredictionLogs; yields the number of logs in it."""
+    """Paths of TFRecord shards, as bytes -> one file of PredictionLogs; yields the number of logs in it."""
 
     def __init__(self, plan: Plan, path: Path) -> None:
         super().__init__()
@@ -206,7 +207,11 @@ def prepare(plan: Plan, paths: Sequence[str], path: Path, make_pipeline: Callabl
         requests would be too large.
     """
     with _temporary_files_in(path.parent), make_pipeline() as pipeline:
-        pipeline | "Shards" >> beam.Create(list(paths)) | "PrepareRequests" >> PrepareRequests(plan, path)
+        (
+            pipeline
+            | "Shards" >> beam.Create([os.fsencode(path) for path in paths])
+            | "PrepareRequests" >> PrepareRequests(plan, path)
+        )
     summary = json.loads(_summary_path(path).read_text(encoding="utf-8"))
     problems, records_read, dead_letters = summary["problems"], summary["records_read"], summary["dead_letters"]
     if problems:

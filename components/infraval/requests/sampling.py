@@ -24,7 +24,7 @@ _NO_RANK = 2**64
 class Sample:
     """The `size` distinct records with the lowest ranks among those added so far; no others are kept in memory."""
 
-    def __init__(self, size: int, seed: int, max_bytes: int = MAX_BYTES) -> None:
+    def __init__(self, size: int, seed: int, max_bytes: int) -> None:
         self._size = size
         self._seed = seed
         self._max_bytes = max_bytes
