@@ -179,13 +179,14 @@ def test_a_blessed_model_that_lacks_its_warmup_is_warned_of(
     server = evidence.Server("s", "1\x1b[31m\n2", "docker", embedded=False, image="i", image_id="sha256:0")
     warmup = evidence.Warmup(records)
     shown = evidence.Evidence(evidence.Boot(server, load_time_s=1.0), 1, 0, warmup)
-    judged = verdict.Verdict((verdict.ServerVerdict(shown, ()),), "00" * 32, warmup)
+    judged = verdict.Verdict((verdict.ServerVerdict(shown, ()),), "00" * 32, warmup, warnings=("No\nindex.",))
     monkeypatch.setattr(validation, "validate", lambda *_: judged)
     with caplog.at_level(logging.INFO, "infraval"):
         blessing = run(model, [examples], request_spec=request_spec)
     assert blessing.get_int_custom_property("blessed") == 1
     assert caplog.text.count("was to get a warmup file and has none") == warned
     assert "Blessed by i (1\\x1b[31m 2)" in caplog.text
+    assert "No index." in caplog.text
 
 
 def test_a_failing_model_is_not_blessed_and_the_artifact_says_why(

@@ -55,8 +55,9 @@ def show_report(report: data.Report) -> None:
             _show_verdict(console, server.verdict)
         _show_server(console, server, report.warmup.records)
     for fed in report.examples.fed if report.examples else ():
-        source = "the whole record" if fed.feature is None else f"the feature {fed.feature!r}"
-        console.print(f"fed     {fed.signature}:{fed.method.value}/{fed.input} by {source}", markup=False)
+        source = "the whole record" if fed.feature is None else f"the feature '{escape.name(fed.feature)}'"
+        name = f"{escape.name(fed.signature)}:{fed.method.value}/{escape.name(fed.input)}"
+        _print_line(console, f"fed     {name} by {source}")
     for warning in report.warnings:
         _print_line(console, f"warning {warning}")
 
@@ -87,11 +88,11 @@ def _show_server(console: rich.console.Console, found: data.ServerReport, record
 
 
 def _show_identity(console: rich.console.Console, server: evidence.Server) -> None:
-    console.print(f"server  {server.name} ({server.version}), {server.platform} sandbox", markup=False)
+    _print_line(console, f"server  {server.name} ({server.version}), {server.platform} sandbox")
     if server.image:
-        console.print(f"image   {server.image} ({server.image_digest or server.image_id})", markup=False)
+        _print_line(console, f"image   {server.image} ({server.image_digest or server.image_id})")
     if server.ignored_flags:
-        console.print(f"flags   without effect on the embedded server: {' '.join(server.ignored_flags)}", markup=False)
+        _print_line(console, f"flags   without effect on the embedded server: {' '.join(server.ignored_flags)}")
 
 
 def show_inspection(found: dict[str, Any]) -> None:
