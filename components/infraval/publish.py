@@ -14,6 +14,7 @@ from pathlib import Path
 
 from infraval import errors, verdict, workspace
 from infraval.report import data
+from infraval.requests import locations
 
 STAMPED_MODEL = "stamped_model"
 """The name that TFX's Pusher looks for in an InfraBlessing (tfx/utils/path_constants.py)."""
@@ -30,8 +31,10 @@ def check_output(output: Path) -> None:
     """Checks that results can be written, without changing anything.
 
     Raises:
-      OutputError: the place is not a directory, not empty, or not writable.
+      OutputError: the place is a URI, not a directory, not empty, or not writable.
     """
+    if advice := locations.advice(output):
+        raise errors.OutputError(f"{output} cannot be written. {advice}")
     if output.is_dir():
         if any(output.iterdir()):
             raise _taken(output)

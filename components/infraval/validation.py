@@ -55,12 +55,13 @@ def validate(
         logs, examples = preparation.build(job, selection, directory / "requests", make_pipeline, progress)
 
         progress("Staging the model")
-        staged = staging.stage(job, logs, directory / "models")
+        constants = examples.constants if examples else {}
+        staged = staging.stage(job, logs, directory / "models", constants)
 
-        shown = run.run(job, staged, logs, selection.signatures, directory, progress)
+        shown = run.run(job, staged, logs, selection.signatures, directory, progress, constants)
 
         servers = tuple(judge(each, gates) for each in shown)
-        judged = verdict.Verdict(servers, staged.digest, staged.warmup, examples)
+        judged = verdict.Verdict(servers, staged.digest, staged.warmup, examples, selection.warnings)
 
         if job.output is not None:
             progress(f"Writing the {'blessed model' if judged.blessed else 'report'} to {job.output}")

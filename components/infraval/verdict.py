@@ -77,12 +77,14 @@ class Verdict:
       model_digest: SHA-256 of the staged model directory, as hex.
       warmup: its warmup file.
       examples: where the requests came from; None if no examples were given.
+      warnings: what to know about the model besides.
     """
 
     servers: tuple[ServerVerdict, ...]
     model_digest: str
     warmup: evidence.Warmup
     examples: evidence.Examples | None = None
+    warnings: tuple[str, ...] = ()
 
     @property
     def failures(self) -> tuple[Finding, ...]:

@@ -61,7 +61,7 @@ def workspace(parent: Path | None = None) -> Iterator[Path]:
     """
     with contextlib.ExitStack() as on_leaving:
         try:
-            folder = Path(tempfile.gettempdir()) if parent is None else parent.absolute()
+            folder = _temporary_directory() if parent is None else parent.absolute()
             _reap(folder)
             with signals.deferred():
                 path, lock = _create(folder)
@@ -82,6 +82,19 @@ def workspace(parent: Path | None = None) -> Iterator[Path]:
                     code="sandbox/temporary-directory",
                 ) from error
             raise
+
+
+def _temporary_directory() -> Path:
+    folder = tempfile.gettempdir()
+    try:
+        folder.encode()
+    except UnicodeEncodeError:
+        raise errors.SandboxError(
+            f"The name of the directory for temporary files {folder!r} is not valid UTF-8, so no server could use it. "
+            "Set TMPDIR to another.",
+            code="sandbox/temporary-directory",
+        ) from None
+    return Path(folder)
 
 
 def _leave(path: Path, lock: int, owner: int) -> None:

@@ -9,6 +9,7 @@ import dataclasses
 import gzip
 import hashlib
 import json
+import os
 import re
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -246,14 +247,14 @@ ROWS = [
     Row(
         "a mapping of no input",
         lambda _: ["--feature", "serving_default/y=x"],
-        "'serving_default/y=x' does not map an input",
+        "'serving_default/y' does not name an input of the model",
         "Write SIGNATURE/INPUT=FEATURE with one of .*serving_default/x",
     ),
     Row(
         "a mapping of an input twice",
         lambda _: ["--feature", "serving_default/x=x", "--feature", "serving_default/x=y"],
-        "maps the input serving_default/x twice",
-        "Map it once",
+        "names the input serving_default/x twice",
+        "Name it once",
     ),
     Row(
         "a mapping that nothing asks for",
@@ -525,6 +526,16 @@ def test_bad_input_ends_before_a_server_starts(
         (["--examples", "/nowhere"], "ExamplesError", "examples/missing", "No file matches /nowhere"),
         (["--examples", __file__], "ExamplesError", "examples/corrupt", "is corrupt"),
         (["--feature", "serving_default/x=X"], "ExamplesError", "examples/unfit", "no feature 'X'"),
+        (["--signature", "two_inputs"], "ModelError", "model/not-servable", "has no feature"),
+        (
+            ["--model", ODD_MODELS / "composite" / "1", "--signature", "sparse_in"],
+            "ModelError",
+            "model/composite-input",
+            "",
+        ),
+        (["--examples", os.fsdecode(b"\xff")], "OptionError", "option/invalid", "--examples must be valid UTF-8"),
+        (["--model", os.fsdecode(b"\xff")], "ModelError", "model/missing", r"no directory \udcff"),
+        (["--output", "gs://bucket/out"], "OutputError", "output/unwritable", "WarmupInfraValidator takes URIs"),
         (["--output", "/"], "OutputError", "output/not-empty", "/ is not empty"),
         (["--seed", -1], "OptionError", "option/invalid", "Invalid value for '--seed': -1 is not in the range"),
         (["--sed", 1], "OptionError", "option/invalid", "No such option"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,12 @@ def test_without_an_output_the_person_is_told_that_no_copy_is_kept(validate: Any
     assert "--output DIR" not in validate(verdict.Status.PASSED, "--output", tmp_path / "new")
     assert "--output DIR" not in validate(verdict.Status.FAILED)
     assert "--output DIR" not in validate(verdict.Status.PASSED, "--json")
+
+
+def test_any_name_of_an_output_can_be_printed(validate: Any, tmp_path: Path) -> None:
+    """It need not be UTF-8, and may hold control characters."""
+    printed = validate(verdict.Status.PASSED, "--output", tmp_path / os.fsdecode(b"\xff\x1b"))
+    assert printed.endswith("\\udcff\\x1b/stamped_model\n")
 
 
 def test_the_shell_completes_verbs_and_options() -> None:

@@ -179,13 +179,14 @@ def test_a_blessed_model_that_lacks_its_warmup_is_warned_of(
     server = evidence.Server("s", "1\x1b[31m\n2", "docker", embedded=False, image="i", image_id="sha256:0")
     warmup = evidence.Warmup(records)
     shown = evidence.Evidence(evidence.Boot(server, load_time_s=1.0), 1, 0, warmup)
-    judged = verdict.Verdict((verdict.ServerVerdict(shown, ()),), "00" * 32, warmup)
+    judged = verdict.Verdict((verdict.ServerVerdict(shown, ()),), "00" * 32, warmup, warnings=("No\nindex.",))
     monkeypatch.setattr(validation, "validate", lambda *_: judged)
     with caplog.at_level(logging.INFO, "infraval"):
         blessing = run(model, [examples], request_spec=request_spec)
     assert blessing.get_int_custom_property("blessed") == 1
     assert caplog.text.count("was to get a warmup file and has none") == warned
     assert "Blessed by i (1\\x1b[31m 2)" in caplog.text
+    assert "No index." in caplog.text
 
 
 def test_a_failing_model_is_not_blessed_and_the_artifact_says_why(
@@ -293,6 +294,39 @@ def test_an_empty_split_raises(
     with pytest.raises(errors.ExamplesError, match=f"No file matches .*{tmp_path}|The examples have no records"):
         run(model, [artifact], request_spec=infra_validator_pb2.RequestSpec(make_warmup=True))
 
+    assert not (tmp_path / "blessing").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "match"),
+    [
+        ({"payload_format": "FORMAT_PARQUET"}, "examples/format", "payload format FORMAT_PARQUET"),
+        ({"payload_format": 15}, "examples/format", "payload format FORMAT_PARQUET"),
+        ({"file_format": "sstable"}, "examples/format", "file format sstable"),
+        ({"custom_split_pattern": '{"train": "a*", "eval": "b*"}'}, "examples/format", "custom_split_pattern"),
+        ({"split_names": ""}, "examples/no-split", "property split_names is empty"),
+        ({"payload_format": "FORMAT_PROTO", "split_names": '["no"]'}, "examples/missing", "Split-no"),
+    ],
+)
+def test_examples_that_are_not_read(
+    run: Run,
+    model: standard_artifacts.Model,
+    taxi_examples: Path,
+    changes: dict[str, Any],
+    code: str,
+    match: str,
+    tmp_path: Path,
+) -> None:
+    """Another format is named; it is not called corrupt. What is in the records does not matter."""
+    artifact = standard_artifacts.Examples()
+    artifact.uri = str(taxi_examples)
+    artifact.split_names = changes.get("split_names", '["train", "eval"]')
+    for name, value in changes.items() - {"split_names": artifact.split_names}.items():
+        set_property = artifact.set_int_custom_property if value == 15 else artifact.set_string_custom_property
+        set_property(name, value)
+    with pytest.raises(errors.ExamplesError, match=match) as caught:
+        run(model, [artifact], request_spec=infra_validator_pb2.RequestSpec(make_warmup=True))
+    assert caught.value.code == code
     assert not (tmp_path / "blessing").exists()
 
 

@@ -98,7 +98,7 @@ def test_a_bad_record_of_the_models_own_is_the_models_fault(
     _validate(upper_model, secret_examples, tmp_path / "results")
     model = tmp_path / "results" / "stamped_model"
     bad = prediction_log_pb2.PredictionLog()
-    bad.predict_log.request.model_spec.signature_name = "of another model"
+    bad.predict_log.request.inputs["of another model"].SetInParent()
     with tf.io.TFRecordWriter(str(model / options.WARMUP_FILE)) as writer:
         writer.write(bad.SerializeToString())
 

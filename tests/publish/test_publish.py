@@ -242,3 +242,21 @@ def test_a_place_that_is_not_a_directory_is_refused(name: str, folder: Path) -> 
     with pytest.raises(errors.OutputError):
         publish.check_output(folder / name)
     assert staging.digest(folder) == before
+
+
+def test_names_that_are_not_utf_8(staged: Path, folder: Path) -> None:
+    """Of the output, and of files in the model."""
+    odd = os.fsdecode(b"\xff")
+    (staged / "assets" / odd).write_bytes(b"")
+    output = folder / odd
+    publish.publish(BLESSED, staged, output)
+    assert names(output) == WHOLE
+    assert staging.digest(output / "stamped_model") == staging.digest(staged)
+
+
+def test_a_uri_is_not_a_directory(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    """Else the results would be in a new local directory of that name."""
+    monkeypatch.chdir(folder)
+    with pytest.raises(errors.OutputError, match="WarmupInfraValidator takes URIs"):
+        publish.check_output(Path("gs://bucket/output"))
+    publish.check_output(Path("gs"))

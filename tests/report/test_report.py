@@ -59,7 +59,7 @@ def judged() -> verdict.Verdict:
     """A verdict of one server."""
     fed = (evidence.Fed("images", options.Method.PREDICT, "png", "image/encoded"),)
     examples = evidence.Examples(8, {"not a tf.Example": 9}, {"logs": "no feature"}, fed, {"s/k": "0.5"}, ["s/b"])
-    return verdict.Verdict((_server("1", FAILED),), "ab" * 32, evidence.Warmup(4, 6, 7), examples)
+    return verdict.Verdict((_server("1", FAILED),), "ab" * 32, evidence.Warmup(4, 6, 7), examples, ("No index.",))
 
 
 EXPECTED: dict[str, Any] = {
@@ -147,6 +147,7 @@ EXPECTED: dict[str, Any] = {
             ],
         }
     ],
+    "warnings": ["No index."],
 }
 
 
@@ -182,6 +183,14 @@ def test_people_are_shown_what_feeds_each_input(judged: verdict.Verdict, capsys:
     """A wrong guess shows at once."""
     terminal.show_report(data.report(judged))
     assert "images:predict/png by the feature 'image/encoded'" in capsys.readouterr().out
+
+
+def test_people_are_shown_warnings(judged: verdict.Verdict, capsys: pytest.CaptureFixture[str]) -> None:
+    """They are no reason not to bless; a report of an earlier version has none."""
+    terminal.show_report(data.report(judged))
+    assert "warning No index.\n" in capsys.readouterr().out
+    earlier = {key: value for key, value in as_json(judged).items() if key != "warnings"}
+    assert data.Report.model_validate(earlier).warnings == []
 
 
 def test_people_are_shown_only_what_failed(judged: verdict.Verdict, capsys: pytest.CaptureFixture[str]) -> None:
@@ -231,7 +240,18 @@ def test_the_published_schema_is_that_of_the_code() -> None:
 
 
 HOSTILE = "a\x1b[31mred\x1b]52;c;aGk=\x07\r\nBLESSED\u202e[bold]" + "x" * 100_000
-NAMES = {"signature", "version", "name", "image", "image_id", "image_digest", "platform", "message", "reasons"}
+NAMES = {
+    "signature",
+    "version",
+    "name",
+    "image",
+    "image_id",
+    "image_digest",
+    "platform",
+    "message",
+    "reasons",
+    "warnings",
+}
 
 
 def _with_hostile_strings(value: Any, key: str = "") -> Any:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tensorflow.core.example import example_pb2
+from tensorflow_serving.apis import input_pb2
 
 from infraval import options
 from infraval.requests import acceptance, targets, tensors
@@ -127,4 +128,40 @@ def test_what_only_tensorflow_cannot_parse_is_looked_at_alone() -> None:
     assert list(acceptance.Acceptance([DENSE, OTHER]).accepted([odd], dead_letters)) == [odd]
     target = targets.Target(("z",), options.Method.PREDICT, dense_inputs=(wanted,))
     assert list(acceptance.Acceptance([target]).accepted([odd], dead_letters)) == []
-    assert dict(dead_letters) == {"feature 'z' has kind none, but input 'z' needs float_list": 1}
+    assert dict(dead_letters) == {"feature 'z' is empty, but input 'z' needs float_list": 1}
+
+
+def elwc(*counts: int) -> bytes:
+    """An ExampleListWithContext of so many features each."""
+    made = input_pb2.ExampleListWithContext()
+    for count in counts:
+        features = made.examples.add().features.feature
+        for number in range(count):
+            features[f"f{number}"].float_list.value.extend([0.5] * 40)
+    made.context.features.feature["query"].bytes_list.value.append(b"\xff")
+    return made.SerializeToString()
+
+
+SEQUENCE = example_pb2.SequenceExample()
+SEQUENCE.feature_lists.feature_list["s"].feature.add().bytes_list.value.append(b"\xff")
+
+
+@pytest.mark.parametrize(
+    ("other", "cause"),
+    [
+        (elwc(3), "ExampleListWithContext"),
+        (elwc(1, 2, 3), "ExampleListWithContext"),
+        (b"\x0a\x0c\x0a\x0a\x0a\x02\xff\xfe\x12\x04\x0a\x02\x0a\x00", "not a tf.Example"),
+        (SEQUENCE.SerializeToString(), "no feature 'x'"),
+    ],
+)
+def test_other_records_are_named_and_nothing_is_printed(
+    other: bytes, cause: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Protobuf 3.20 would write a line to standard error for a key that is not UTF-8, wherever it is parsed."""
+    dead_letters: Counter[str] = Counter()
+    assert list(acceptance.Acceptance([DENSE]).accepted([other, other], dead_letters)) == []
+    ((found, count),) = dead_letters.items()
+    assert cause in found
+    assert count == 2
+    assert capfd.readouterr() == ("", "")

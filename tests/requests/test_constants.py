@@ -116,7 +116,7 @@ def test_no_value_is_anything_but_a_tensor_or_an_option_error(value: str, dtype:
 
 
 def test_names_with_slashes_and_equals_signs() -> None:
-    """The longest name of an input that fits is meant; a name that two inputs share is both."""
+    """The longest name of an input that fits is meant; a name that two inputs share is refused."""
     spec = signatures.TensorSpec("string", ())
     available = {
         key: signatures.Signature(key, options.Method.PREDICT, dict.fromkeys(aliases, spec), {})
@@ -126,11 +126,12 @@ def test_names_with_slashes_and_equals_signs() -> None:
         ('a/x="c"', "a/x", b"c"),
         ('a/x="b"', "a/x", b"b"),
         ('a/x="b"="c"', 'a/x="b"', b"c"),
-        ('a/b/in/put="="', "a/b/in/put", b"="),
         ('a=b/=="="', "a=b/=", b"="),
     ):
         (found,) = constants.read([given_], available).items()
         assert (found[0], tf.make_ndarray(found[1].proto()).item()) == (name, value)
+    with pytest.raises(errors.OptionError, match="'b/in/put' of signature 'a' or 'in/put' of signature 'a/b'"):
+        constants.read(['a/b/in/put="="'], available)
 
 
 @pytest.mark.parametrize("given_", ["", "x", "s/x", "x=1", "s/y=1", "t/x=1", "=", "s/x/=1"])

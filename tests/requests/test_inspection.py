@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
+from tensorflow_serving.apis import prediction_log_pb2
 
+from infraval import options
 from infraval.report import terminal
-from infraval.requests import composites, inspection
+from infraval.requests import composites, inspection, prediction_logs
 
 
 def test_what_every_input_needs(odd_models: Path) -> None:
@@ -47,3 +50,16 @@ def test_a_person_sees_them(model: str, shown: list[str], odd_models: Path, caps
     out = capsys.readouterr().out
     assert [text for text in shown if text not in out] == []
     assert composites.MAYBE_RAGGED not in out
+
+
+def test_the_batch_size_of_a_cell_with_a_fixed_vector(odd_models: Path, tmp_path: Path) -> None:
+    """`k` has two elements and comes before the batch `x`; nothing but the signature says which is which."""
+    shutil.copytree(odd_models / "inputs" / "1", tmp_path / "model")
+    log = prediction_log_pb2.PredictionLog()
+    log.predict_log.request.model_spec.signature_name = "two_defaults"
+    for alias, shape in (("k", [2]), ("x", [4, 2])):
+        for size in shape:
+            log.predict_log.request.inputs[alias].tensor_shape.dim.add(size=size)
+    prediction_logs.write(tmp_path / "model" / options.WARMUP_FILE, [log])
+    (cell,) = inspection.inspect(tmp_path / "model")["warmup"]["cells"]
+    assert cell["batch_size"] == 4

@@ -216,6 +216,17 @@ def test_the_batch_size_of_odd_requests() -> None:
         assert cell == options.Cell("s", options.Method.PREDICT, size)
 
 
+@given(size=st.integers(1, 9), constants=st.dictionaries(st.text("abz", min_size=1), st.integers(1, 9), max_size=3))
+def test_a_constant_is_not_the_batch(size: int, constants: dict[str, int]) -> None:
+    """Whatever its size and name; of another signature, it is."""
+    constants.pop("x", None)
+    log = make_log("s", {"x": [size, 2], **{alias: [length] for alias, length in constants.items()}}, [])
+    known = [f"s/{alias}" for alias in constants]
+    assert prediction_logs.cell(log, known) == options.Cell("s", options.Method.PREDICT, size)
+    others = [f"t/{alias}" for alias in (*constants, "x")]
+    assert prediction_logs.cell(log, others) == prediction_logs.cell(log)
+
+
 def test_the_examples_of_a_request_with_context_count() -> None:
     """Both kinds of Input hold examples; a request may also hold neither."""
     examples = [example_pb2.Example()] * 3

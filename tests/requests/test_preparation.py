@@ -10,6 +10,7 @@ from pathlib import Path
 import google_crc32c
 import pytest
 import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_serving.apis import prediction_log_pb2
 
 from infraval import errors, options
@@ -102,3 +103,64 @@ def test_a_whole_file_of_a_thousand_records_is_fine(model: Path) -> None:
     """As many as TensorFlow Serving takes."""
     _records(model / options.WARMUP_FILE, *[prediction_log_pb2.PredictionLog().SerializeToString()] * 1000)
     assert preparation.select(options.Job(model=model)).targets == ()
+
+
+def _log(key: str, method: str) -> bytes:
+    log = prediction_log_pb2.PredictionLog()
+    request = getattr(log, f"{method}_log").request
+    spec = request.tasks.add().model_spec if method == "multi_inference" else request.model_spec
+    spec.signature_name = key
+    return log.SerializeToString()
+
+
+@pytest.mark.parametrize("method", ["predict", "classify", "regress", "multi_inference"])
+@pytest.mark.parametrize(("key", "known"), [("classify", True), ("", True), ("of another model", False)])
+def test_a_warmup_record_of_another_model(method: str, key: str, known: bool, model: Path, sink_examples: Path) -> None:
+    """TensorFlow Serving would not load the model: said before any server starts, with the number of the record."""
+    _records(model / options.WARMUP_FILE, _log("classify", "predict"), _log(key, method))
+    for existing in ("merge", "keep", "load-only"):
+        job = _job(model, sink_examples, existing)
+        if known:
+            preparation.select(job)
+            continue
+        with pytest.raises(errors.ModelError, match=r"^Record 2 of .*signature 'of another model'") as caught:
+            preparation.select(job)
+        assert caught.value.code == "model/warmup-file"
+    assert preparation.select(_job(model, sink_examples, "replace")).targets
+
+
+@pytest.mark.parametrize(
+    ("case", "warned"),
+    [
+        ("variables_missing", True),
+        ("variables_missing_tf1", True),
+        ("variables_no_index_tf1", True),
+        ("variables_truncated_tf1", False),
+        ("counter", False),
+        ("inputs", False),
+    ],
+)
+def test_variables_without_values(case: str, warned: bool, odd_models: Path) -> None:
+    """The real server loads these models, and fails requests that read a variable (golden/models.json)."""
+    warnings = preparation.select(options.Job(model=odd_models / case / "1")).warnings
+    assert len(warnings) == warned
+    assert all("variables.index" in warning for warning in warnings)
+
+
+def test_a_graph_without_variables_needs_no_values(model: Path) -> None:
+    """As a model of constants, whose export has an index or none."""
+    proto = saved_model_pb2.SavedModel.FromString((model / "saved_model.pb").read_bytes())
+    shutil.rmtree(model / "variables", ignore_errors=True)
+    for meta_graph in proto.meta_graphs:
+        del meta_graph.graph_def.node[:]
+        del meta_graph.graph_def.library.function[:]
+    (model / "saved_model.pb").write_bytes(proto.SerializeToString())
+    assert preparation.select(options.Job(model=model)).warnings == ()
+
+
+@pytest.mark.parametrize("location", ["gs://bucket/model", "s3://bucket/model"])
+def test_a_model_at_a_uri(location: str) -> None:
+    """Not taken for a local path with a typo."""
+    with pytest.raises(errors.ModelError, match="WarmupInfraValidator takes URIs") as caught:
+        preparation.select(options.Job(model=location))
+    assert caught.value.code == "model/missing"

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tensorflow.core.example import example_pb2, feature_pb2
@@ -64,7 +66,7 @@ def test_the_seed_decides(taxi_records: list[bytes], write_shards: WriteShards, 
     """Requests hold the sample of all records; another seed, other records."""
     pattern = write_shards(taxi_records, 3)
     for seed in (0, 2**64 - 1):
-        sample = sampling.Sample(5, seed)
+        sample = sampling.Sample(5, seed, sampling.MAX_BYTES)
         sample.add(taxi_records)
         prepared = prepare(pattern, name=str(seed), num_examples=5, seed=seed)
         assert [records_of(log) for log in prediction_logs.read(prepared.path)] == [[r] for r in sample.records]
@@ -255,3 +257,45 @@ def test_beam_leaves_nothing_if_it_is_interrupted(
     with pytest.raises(KeyboardInterrupt):
         prepare(str(taxi_examples / "Split-eval" / "*"), "predict", name="run/requests")
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "limit", "refused"),
+    [
+        (sampling, "MAX_BYTES", 100_000, False),
+        (sampling, "MAX_BYTES", 1_000, True),
+        (beam_transform, "_MAX_REQUESTS_BYTES", 100_000, False),
+        (beam_transform, "_MAX_REQUESTS_BYTES", 10_000, True),
+    ],
+)
+def test_examples_that_are_too_large_for_so_many(
+    module: Any,
+    name: str,
+    limit: int,
+    refused: bool,
+    taxi_records: list[bytes],
+    write_shards: WriteShards,
+    prepare: Prepare,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Ten records of about 400 bytes, in batches up to 30: not cut in silence, and the message says what to change."""
+    monkeypatch.setattr(module, name, limit)
+    pattern = write_shards(taxi_records[:10], 3)
+    plan = {"num_examples": 10, "batch_sizes": (1, 20, 30)}
+    if not refused:
+        assert prepare(pattern, **plan).count == 12
+        return
+    with pytest.raises(errors.ExamplesError, match="--num-examples") as caught:
+        prepare(pattern, **plan)
+    assert caught.value.code == "examples/too-large"
+
+
+def test_a_shard_whose_name_is_not_utf_8(
+    taxi_records: list[bytes], write_shards: WriteShards, prepare: Prepare
+) -> None:
+    """It is read, and the requests can be written to such a place, in this process as by Beam's workers."""
+    pattern = write_shards(taxi_records[:3], suffix="")
+    (shard,) = Path(pattern).parent.iterdir()
+    shard.rename(shard.with_name(os.fsdecode(b"data_tfrecord-\xff")))
+    prepared = prepare(pattern, name=os.fsdecode(b"requests \xff"), num_examples=3)
+    assert prepared.count == len(list(prediction_logs.read(prepared.path))) == 3

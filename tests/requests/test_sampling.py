@@ -11,29 +11,41 @@ from infraval.requests import sampling
 
 RECORDS = st.lists(st.binary(max_size=6), max_size=40)
 SIZES = st.integers(min_value=1, max_value=8)
+LIMITS = st.integers(min_value=1, max_value=60)
 SEEDS = st.integers(min_value=0, max_value=2**64 - 1)
 
 
-def sample_of(records: list[bytes], size: int, seed: int = 0) -> sampling.Sample:
+def sample_of(records: list[bytes], size: int, seed: int = 0, max_bytes: int = sampling.MAX_BYTES) -> sampling.Sample:
     """A sample that has seen the records."""
-    sample = sampling.Sample(size, seed)
+    sample = sampling.Sample(size, seed, max_bytes)
     sample.add(records)
     return sample
 
 
-@given(parts=st.lists(RECORDS, min_size=1, max_size=6), size=SIZES, seed=SEEDS, data=st.data())
+@given(parts=st.lists(RECORDS, min_size=1, max_size=6), size=SIZES, limit=LIMITS, seed=SEEDS, data=st.data())
 def test_samples_of_any_partition_merge_into_the_sample_of_the_whole(
-    parts: list[list[bytes]], size: int, seed: int, data: st.DataObject
+    parts: list[list[bytes]], size: int, limit: int, seed: int, data: st.DataObject
 ) -> None:
     """Merging is associative and commutative: any two samples may be merged next, until one is left."""
-    whole = sample_of([record for part in parts for record in part], size, seed)
-    samples = [sample_of(part, size, seed) for part in parts]
+    whole = sample_of([record for part in parts for record in part], size, seed, limit)
+    samples = [sample_of(part, size, seed, limit) for part in parts]
     while len(samples) > 1:
         one = samples.pop(data.draw(st.integers(0, len(samples) - 1)))
         other = samples.pop(data.draw(st.integers(0, len(samples) - 1)))
         one.merge(other)
         samples.append(one)
     assert samples[0].records == whole.records
+    assert samples[0].is_cut == whole.is_cut
+
+
+@given(records=RECORDS, size=SIZES, limit=LIMITS)
+def test_a_limit_cuts_the_sample(records: list[bytes], size: int, limit: int) -> None:
+    """It is the head of the sample without one, and as long as the bytes allow."""
+    cut, whole = sample_of(records, size, max_bytes=limit), sample_of(records, size).records
+    assert cut.records == whole[: len(cut.records)]
+    assert sum(map(len, cut.records)) <= limit
+    assert cut.is_cut == (len(cut.records) < len(whole))
+    assert not cut.is_cut or sum(map(len, whole[: len(cut.records) + 1])) > limit
 
 
 @given(records=RECORDS, size=SIZES, data=st.data())
@@ -70,7 +82,7 @@ def test_a_smaller_sample_is_the_head_of_a_larger_one(records: list[bytes], size
 @given(records=RECORDS, size=SIZES, data=st.data())
 def test_chunks_of_any_size_make_the_same_sample(records: list[bytes], size: int, data: st.DataObject) -> None:
     """How many records come at once does not matter."""
-    sample, start = sampling.Sample(size, seed=0), 0
+    sample, start = sampling.Sample(size, 0, sampling.MAX_BYTES), 0
     while start < len(records):
         end = data.draw(st.integers(start + 1, len(records)))
         sample.add(records[start:end])

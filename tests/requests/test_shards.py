@@ -149,3 +149,20 @@ def test_a_first_look_at_nothing(write: Callable[..., str]) -> None:
     with pytest.raises(errors.ExamplesError, match=rf"have no records \(files: 2, the first {paths[0]}\)"):
         list(shards.peek(paths))
     assert list(shards.peek([*paths, write("2", [b"x"])])) == [b"x"]
+
+
+@pytest.mark.parametrize("name", ["large", "large.gz"])
+def test_a_record_over_the_limit_is_not_read(name: str, write: Callable[..., str]) -> None:
+    """It has a code of its own, because such a file is not damaged."""
+    path = write(name, [b"small", bytes((64 << 20) + 1)])
+    with pytest.raises(errors.ExamplesError, match=r"more than 64 MiB.* after record 1") as caught:
+        list(shards.read(path))
+    assert caught.value.code == "examples/too-large"
+
+
+@pytest.mark.parametrize("location", ["gs://bucket/x", "s3://bucket/*", "hdfs://host:1/x"])
+def test_a_uri_is_not_looked_for(location: str) -> None:
+    """The message says what takes one."""
+    with pytest.raises(errors.ExamplesError, match="WarmupInfraValidator") as caught:
+        shards.find([location])
+    assert caught.value.code == "examples/missing"

@@ -487,11 +487,11 @@ def test_a_mapping_by_hand_comes_first(sink: Signatures, record: Callable[..., b
 @pytest.mark.parametrize(
     ("features", "why"),
     [
-        (("two_inputs/b",), "'two_inputs/b' does not map an input. Write SIGNATURE/INPUT=FEATURE"),
-        (("two_inputs/c=x",), "does not map an input.* with one of .*two_inputs/a, two_inputs/b"),
-        (("b=x",), "does not map an input"),
-        (("=",), "does not map an input"),
-        (("two_inputs/b=x", "two_inputs/b=y"), "maps the input two_inputs/b twice"),
+        (("two_inputs/b",), "'two_inputs/b' does not name an input of the model. Write SIGNATURE/INPUT=FEATURE"),
+        (("two_inputs/c=x",), "does not name an input.* with one of .*two_inputs/a, two_inputs/b"),
+        (("b=x",), "does not name an input"),
+        (("=",), "does not name an input"),
+        (("two_inputs/b=x", "two_inputs/b=y"), "names the input two_inputs/b twice"),
         (("logs/x=x",), "maps the input logs/x, but no Predict request"),
         (("classify/inputs=x",), "maps the input classify/inputs, but no Predict request"),
     ],
@@ -603,3 +603,16 @@ def test_no_text_raises_anything_but_an_input_error(
     except errors.InputError:
         return
     assert {key for target in resolved for key in target.signatures} <= sink.keys()
+
+
+@pytest.mark.parametrize("option", ["features", "inputs"])
+def test_a_name_of_two_inputs(option: str, declare: Callable[..., Signatures]) -> None:
+    """`a/b/c` may be `b/c` of `a` or `c` of `a/b`: nothing is guessed, and other names are not in the way."""
+    (one,) = declare(**{"b/c": ("float", (None,)), "d": ("float", (None,))}).values()
+    (other,) = declare(c=("float", (None,))).values()
+    available = {"a": dataclasses.replace(one, key="a"), "a/b": dataclasses.replace(other, key="a/b")}
+    value = "x" if option == "features" else "[1]"
+    with pytest.raises(errors.OptionError, match="'a/b/c' can mean the input 'b/c' of signature 'a' or 'c' of"):
+        resolve(available, "a", **{option: (f"a/b/c={value}",)})  # type: ignore[arg-type]  # either of two names
+    with pytest.raises(errors.ModelError, match=r"'b/c' .* has no feature"):
+        resolve(available, "a", **{option: (f"a/d={value}",)})  # type: ignore[arg-type]  # the same

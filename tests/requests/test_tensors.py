@@ -163,12 +163,12 @@ def test_why_an_example_is_rejected(dtype: str, shape: Any, values: list[Any] | 
     assert SECRET.decode() not in found
 
 
-def test_a_feature_of_no_kind_is_rejected() -> None:
+def test_an_empty_feature_is_rejected() -> None:
     """ExampleGen writes missing values so."""
     made = example_pb2.Example()
     made.features.feature["f"].SetInParent()
     cause = tensors.cause_of_rejection(made.features.feature, tensors.DenseInput("x", "f", "float", (None,)))
-    assert cause == "feature 'f' has kind none, but input 'x' needs float_list"
+    assert cause == "feature 'f' is empty, but input 'x' needs float_list"
 
 
 @pytest.mark.parametrize("dtype", [dtype for dtype in INTEGERS if dtype != "int64"])

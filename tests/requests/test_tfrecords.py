@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
+import os
 import struct
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import google_crc32c
 import pytest
@@ -134,3 +138,48 @@ def test_a_record_larger_than_any_chunk(write: Write, by_tensorflow: Callable[[l
     records = [b"small", bytes(5 << 20), b"", b"x" * (1 << 19)]
     for is_gzip in (False, True):
         assert read(write(by_tensorflow(records), is_gzip), is_gzip=is_gzip) == records
+
+
+@given(records=RECORDS)
+def test_what_is_written(
+    records: list[bytes], tmp_path_factory: pytest.TempPathFactory, by_tensorflow: Callable[[list[bytes]], bytes]
+) -> None:
+    """The same bytes that TensorFlow's writer writes, but the name of the file need not be UTF-8."""
+    path = tmp_path_factory.getbasetemp() / os.fsdecode(b"written \xff")
+    assert tfrecords.write(path, records) == len(records)
+    assert path.read_bytes() == by_tensorflow(records)
+    assert read(path, is_gzip=False) == records
+
+
+@given(sizes=st.lists(st.integers(0, 1 << 21), max_size=4), limit=st.integers(1 << 20, 1 << 21), is_gzip=st.booleans())
+def test_a_limit(sizes: list[int], limit: int, is_gzip: bool, write: Write, tmp_path_factory: Any) -> None:
+    """Records up to it are read; what a larger one says of itself is all that is read of it."""
+    path = tmp_path_factory.getbasetemp() / "limit"
+    records = [bytes(size) for size in sizes]
+    tfrecords.write(path, records)
+    path = write(path.read_bytes(), is_gzip)
+    chunks = tfrecords.read(path, is_gzip=is_gzip, max_record_bytes=limit)
+    if max(sizes, default=0) <= limit:
+        assert [record for chunk in chunks for record in chunk] == records
+        return
+    with pytest.raises(tfrecords.TooLargeError) as caught:
+        list(chunks)
+    assert caught.value.records == next(place for place, size in enumerate(sizes) if size > limit)
+
+
+@pytest.mark.parametrize(("size", "large_enough"), [(64 << 20, True), (64 << 20, False)])
+def test_memory_for_a_compressed_record(size: int, large_enough: bool, write: Write) -> None:
+    """A few kilobytes stand for a large record: it takes a few times its size, or nothing if it is too large."""
+    content = header(size) + bytes(size) + checksum(bytes(size))
+    path = write(content * 2, True)
+    del content
+    assert path.stat().st_size < size / 100
+    tracemalloc.start()
+    try:
+        with contextlib.suppress(tfrecords.TooLargeError):
+            for _ in tfrecords.read(path, is_gzip=True, max_record_bytes=size if large_enough else size - 1):
+                pass
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < (5 * size if large_enough else size / 10)

@@ -188,3 +188,16 @@ def test_times_and_permissions_are_no_content(make_tree: MakeTree, tmp_path: Pat
         path.chmod(0o755)
     assert staging.digest(model) == before
     assert len(before) == 64
+
+
+def test_names_that_are_not_utf_8(make_tree: MakeTree, tmp_path: Path) -> None:
+    """Linux allows them; they are copied and fingerprinted as any other, and named if they cannot be copied."""
+    odd = os.fsdecode(b"\xff")
+    model = make_tree(tmp_path / odd, {odd: b"x", "assets": {odd: b"y"}})
+    copying.copy(model, tmp_path / "1")
+    assert staging.digest(tmp_path / "1") == staging.digest(model)
+    assert (tmp_path / "1" / "assets" / odd).read_bytes() == b"y"
+    os.mkfifo(model / "assets" / os.fsdecode(b"pipe\xff"))
+    with pytest.raises(errors.ModelError, match=r"pipe\\udcff") as caught:
+        copying.copy(model, tmp_path / "2")
+    assert str(caught.value).isprintable()

@@ -172,3 +172,13 @@ def test_laws_of_merging(
     before = path.read_bytes()
     assert warmup_file.write(path, requests, limited).records == len(records)
     assert path.read_bytes() == before
+
+
+def test_requests_of_one_signature_with_a_constant_are_two_cells(make_log: MakeLog, tmp_path: Path) -> None:
+    """Its size and place in the alphabet do not hide that batches of 1 and of 4 need a record each."""
+    logs = [make_log(b"v", size=size) for size in (1, 4)]
+    for log in logs:
+        log.predict_log.request.inputs["k"].tensor_shape.dim.add(size=2)
+    with pytest.raises(errors.OptionError):
+        warmup_file.write(tmp_path / "records", logs, options.WarmupOptions(max_records=1), {"s/k"})
+    assert warmup_file.write(tmp_path / "records", logs, options.WarmupOptions(max_records=1)).records == 1

@@ -274,3 +274,16 @@ def test_removal_does_not_follow_a_link_that_replaced_a_directory(
         locked.chmod(0)
     assert not directory.exists()
     assert outside.stat().st_mode & 0o777 == 0o500
+
+
+def test_a_place_whose_name_is_not_utf_8_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """GRPC could not use a socket there, and the model would be blamed; a given parent gets no socket."""
+    odd = tmp_path / os.fsdecode(b"\xff")
+    odd.mkdir()
+    with workspace.workspace(odd) as path:
+        assert path.parent == odd
+    monkeypatch.setattr(tempfile, "tempdir", str(odd))
+    with pytest.raises(errors.SandboxError) as raised, workspace.workspace():
+        pass
+    assert raised.value.code == "sandbox/temporary-directory"
+    assert list(odd.iterdir()) == []

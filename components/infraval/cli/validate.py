@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from infraval import cli, options
+from infraval import cli, escape, options
 from infraval.cli import guard
 from infraval.cli import options as flags
 
@@ -37,5 +37,6 @@ def command(context: click.Context, /, *, as_json: bool, **_: Any) -> int:
             if job.output is None and judged.blessed:
                 click.echo("The copy that was blessed is not kept; give --output DIR to get it.")
             if job.output is not None:
-                click.echo(f"written {job.output / (publish.STAMPED_MODEL if judged.blessed else data.REPORT)}")
+                written = job.output / (publish.STAMPED_MODEL if judged.blessed else data.REPORT)
+                click.echo(escape.one_line(f"written {written}"))
     return _BLESSED if judged.blessed else _NOT_BLESSED

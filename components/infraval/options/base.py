@@ -202,6 +202,7 @@ def _line(cls: type[Options], mistake: Mapping[str, Any], names: Mapping[str, st
         return f"{name} {holder.unknown(path[-1])}"
     must = {
         "string_too_short": "must not be empty",
+        "string_unicode": "must be valid UTF-8",
         "tuple_type": "must be a list",
         "path_type": "must be a path",
     }.get(mistake["type"], mistake["msg"].replace("Input should", "must", 1))

@@ -61,6 +61,7 @@ class Report(pydantic.BaseModel):
     warmup: evidence.Warmup
     examples: evidence.Examples | None
     servers: list[ServerReport]
+    warnings: list[str] = pydantic.Field(default_factory=list, description="What to know about the model besides.")
 
 
 def report(judged: Verdict) -> Report:
@@ -72,6 +73,7 @@ def report(judged: Verdict) -> Report:
         warmup=judged.warmup,
         examples=judged.examples,
         servers=[_server_report(server) for server in judged.servers],
+        warnings=list(judged.warnings),
     )
 
 

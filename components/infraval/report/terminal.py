@@ -59,11 +59,13 @@ def show_report(report: data.Report) -> None:
         _show_server(console, server, report.warmup.records)
     feeds = report.examples.fed if report.examples else ()
     for fed in feeds[:_MAX_FEEDS]:
-        source = "the whole record" if fed.feature is None else f"the feature {escape.name(fed.feature)}"
-        target = f"{escape.name(fed.signature)}:{fed.method.value}/{escape.name(fed.input)}"
-        console.print(f"fed     {target} by {source}", markup=False)
+        source = "the whole record" if fed.feature is None else f"the feature '{escape.name(fed.feature)}'"
+        name = f"{escape.name(fed.signature)}:{fed.method.value}/{escape.name(fed.input)}"
+        _print_line(console, f"fed     {name} by {source}")
     if len(feeds) > _MAX_FEEDS:
         console.print(f"fed     {len(feeds) - _MAX_FEEDS} more inputs; the report lists them")
+    for warning in report.warnings:
+        _print_line(console, f"warning {warning}")
 
 
 def _show_verdict(console: rich.console.Console, shown: str) -> None:

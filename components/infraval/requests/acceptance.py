@@ -11,9 +11,14 @@ from collections.abc import Sequence
 
 from google.protobuf import message
 from tensorflow.core.example import example_pb2
+from tensorflow_serving.apis import input_pb2
 
 from infraval import protos
 from infraval.requests import targets, tensors
+
+_NOT_AN_EXAMPLE_BUT_ELWC = (
+    "an ExampleListWithContext and not a tf.Example (only Predict can take it, with a signature that parses it)"
+)
 
 
 class Acceptance:
@@ -47,10 +52,20 @@ class Acceptance:
         try:
             protos.parse(record, example)
         except message.DecodeError:
-            return "not a tf.Example"
+            return _NOT_AN_EXAMPLE_BUT_ELWC if _is_elwc(record) else "not a tf.Example"
         features = example.features.feature
         causes = (tensors.cause_of_rejection(features, dense) for dense in self._dense_inputs)
         return next((cause for cause in causes if cause), None)
+
+
+def _is_elwc(record: bytes) -> bool:
+    """Whether a record holds tf.Examples with a context, as TF-Ranking writes them."""
+    parsed = input_pb2.ExampleListWithContext()
+    try:
+        protos.parse(record, parsed)
+    except message.DecodeError:
+        return False
+    return any(example.features.feature for example in parsed.examples)
 
 
 def _all_parse(records: Sequence[bytes]) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
@@ -19,6 +20,9 @@ from tensorflow_serving.apis import prediction_log_pb2
 
 from infraval import errors, options, signals
 from infraval.requests import acceptance, builders, coverage, prediction_logs, sampling, shards, targets
+
+_MAX_REQUESTS_BYTES = 1 << 30
+"""Most that the records in all requests may have together: the client holds the requests in memory."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +47,7 @@ class Plan:
 
     def empty_sample(self) -> sampling.Sample:
         """A sample with room for the largest batch and for all distinct examples."""
-        return sampling.Sample(max(self.num_examples, *self.batch_sizes), self.seed)
+        return sampling.Sample(max(self.num_examples, *self.batch_sizes), self.seed, sampling.MAX_BYTES)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,24 +74,25 @@ class _Harvest:
     sample: sampling.Sample
     records_read: int = 0
     dead_letters: Counter[str] = dataclasses.field(default_factory=Counter)
-    problems: tuple[str, ...] = ()
+    problems: tuple[tuple[str, str], ...] = ()
+    """Code and message of each."""
 
 
 class _ReadShard(beam.DoFn):
-    """Path of a TFRecord shard -> its _Harvest."""
+    """Path of a TFRecord shard, as bytes -> its _Harvest."""
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self._acceptance = acceptance.Acceptance(plan.targets)
 
-    def process(self, path: str) -> Iterator[_Harvest]:
+    def process(self, path: bytes) -> Iterator[_Harvest]:
         harvest = _Harvest(self._plan.empty_sample())
         try:
-            for records in shards.read(path):
+            for records in shards.read(os.fsdecode(path)):
                 harvest.records_read += len(records)
                 harvest.sample.add(self._acceptance.accepted(records, harvest.dead_letters))
         except errors.ExamplesError as error:
-            harvest.problems = (str(error),)
+            harvest.problems = ((error.code, str(error)),)
         yield harvest
 
 
@@ -130,8 +135,13 @@ class _WriteRequests(beam.DoFn):
     def process(self, harvest: _Harvest) -> Iterator[int]:
         count = 0
         problems = harvest.problems or self._misread(harvest.sample.records)
+        if harvest.sample.is_cut and not problems:
+            problems = (_too_large(f"the sample of them takes more than {sampling.MAX_BYTES >> 20} MiB"),)
         if harvest.sample.records and not problems:
-            count = prediction_logs.write(self._path, _build(self._plan, harvest.sample.records))
+            try:
+                count = prediction_logs.write(self._path, _build(self._plan, harvest.sample.records))
+            except _TooManyBytesError:
+                problems = (_too_large(f"the requests take more than {_MAX_REQUESTS_BYTES >> 20} MiB"),)
         summary = {
             "count": count,
             "records_read": harvest.records_read,
@@ -141,18 +151,28 @@ class _WriteRequests(beam.DoFn):
         _summary_path(self._path).write_text(json.dumps(summary), encoding="utf-8")
         yield count
 
-    def _misread(self, records: Sequence[bytes]) -> tuple[str, ...]:
+    def _misread(self, records: Sequence[bytes]) -> tuple[tuple[str, str], ...]:
         """Records that only the check of a whole chunk accepts: if a field is set twice, it sees a different value."""
         accept = acceptance.Acceptance(self._plan.targets)
         causes = Counter(filter(None, map(accept.cause_of_rejection, records)))
-        return tuple(
-            f"A record sets a field twice, so it can be read in two ways ({cause}). Write the examples again."
-            for cause in causes
-        )
+        said = "A record sets a field twice, so it can be read in two ways ({}). Write the examples again."
+        return tuple(("examples/corrupt", said.format(cause)) for cause in causes)
+
+
+class _TooManyBytesError(Exception):
+    """The requests would have too many bytes."""
+
+
+def _too_large(what: str) -> tuple[str, str]:
+    message = (
+        f"The examples are too large for so many: {what}. Use fewer of them (--num-examples, requests.num_examples) or "
+        "smaller batches (--batch-size, warmup.batch_sizes)."
+    )
+    return "examples/too-large", message
 
 
 class PrepareRequests(beam.PTransform):
-    """Paths of TFRecord shards -> one file of PredictionLogs; yields the number of logs in it."""
+    """Paths of TFRecord shards, as bytes -> one file of PredictionLogs; yields the number of logs in it."""
 
     def __init__(self, plan: Plan, path: Path) -> None:
         super().__init__()
@@ -182,15 +202,21 @@ def prepare(plan: Plan, paths: Sequence[str], path: Path, make_pipeline: Callabl
     """Builds requests from the TFRecord shards at `paths` and writes them to `path`.
 
     Raises:
-      ExamplesError: a shard cannot be read, there is no record, or too many records cannot feed the targets.
+      ExamplesError: a shard cannot be read, there is no record, too many records cannot feed the targets, or the
+        requests would be too large.
     """
     with _made_in(path.parent, make_pipeline) as pipeline:
-        pipeline | "Shards" >> beam.Create(list(paths)) | "PrepareRequests" >> PrepareRequests(plan, path)
+        (
+            pipeline
+            | "Shards" >> beam.Create([os.fsencode(path) for path in paths])
+            | "PrepareRequests" >> PrepareRequests(plan, path)
+        )
     summary = json.loads(_summary_path(path).read_text(encoding="utf-8"))
     problems, records_read, dead_letters = summary["problems"], summary["records_read"], summary["dead_letters"]
     if problems:
         more = f" ({len(problems) - 1} more problems like this.)" if len(problems) > 1 else ""
-        raise errors.ExamplesError(problems[0] + more, code="examples/corrupt")
+        code, message = problems[0]
+        raise errors.ExamplesError(message + more, code=code)
     left_out = sum(dead_letters.values())
     if left_out > plan.max_dead_letter_share * records_read or left_out == records_read:
         causes = "; ".join(f"{cause} ({count} times)" for cause, count in Counter(dead_letters).most_common(3))
@@ -221,7 +247,11 @@ def _build(plan: Plan, records: Sequence[bytes]) -> Iterator[prediction_log_pb2.
     def shape_bucket(cell: tuple[targets.Target, int], record: bytes) -> Hashable:
         return builders.shape_bucket(cell[0], record)
 
+    total = 0
     for (target, _), batch in coverage.deal(cells, plan.num_examples, records, shape_bucket):
+        total += sum(map(len, batch))
+        if total > _MAX_REQUESTS_BYTES:
+            raise _TooManyBytesError
         yield builders.build(target, plan.model_name, batch)
 
 

@@ -13,15 +13,12 @@ import tensorflow as tf
 from tensorflow.core.framework import tensor_pb2
 
 from infraval import errors
-from infraval.requests import signatures, tensors
+from infraval.requests import input_names, signatures, tensors
 
 _OPTION = "--input (requests.inputs)"
 
 _MAX_RANK = 254
 """Of a tensor (tensorflow/core/framework/tensor_shape.h)."""
-
-_SHOWN_INPUTS = 20
-"""So many inputs are listed in a message."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,28 +48,12 @@ def read(given: Iterable[str], available: Mapping[str, signatures.Signature]) ->
       available: the model's signatures, by key.
 
     Raises:
-      OptionError: there is no such input, it is given twice, or the value is not JSON or does not fit the input.
+      OptionError: there is no such input, or more than one, it is given twice, or the value is not JSON or does not
+        fit the input.
     """
-    inputs = {
-        f"{key}/{alias}": (alias, tensor)
-        for key, signature in available.items()
-        for alias, tensor in signature.inputs.items()
-    }
     constants: dict[str, Constant] = {}
-    for each in given:
-        # A name may contain "="; the longest one that fits is meant.
-        positions = [position for position, character in enumerate(each) if character == "="]
-        name = next((each[:end] for end in reversed(positions) if each[:end] in inputs), None)
-        if name is None:
-            some = ", ".join(list(inputs)[:_SHOWN_INPUTS]) + (", …" if len(inputs) > _SHOWN_INPUTS else "")
-            raise errors.OptionError(
-                f"{_OPTION} {each.partition('=')[0]!r} does not name an input of the model. Write "
-                f"SIGNATURE/INPUT=VALUE with one of {some or 'none: its signatures have no inputs'}."
-            )
-        if name in constants:
-            raise errors.OptionError(f"{_OPTION} gives the input {name} twice. Give it once.")
-        alias, tensor = inputs[name]
-        value = each[len(name) + 1 :]
+    for key, alias, value in input_names.split(given, available, _OPTION, "VALUE"):
+        name, tensor = f"{key}/{alias}", available[key].inputs[alias]
         try:
             constants[name] = Constant(alias, value, _tensor(value, tensor).SerializeToString(deterministic=True))
         except ValueError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ def inspect(model: Path) -> dict[str, Any]:
     Raises:
       ModelError: the model or its warmup file cannot be read.
     """
+    available = signatures.read(model)
     return {
         "model": str(model),
         "signatures": {
@@ -44,16 +46,17 @@ def inspect(model: Path) -> dict[str, Any]:
                     alias: tensor.composite for alias, tensor in signature.inputs.items() if tensor.composite
                 },
             }
-            for key, signature in signatures.read(model).items()
+            for key, signature in available.items()
         },
-        "warmup": _warmup(model / options.WARMUP_FILE),
+        "warmup": _warmup(model / options.WARMUP_FILE, available),
     }
 
 
-def _warmup(path: Path) -> dict[str, Any] | None:
+def _warmup(path: Path, available: Mapping[str, signatures.Signature]) -> dict[str, Any] | None:
     if not path.exists():
         return None
-    counts = Counter(prediction_logs.cell(log) for log in prediction_logs.read(path))
+    fixed = {f"{key}/{alias}" for key, signature in available.items() for alias in _beside_the_batch(signature)}
+    counts = Counter(prediction_logs.cell(log, fixed) for log in prediction_logs.read(path))
     idle = counts.pop(None, 0)
     return {
         "records": counts.total() + idle,
@@ -64,3 +67,10 @@ def _warmup(path: Path) -> dict[str, Any] | None:
             if cell is not None
         ],
     }
+
+
+def _beside_the_batch(signature: signatures.Signature) -> list[str]:
+    """Inputs whose first dimension has a fixed size although that of another input has not."""
+    fixed = [alias for alias, tensor in signature.inputs.items() if tensor.shape and tensor.shape[0] is not None]
+    batched = any(tensor.shape is None or tensor.shape[:1] == (None,) for tensor in signature.inputs.values())
+    return fixed if batched else []

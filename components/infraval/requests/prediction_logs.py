@@ -7,13 +7,12 @@ A file is what TF Serving reads as `assets.extra/tf_serving_warmup_requests`: an
 from __future__ import annotations
 
 import itertools
-import os
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
-import tensorflow as tf
 from google.protobuf import message
+from tensorflow.core.framework import tensor_pb2
 from tensorflow_serving.apis import input_pb2, prediction_log_pb2
 
 from infraval import errors, options, protos
@@ -37,11 +36,7 @@ def write(path: Path, logs: Iterable[prediction_log_pb2.PredictionLog]) -> int:
     """Writes a file whole or not at all; the same logs always give the same bytes. Returns the number of logs."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(path.name + ".unfinished")
-    count = 0
-    with tf.io.TFRecordWriter(os.fspath(unfinished)) as writer:
-        for log in logs:
-            writer.write(serialize(log))
-            count += 1
+    count = tfrecords.write(unfinished, map(serialize, logs))
     unfinished.replace(path)
     return count
 
@@ -80,31 +75,41 @@ def refused(why: str) -> errors.ModelError:
     return errors.ModelError(f"{why} {_ADVICE}", code="model/warmup-file")
 
 
-def cell(log: prediction_log_pb2.PredictionLog) -> options.Cell | None:
-    """Which cell a log covers; None for a kind that TF Serving's warmup does not replay."""
+def cell(log: prediction_log_pb2.PredictionLog, constants: Collection[str] = ()) -> options.Cell | None:
+    """Which cell a log covers; None for a kind that TF Serving's warmup does not replay.
+
+    Args:
+      log: the request.
+      constants: inputs that are known not to be the batch, `SIGNATURE/INPUT` each.
+    """
     method = _METHODS.get(log.WhichOneof("log_type"))
     if method is None:
         return None
     request = getattr(log, f"{method.value}_log").request
-    if method is options.Method.MULTI_INFERENCE:
-        signature = ",".join(_signature(task.model_spec) for task in request.tasks)
-    else:
-        signature = _signature(request.model_spec)
-    size = _tensor_batch_size(request.inputs) if method is options.Method.PREDICT else _example_count(request.input)
-    return options.Cell(signature, method, size)
+    signature = ",".join(signatures(log))
+    if method is options.Method.PREDICT:
+        batch = {alias: tensor for alias, tensor in request.inputs.items() if f"{signature}/{alias}" not in constants}
+        return options.Cell(signature, method, _tensor_batch_size(batch))
+    return options.Cell(signature, method, _example_count(request.input))
+
+
+def signatures(log: prediction_log_pb2.PredictionLog) -> list[str]:
+    """The signatures that a log calls; none for a kind that TF Serving's warmup does not replay."""
+    method = _METHODS.get(log.WhichOneof("log_type"))
+    if method is None:
+        return []
+    request = getattr(log, f"{method.value}_log").request
+    called = request.tasks if method is options.Method.MULTI_INFERENCE else [request]
+    return [_signature(each.model_spec) for each in called]
 
 
 def _signature(model_spec: object) -> str:
     return getattr(model_spec, "signature_name", "") or options.DEFAULT_SIGNATURE
 
 
-def _tensor_batch_size(inputs: object) -> int:
+def _tensor_batch_size(inputs: Mapping[str, tensor_pb2.TensorProto]) -> int:
     """Dimension 0 of most inputs, or of the first by name if no size is more frequent; 0 if there are only scalars."""
-    sizes = [
-        int(tensor.tensor_shape.dim[0].size)
-        for _, tensor in sorted(dict(inputs).items())  # type: ignore[call-overload]  # a protobuf map
-        if tensor.tensor_shape.dim
-    ]
+    sizes = [int(tensor.tensor_shape.dim[0].size) for _, tensor in sorted(inputs.items()) if tensor.tensor_shape.dim]
     return Counter(sizes).most_common(1)[0][0] if sizes else 0
 
 

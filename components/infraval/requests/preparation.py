@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tensorflow_serving.apis import prediction_log_pb2
 
 from infraval import errors, escape, evidence, options
-from infraval.requests import batch_sizes, graph, prediction_logs, shards, signatures, targets
+from infraval.requests import batch_sizes, graph, prediction_logs, shards, signatures, targets, variables
 
 if TYPE_CHECKING:
     import apache_beam as beam
@@ -30,6 +30,7 @@ class Selection:
       targets: what to call.
       left_out: signatures that `all` leaves out, and why.
       batch_sizes: examples per request; each is a cell with every target.
+      warnings: what to know about the model, and is no reason not to judge it.
     """
 
     signatures: Mapping[str, signatures.Signature]
@@ -37,6 +38,7 @@ class Selection:
     targets: tuple[targets.Target, ...]
     left_out: Mapping[str, str]
     batch_sizes: tuple[int, ...]
+    warnings: tuple[str, ...] = ()
 
 
 def select(job: options.Job) -> Selection:
@@ -47,10 +49,11 @@ def select(job: options.Job) -> Selection:
     """
     available = signatures.read(job.model, job.requests.tag_set)
     sizes = batch_sizes.batch_sizes(job.warmup)
-    _check_existing_warmup(job)
+    _check_existing_warmup(job, available)
+    warnings = tuple(filter(None, [variables.warning(job.model, job.requests.tag_set)]))
     paths = tuple(shards.find(job.examples))
     if not paths:
-        return Selection(available, (), (), {}, sizes)
+        return Selection(available, (), (), {}, sizes, warnings)
     parsing = graph.reader(job.model, job.requests.tag_set)
     called, left_out = targets.resolve(job.requests, available, shards.peek(paths), sizes, parsing)
     cells = sum(len(sizes) if target.takes_records else 1 for target in called)
@@ -60,15 +63,23 @@ def select(job: options.Job) -> Selection:
             f"record, but --max-warmup-records (warmup.max_records) is {job.warmup.max_records}. Use fewer signatures "
             "or batch sizes."
         )
-    return Selection(available, paths, tuple(called), left_out, sizes)
+    return Selection(available, paths, tuple(called), left_out, sizes, warnings)
 
 
-def _check_existing_warmup(job: options.Job) -> None:
+def _check_existing_warmup(job: options.Job, available: Collection[str]) -> None:
     """Refuses a warmup file that came with the model if TF Serving would surely refuse it, unless it is replaced."""
     path = job.model / options.WARMUP_FILE
     if not path.exists() or (job.make_warmup and job.warmup.existing is options.ExistingWarmup.REPLACE):
         return
-    if sum(1 for _ in prediction_logs.read(path)) > options.MAX_WARMUP_RECORDS:
+    number = 0
+    for number, log in enumerate(prediction_logs.read(path), start=1):
+        for key in prediction_logs.signatures(log):
+            if key not in available:
+                raise prediction_logs.refused(
+                    f"Record {number} of {path} calls the signature {key!r}, which the model does not have; it has "
+                    f"{escape.names(available)}."
+                )
+    if number > options.MAX_WARMUP_RECORDS:
         raise prediction_logs.refused(f"{path} has more than {options.MAX_WARMUP_RECORDS} records.")
 
 

@@ -11,7 +11,7 @@ from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
 from infraval import errors, escape, options, protos
-from infraval.requests import composites
+from infraval.requests import composites, locations
 
 _MAX_SHOWN = 20
 
@@ -105,10 +105,8 @@ def meta_graph(model: Path, tag_set: tuple[str, ...] = ()) -> meta_graph_pb2.Met
 
 def _read_proto(model: Path) -> saved_model_pb2.SavedModel:
     if not model.is_dir():
-        raise errors.ModelError(
-            f"There is no directory {model}. Set --model (model) to the directory that contains saved_model.pb.",
-            code="model/missing",
-        )
+        advice = locations.advice(model) or "Set --model (model) to the directory that contains saved_model.pb."
+        raise errors.ModelError(f"There is no directory {model}. {advice}", code="model/missing")
     saved_model = saved_model_pb2.SavedModel()
     binary, text = model / "saved_model.pb", model / "saved_model.pbtxt"
     try:

@@ -11,7 +11,7 @@ from google.protobuf import message
 from tensorflow.core.example import example_pb2
 
 from infraval import errors, escape, evidence, options, protos
-from infraval.requests import composites, constants, graph, signatures, tensors
+from infraval.requests import composites, constants, graph, input_names, signatures, tensors
 
 ALL = "all"
 """Means every signature that the examples can feed."""
@@ -57,10 +57,10 @@ _NAMED_FEATURES = 10
 """Most features that a message lists."""
 
 
-class _UnfeedableError(errors.ModelError):
-    """No request can be built for a signature; ALL leaves it out instead."""
-
-    code = "model/not-servable"
+_NOT_SERVABLE = "model/not-servable"
+_COMPOSITE_INPUT = "model/composite-input"
+_LEFT_OUT = frozenset({_NOT_SERVABLE, _COMPOSITE_INPUT})
+"""Codes of errors that say that no request can be built for a signature; ALL leaves it out instead."""
 
 
 def resolve(
@@ -95,7 +95,9 @@ def resolve(
             for key in available:
                 try:
                     targets.append(_target(key, None, available, features, given, batch_sizes))
-                except _UnfeedableError as error:
+                except errors.ModelError as error:
+                    if error.code not in _LEFT_OUT:
+                        raise
                     left_out[key] = str(error)
         else:
             key, method = _split(name, available)
@@ -106,7 +108,7 @@ def resolve(
             "The examples cannot feed any signature of the model.",
             *list(left_out.values())[:_MAX_REASONS],
             *([f"{len(left_out) - _MAX_REASONS} more signatures."] if len(left_out) > _MAX_REASONS else []),
-            code="model/not-servable",
+            code=_NOT_SERVABLE,
         )
     for target, count in Counter(targets).items():
         if count > 1:
@@ -198,18 +200,8 @@ class _Features:
         records: Iterable[bytes],
         parsing: graph.ReadParsing,
     ) -> None:
-        inputs = {f"{key}/{alias}": (key, alias) for key, signature in available.items() for alias in signature.inputs}
-        self.mapped: dict[tuple[str, str], str] = {}
-        for mapping in mappings:
-            name, feature = _split_mapping(mapping, inputs)
-            if not name:
-                raise errors.OptionError(
-                    f"--feature (requests.features) {mapping!r} does not map an input. Write SIGNATURE/INPUT=FEATURE "
-                    f"with one of {escape.names(inputs)}."
-                )
-            if inputs[name] in self.mapped:
-                raise errors.OptionError(f"--feature (requests.features) maps the input {name} twice. Map it once.")
-            self.mapped[inputs[name]] = feature
+        split = input_names.split(mappings, available, "--feature (requests.features)", "FEATURE")
+        self.mapped: dict[tuple[str, str], str] = {(key, alias): feature for key, alias, feature in split}
         self._parsing = parsing
         self._seen: set[str] = set()
         self._strings: set[str] = set()
@@ -235,7 +227,7 @@ class _Features:
         feature of the input's name or the only feature of strings feeds it.
 
         Raises:
-          _UnfeedableError: nothing shows what feeds it.
+          ModelError: nothing shows what feeds it.
         """
         if (key, alias) in self.mapped:
             return self.mapped[key, alias]
@@ -249,17 +241,11 @@ class _Features:
         names = sorted(self._strings)[:_NAMED_FEATURES]
         named = f" ({', '.join(names)}{', …' if len(self._strings) > len(names) else ''})" if names else ""
         whole = f", or --feature {key}/{alias}= if it takes whole records" if vector else ""
-        raise _UnfeedableError(
+        raise _unfeedable(
             f"Input {alias!r} of signature {key!r} takes strings, but nothing shows which: the graph does not parse "
             f"records from it, no feature has its name, and {among}{named}. Map one with --feature "
             f"{key}/{alias}=FEATURE{whole} (requests.features)."
         )
-
-
-def _split_mapping(mapping: str, inputs: Collection[str]) -> tuple[str, str]:
-    """The input (empty if there is none) and its feature; the name of an input may hold `=`, and the longest counts."""
-    places = [place for place, character in enumerate(mapping) if character == "=" and mapping[:place] in inputs]
-    return (mapping[: places[-1]], mapping[places[-1] + 1 :]) if places else ("", "")
 
 
 def _split(name: str, available: Mapping[str, signatures.Signature]) -> tuple[str, options.Method | None]:
@@ -286,6 +272,10 @@ def _signature(key: str, available: Mapping[str, signatures.Signature]) -> signa
     return available[key]
 
 
+def _unfeedable(message: str) -> errors.ModelError:
+    return errors.ModelError(message, code=_NOT_SERVABLE)
+
+
 def _target(
     key: str,
     method: options.Method | None,
@@ -302,7 +292,7 @@ def _target(
     problem = _not_servable_as(signature, method)
     if problem:
         hint = "" if asked else f" That is the method it declares; to call it with Predict, write {key}:predict."
-        raise _UnfeedableError(f"Signature {key!r} cannot serve {method.value}: {problem}.{hint}")
+        raise _unfeedable(f"Signature {key!r} cannot serve {method.value}: {problem}.{hint}")
     return Target((key,), method)
 
 
@@ -333,8 +323,8 @@ def _predict(
         feature = only if only and alias in required.inputs else features.of(key, alias)
         try:
             dense.append(_dense_input(key, alias, tensor, feature, batch_sizes))
-        except _UnfeedableError:
-            if alias not in optional:
+        except errors.ModelError as error:
+            if alias not in optional or error.code not in _LEFT_OUT:
                 raise
     return Target((key,), options.Method.PREDICT, dense_inputs=tuple(dense), constants=fixed)
 
@@ -349,7 +339,7 @@ def _dense_input(
         if tensor.composite:
             raise _composite_error(key, alias, tensor)
         why = "a whole record can feed only a sole vector of strings" if feature == "" else "none has its name"
-        raise _UnfeedableError(
+        raise _unfeedable(
             f"Input {alias!r} ({tensor}) of signature {key!r} has no feature: {why}. Map one with --feature "
             f"{key}/{alias}=FEATURE (requests.features), or give it a value for all requests with --input "
             f"{key}/{alias}=JSON (requests.inputs)."
@@ -362,21 +352,21 @@ def _check_feedable(key: str, alias: str, tensor: signatures.TensorSpec) -> None
     problem = tensors.unfeedable(tensor)
     if problem:
         advice = f" Give it a value for all requests with --input {key}/{alias}=JSON (requests.inputs)."
-        raise _UnfeedableError(
+        raise _unfeedable(
             f"Input {alias!r} ({tensor}) of signature {key!r} cannot be fed by a feature: {problem}."
             f"{advice if tensors.feature_list(tensor.dtype) else ''}"
         )
 
 
-def _composite_error(key: str, alias: str, tensor: signatures.TensorSpec) -> _UnfeedableError:
+def _composite_error(key: str, alias: str, tensor: signatures.TensorSpec) -> errors.ModelError:
     """The error for an input that is a composite tensor or a part of one, or may be."""
     says = f"is, or is part of, a {tensor.composite} tensor"
     if tensor.composite == composites.MAYBE_RAGGED:
         says = "has no feature of its name, and looks like a part of a ragged tensor"
-    return _UnfeedableError(
+    return errors.ModelError(
         f"Input {alias!r} ({tensor}) of signature {key!r} {says}. Sparse and ragged inputs are not supported. Name "
         "other signatures with --signature (requests.signatures), for example one that parses serialized tf.Examples.",
-        code="model/composite-input",
+        code=_COMPOSITE_INPUT,
     )
 
 
@@ -403,7 +393,7 @@ def _check_batch_size(
     fixed = tensor.shape[0] if tensor.shape else None
     wrong = [size for size in batch_sizes if fixed not in (None, size)]
     if wrong:
-        raise _UnfeedableError(
+        raise _unfeedable(
             f"Input {alias!r} ({tensor}) of signature {key!r} accepts only batches of {fixed}, not of "
             f"{', '.join(map(str, wrong))}. Use --batch-size {fixed} (warmup.batch_sizes).{advice}"
         )
@@ -426,7 +416,7 @@ def _pair(pair: str, available: Mapping[str, signatures.Signature], batch_sizes:
             raise errors.ModelError(
                 f"Signature {key!r} can serve neither classify nor regress, so it cannot be in --multi-inference "
                 "(requests.multi_inference).",
-                code="model/not-servable",
+                code=_NOT_SERVABLE,
             )
         methods.append(fitting[0])
     return Target(keys, options.Method.MULTI_INFERENCE, task_methods=tuple(methods))

@@ -75,8 +75,10 @@ def cause_of_rejection(features: Any, dense: DenseInput) -> str | None:
     feature = features[dense.feature]
     kind = feature.WhichOneof("kind")
     expected = _LISTS[dense.dtype]
+    if kind is None:
+        return f"feature {dense.feature!r} is empty, but input {dense.alias!r} needs {expected}"
     if kind != expected:
-        return f"feature {dense.feature!r} has kind {kind or 'none'}, but input {dense.alias!r} needs {expected}"
+        return f"feature {dense.feature!r} has kind {kind}, but input {dense.alias!r} needs {expected}"
     values = getattr(feature, kind).value
     if dense.element_shape(len(values)) is None:
         wanted = signatures.TensorSpec(dense.dtype, dense.shape)

@@ -1,7 +1,8 @@
-"""Reading TFRecord files, which nothing in them can make crash.
+"""Reading TFRecord files, which nothing in them can make crash, and writing them.
 
 TensorFlow's own reader is not used: it allocates whatever length a record claims, and the process dies if that fails;
-it takes some files that were cut off for whole ones, and stops at an empty gzip member.
+it takes some files that were cut off for whole ones, and stops at an empty gzip member. Neither its reader nor its
+writer takes a file name that is not UTF-8.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import functools
 import os
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import BinaryIO
 
 import google_crc32c
@@ -22,8 +23,8 @@ _HEADER_BYTES = 12
 _FRAME_BYTES = 16
 """Length, its checksum and the record's checksum (tensorflow/core/lib/io/record_writer.h)."""
 
-_MAX_RECORD_BYTES = 2**31 - 1
-"""No serialized proto is larger, so a compressed file cannot make the reader need more memory than this."""
+_MAX_PROTO_BYTES = 2**31 - 1
+"""No serialized proto is larger."""
 
 _CHUNK_BYTES = 1 << 19
 
@@ -51,11 +52,34 @@ class CorruptError(Exception):
         self.fault = fault
 
 
-def read(path: str | os.PathLike[str], *, is_gzip: bool) -> Iterator[list[bytes]]:
+class TooLargeError(CorruptError):
+    """A record is larger than allowed."""
+
+
+def write(path: str | os.PathLike[str], records: Iterable[bytes]) -> int:
+    """Writes an uncompressed file; returns the number of records."""
+    count = 0
+    with open(path, "wb") as file:  # noqa: PTH123 - a path may be a string
+        for record in records:
+            length = _LENGTH.pack(len(record))
+            file.writelines((length, _checksums([length]).tobytes(), record, _checksums([record]).tobytes()))
+            count += 1
+    return count
+
+
+def read(
+    path: str | os.PathLike[str], *, is_gzip: bool, max_record_bytes: int = _MAX_PROTO_BYTES
+) -> Iterator[list[bytes]]:
     """The records of a file, in chunks that are quick to read and need little memory.
+
+    Args:
+      path: of the file.
+      is_gzip: whether it is compressed.
+      max_record_bytes: how large a record may be; a few bytes of a compressed file can stand for a large one.
 
     Raises:
       CorruptError: the file is damaged, cut off, or not compressed as said.
+      TooLargeError: a record is too large.
       OSError: the file cannot be read.
     """
     count = 0
@@ -64,7 +88,7 @@ def read(path: str | os.PathLike[str], *, is_gzip: bool) -> Iterator[list[bytes]
         content = _decompressed(raw) if is_gzip else iter(functools.partial(raw.read, _CHUNK_BYTES), b"")
         buffer = bytearray()
         while True:
-            if _holds_record(buffer, left, count):
+            if _holds_record(buffer, left, count, max_record_bytes):
                 records, used, fault = _records(bytes(buffer))
                 if records:
                     yield records
@@ -125,7 +149,7 @@ def _records(block: bytes) -> tuple[list[bytes], int, str]:
     return records, start, ""
 
 
-def _holds_record(buffer: bytearray, left: int | None, count: int) -> bool:
+def _holds_record(buffer: bytearray, left: int | None, count: int, max_record_bytes: int) -> bool:
     """Whether a whole record is in the buffer; refuses one that cannot be in the file before reading on for it."""
     if len(buffer) < _HEADER_BYTES:
         return False
@@ -137,14 +161,19 @@ def _holds_record(buffer: bytearray, left: int | None, count: int) -> bool:
         raise CorruptError(count, _WRONG_CHECKSUM)
     if left is not None and length > left - _FRAME_BYTES:
         raise CorruptError(count, f"the next record claims {length} bytes, more than the file has left")
-    if length > _MAX_RECORD_BYTES:
-        raise CorruptError(count, f"the next record claims {length} bytes, more than any can have")
+    if length > max_record_bytes:
+        raise TooLargeError(count, f"the next record claims {length} bytes, more than the {max_record_bytes} allowed")
     return False
 
 
 def _are_wrong(parts: list[bytes], block: bytes, places: npt.NDArray[np.int_]) -> npt.NDArray[np.bool_]:
     """For each part, whether its checksum is not the one at its place in the block: bool[parts]."""
     stored = np.frombuffer(block, np.uint8)[places[:, None] + np.arange(4)].view("<u4")[:, 0]
+    return np.asarray(_checksums(parts) != stored)
+
+
+def _checksums(parts: list[bytes]) -> npt.NDArray[np.uint32]:
+    """The masked checksums (tensorflow/core/lib/hash/crc32c.h), little-endian: uint32[parts]."""
     computed = np.fromiter(map(google_crc32c.value, parts), np.uint32, len(parts))
-    masked = ((computed >> 15) | (computed << 17)) + np.uint32(0xA282EAD8)  # tensorflow/core/lib/hash/crc32c.h
-    return np.asarray(masked != stored)
+    masked = ((computed >> 15) | (computed << 17)) + np.uint32(0xA282EAD8)
+    return masked.astype("<u4")

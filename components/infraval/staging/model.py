@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from tensorflow_serving.apis import prediction_log_pb2
@@ -42,13 +42,19 @@ class StagedModel:
         return self.directory / options.WARMUP_FILE
 
 
-def stage(job: options.Job, logs: Sequence[prediction_log_pb2.PredictionLog], base_path: Path) -> StagedModel:
+def stage(
+    job: options.Job,
+    logs: Sequence[prediction_log_pb2.PredictionLog],
+    base_path: Path,
+    constants: Collection[str] = (),
+) -> StagedModel:
     """Copies a model and gives it its warmup file.
 
     Args:
       job: the model, and what its warmup file is to hold.
       logs: the requests, those that cover every cell first.
       base_path: the model base path to make.
+      constants: inputs of the requests that are not the batch, `SIGNATURE/INPUT` each.
 
     Raises:
       ModelError: a file of the model cannot be read, or is not part of it.
@@ -59,7 +65,7 @@ def stage(job: options.Job, logs: Sequence[prediction_log_pb2.PredictionLog], ba
     copying.copy(job.model, directory, job.allow_links_to)
     path = directory / options.WARMUP_FILE
     if job.make_warmup and logs:
-        written = warmup_file.write(path, logs, job.warmup)
+        written = warmup_file.write(path, logs, job.warmup, constants)
     else:
         written = warmup_file.keep(path) if path.exists() else evidence.Warmup()
     return StagedModel(directory, digest(directory), written)

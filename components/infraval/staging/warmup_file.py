@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from tensorflow_serving.apis import prediction_log_pb2
@@ -16,7 +16,10 @@ _log = logging.getLogger(__name__)
 
 
 def write(
-    path: Path, requests: Sequence[prediction_log_pb2.PredictionLog], warmup: options.WarmupOptions
+    path: Path,
+    requests: Sequence[prediction_log_pb2.PredictionLog],
+    warmup: options.WarmupOptions,
+    constants: Collection[str] = (),
 ) -> evidence.Warmup:
     """Writes the warmup file, by the policy for one that came with the model, and returns what it holds now.
 
@@ -24,6 +27,7 @@ def write(
       path: the file in the staged model; it exists if it came with the model.
       requests: the prepared requests, those that cover every cell first.
       warmup: policy and limit.
+      constants: inputs of the requests that are not the batch, `SIGNATURE/INPUT` each.
 
     Raises:
       ModelError: the records that came with the model cannot be read, but must be merged with the new ones.
@@ -37,10 +41,10 @@ def write(
         _log.warning("%d warmup records that came with the model are replaced.", dropped)
     kept = list(prediction_logs.read(path)) if policy is options.ExistingWarmup.MERGE else []
     known = {prediction_logs.serialize(log) for log in kept}
-    covered = {prediction_logs.cell(log) for log in kept}
+    covered = {prediction_logs.cell(log, constants) for log in kept}
     new = [log for log in requests if prediction_logs.serialize(log) not in known]
-    new.sort(key=lambda log: prediction_logs.cell(log) in covered)  # a cut at max_records leaves no cell out
-    cells = len({prediction_logs.cell(log) for log in new} - covered)
+    new.sort(key=lambda log: prediction_logs.cell(log, constants) in covered)  # a cut at max_records leaves no cell out
+    cells = len({prediction_logs.cell(log, constants) for log in new} - covered)
     if len(kept) + cells > warmup.max_records:
         limit = f"--max-warmup-records (warmup.max_records) is {warmup.max_records}"
         if not kept:

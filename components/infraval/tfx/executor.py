@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from tfx import types
+from tfx.components.example_gen import utils as example_gen_utils
 from tfx.components.util import examples_utils
 from tfx.dsl.components.base import base_beam_executor
+from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
@@ -26,6 +28,8 @@ from infraval.tfx import artifacts, from_protos
 _log = logging.getLogger(__name__)
 
 _TFRECORDS_GZIP = "tfrecords_gzip"
+_NOT_TFRECORDS = example_gen_pb2.PayloadFormat.FORMAT_PARQUET
+"""The one payload format whose files are not TFRecords."""
 
 
 class Executor(base_beam_executor.BaseBeamExecutor):
@@ -117,7 +121,9 @@ def _make_job(
 
 
 def _log_verdict(judged: verdict.Verdict, uri: str, *, warmup: bool) -> None:
-    """Logs that a model is blessed, and whether it lacks the warmup file that it was to get."""
+    """Logs that a model is blessed, what to know about it, and whether it lacks the warmup file that it was to get."""
+    for text in judged.warnings:
+        _log.warning("%s", escape.one_line(text))
     if not judged.blessed:
         return
     for shown in (server.evidence for server in judged.servers):
@@ -156,23 +162,50 @@ def _split_uris(examples: Sequence[types.Artifact], splits: tuple[str, ...]) -> 
     """Directories of the shards: these splits of every artifact, or its first one if none is named."""
     uris = []
     for artifact in examples:
+        _check_format(artifact)
         available = artifact_utils.decode_split_names(artifact.split_names)
         unknown = [split for split in splits if split not in available]
-        if unknown or not available:
+        if not available:
             raise errors.ExamplesError(
-                f"The Examples in {artifact.uri} have no split {', '.join(unknown) or 'at all'}; they have "
-                f"{', '.join(available) or 'none'}. Name one of these (request_spec.split_name, requests.splits).",
+                f"The Examples in {artifact.uri} do not say which splits they have: the property split_names is empty. "
+                "An ExampleGen sets it; for an Importer, give "
+                """properties={"split_names": '["train", "eval"]'} with the names of its Split- directories.""",
                 code="examples/no-split",
             )
-        file_format = examples_utils.get_file_format(artifact)
-        if file_format != _TFRECORDS_GZIP:
+        if unknown:
             raise errors.ExamplesError(
-                f"The Examples in {artifact.uri} are in the format {file_format}; infraval reads {_TFRECORDS_GZIP}.",
-                code="examples/format",
+                f"The Examples in {artifact.uri} have no split {', '.join(unknown)}; they have {', '.join(available)}. "
+                "Name one of these (request_spec.split_name, requests.splits).",
+                code="examples/no-split",
             )
         for split in splits or available[:1]:
             uris += artifact_utils.get_split_uris([artifact], split)
     return uris
+
+
+def _check_format(artifact: types.Artifact) -> None:
+    """Checks that the files of an Examples artifact are gzipped TFRecords in Split- directories.
+
+    Raises:
+      ExamplesError: they are not.
+    """
+    payload = artifact.get_string_custom_property(example_gen_utils.PAYLOAD_FORMAT_PROPERTY_NAME)
+    number = artifact.get_int_custom_property(example_gen_utils.PAYLOAD_FORMAT_PROPERTY_NAME)
+    parquet = example_gen_pb2.PayloadFormat.Name(_NOT_TFRECORDS)
+    file_format = examples_utils.get_file_format(artifact)
+    found = ""
+    if payload == parquet or number == _NOT_TFRECORDS:
+        found = f"have the payload format {parquet}"
+    elif file_format != _TFRECORDS_GZIP:
+        found = f"have the file format {file_format}"
+    elif artifact.has_custom_property(examples_utils.CUSTOM_SPLIT_PATTERN_PROPERTY_NAME):
+        found = f"keep their splits where {examples_utils.CUSTOM_SPLIT_PATTERN_PROPERTY_NAME} says"
+    if found:
+        raise errors.ExamplesError(
+            f"The Examples in {artifact.uri} {found}. infraval reads {_TFRECORDS_GZIP} in Split- directories, as an "
+            "ExampleGen writes them by default. Write them so, or leave the examples out to only load the model.",
+            code="examples/format",
+        )
 
 
 def _set_properties(blessing: types.Artifact, judged: verdict.Verdict) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from tensorflow_serving.apis import prediction_log_pb2
@@ -22,7 +22,7 @@ class Booter:
     """Boots one model on one server, repeatedly if necessary.
 
     The sandboxes have their own directories in `directory`, which must be private and short. The redactor redacts every
-    message of the server.
+    message of the server. What `constants` names, `SIGNATURE/INPUT` each, is not the batch of the requests.
     """
 
     def __init__(
@@ -33,6 +33,7 @@ class Booter:
         directory: Path,
         redactor: redaction.Redactor,
         progress: Callable[[str], None],
+        constants: Collection[str] = (),
     ) -> None:
         self._platform = registry.platform(server)
         self._server = server
@@ -41,6 +42,7 @@ class Booter:
         self._directory = directory
         self._redactor = redactor
         self._progress = progress
+        self._constants = constants
         self._boots = 0
         self._aborted = threading.Event()
         self._connection: client.Client | None = None
@@ -121,11 +123,19 @@ class Booter:
             replayed = serving_log.warmup_records_read(sandbox.log())
             self._progress(f"AVAILABLE after {load_time_s:.1f} s, warmup records replayed: {replayed or 0}")
             self._check_aborted()
-            latencies = measure.measure(logs, connection, self._limits.request_timeout_s) if measured else ()
+            latencies: tuple[evidence.Latency, ...] = ()
+            if measured:
+                timeout_s = self._limits.request_timeout_s
+                latencies = measure.measure(logs, connection, timeout_s, constants=self._constants)
             if logs:
                 self._progress(f"Sending requests: {len(logs)}")
             outcomes = replay.replay(
-                logs, connection, self._redactor, self._limits, stopped=lambda: sandbox.poll() is not None
+                logs,
+                connection,
+                self._redactor,
+                self._limits,
+                stopped=lambda: sandbox.poll() is not None,
+                constants=self._constants,
             )
             self._check_aborted()
             death = blame.death_while_serving(sandbox, outcomes, self._redactor, connection.available)

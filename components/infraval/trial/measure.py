@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from tensorflow_serving.apis import prediction_log_pb2
 
@@ -21,18 +21,19 @@ def measure(
     connection: client.Client,
     timeout_s: float,
     clock: Callable[[], float] = time.perf_counter,
+    constants: Collection[str] = (),
 ) -> tuple[evidence.Latency, ...]:
     """Times the first request of every cell, and then the same one repeatedly, one at a time.
 
     Must come before any other request of the boot. Of `logs`, the first one of each cell is sent; each request may take
-    `timeout_s`.
+    `timeout_s`. What `constants` names, `SIGNATURE/INPUT` each, is not the batch.
 
     Returns:
       The latencies by cell, without cells whose first or second request was not answered.
     """
     first_of: dict[options.Cell | None, prediction_log_pb2.PredictionLog] = {}
     for log in logs:
-        first_of.setdefault(prediction_logs.cell(log), log)
+        first_of.setdefault(prediction_logs.cell(log, constants), log)
     firsts = {}
     for cell, log in first_of.items():
         started = clock()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from concurrent import futures
 
 from tensorflow_serving.apis import prediction_log_pb2
@@ -26,12 +26,13 @@ def replay(
     limits: options.Limits,
     stopped: Callable[[], bool],
     clock: Callable[[], float] = time.perf_counter,
+    constants: Collection[str] = (),
 ) -> tuple[evidence.Outcome, ...]:
     """Sends every request once, except kinds that TF Serving's warmup does not replay.
 
     Requests that the server may have turned away because of the others are sent again, one at a time, and the second
     outcome counts. Once `stopped` says that the server has ended, no more requests are sent. Error messages are
-    redacted.
+    redacted. What `constants` names, `SIGNATURE/INPUT` each, is not the batch.
 
     Returns:
       The outcomes in the order of the logs; fewer than logs if the server ended.
@@ -41,7 +42,7 @@ def replay(
     """
 
     def send(log: prediction_log_pb2.PredictionLog, *, alone: bool = False) -> evidence.Outcome | None:
-        cell = prediction_logs.cell(log)
+        cell = prediction_logs.cell(log, constants)
         if cell is None or stopped():
             return None
         started = clock()

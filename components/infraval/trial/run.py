@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent import futures
 from pathlib import Path
 
@@ -25,11 +25,12 @@ def run(
     signatures: Iterable[str],
     directory: Path,
     progress: Callable[[str], None],
+    constants: Collection[str] = (),
 ) -> tuple[evidence.Evidence, ...]:
     """Tries the staged model on every server of the job; the first that cannot judge ends the others.
 
     Each server gets its own directory in `directory`, which must be private and short. Messages may show the names of
-    the model's signatures.
+    the model's signatures. What `constants` names, `SIGNATURE/INPUT` each, is not the batch of the requests.
 
     Returns:
       The evidence from each server, in the job's order.
@@ -48,7 +49,7 @@ def run(
     for server, own in zip(servers, directories, strict=True):
         own.mkdir(mode=0o700)
         tell = progress if len(servers) == 1 else functools.partial(_tell, progress, platform.label(server))
-        booter = boot.Booter(server, job.limits, _launch(job, staged.base_path), own, redactor, tell)
+        booter = boot.Booter(server, job.limits, _launch(job, staged.base_path), own, redactor, tell, constants)
         booters.append(booter)
         compare_cold = job.warmup.compare_cold and staged.warmup.records > 0
         trials.append(functools.partial(_try, staged, logs, booter, _cold_base_path(own), compare_cold=compare_cold))
