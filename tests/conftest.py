@@ -8,6 +8,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,6 +37,7 @@ hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "local")
 # Folders whose tests take longest come first, so that no worker is left with one of them at the end.
 LONGEST_FIRST = ("e2e", "switching", "integration", "kubeflow", "infraval_server")
 LONG_TIMEOUT_S = 1800
+EVENTUALLY_S = 60.0
 
 # Below what Linux gives to connections and to those who ask for any port (net.ipv4.ip_local_port_range).
 TEST_PORTS = range(20_000, 30_000)
@@ -301,3 +303,36 @@ def report_of() -> Callable[[subprocess.CompletedProcess[str]], dict[str, Any]]:
         return parsed
 
     return parse
+
+
+@pytest.fixture
+def eventually() -> Callable[..., bool]:
+    """Polls a condition until it holds; False if it does not within a time that is ample on a busy machine."""
+
+    def poll(condition: Callable[[], object]) -> bool:
+        deadline_s = time.monotonic() + EVENTUALLY_S
+        while not condition():
+            if time.monotonic() >= deadline_s:
+                return False
+            time.sleep(0.01)
+        return True
+
+    return poll
+
+
+@pytest.fixture
+def processes_of() -> Callable[[Path], set[int]]:
+    """Pids of the living processes that have a run directory in their arguments or environment."""
+
+    def find(run_directory: Path) -> set[int]:
+        found = set()
+        for folder in Path("/proc").glob("[0-9]*"):
+            try:
+                text = (folder / "cmdline").read_bytes() + (folder / "environ").read_bytes()
+            except (FileNotFoundError, ProcessLookupError, PermissionError):
+                continue
+            if str(run_directory).encode() in text:
+                found.add(int(folder.name))
+        return found
+
+    return find

@@ -60,26 +60,6 @@ def start(
         process.communicate()
 
 
-def _eventually(condition: Callable[[], object]) -> bool:
-    deadline_s = time.monotonic() + EVENTUALLY_S
-    while not condition():
-        if time.monotonic() >= deadline_s:
-            return False
-        time.sleep(0.02)
-    return True
-
-
-def _processes(directory: Path) -> list[str]:
-    """Command lines of the living processes that name a directory below the given one."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        with contextlib.suppress(OSError):
-            text = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            if f"{directory}/infraval-" in text:
-                found.append(text)
-    return found
-
-
 def _sockets(directory: Path) -> list[Path]:
     """Sockets below a directory that somebody else may be removing."""
     found = (Path(folder, name) for folder, _, names in os.walk(directory) for name in names)
@@ -92,7 +72,13 @@ PHASES = {"boot": ("hang-at-load", "Booting"), "replay": ("hang-in-request", "Se
 @pytest.mark.parametrize("phase", PHASES)
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
 def test_nothing_is_left(
-    start: Start, phase: str, number: signal.Signals, temporary_directory: Path, tmp_path: Path
+    start: Start,
+    phase: str,
+    number: signal.Signals,
+    temporary_directory: Path,
+    tmp_path: Path,
+    eventually: Callable[..., bool],
+    processes_of: Callable[[Path], set[int]],
 ) -> None:
     """Whatever ends the client takes the server and its socket along at once, and the temp folder at the next start."""
     behaviour, said = PHASES[phase]
@@ -101,12 +87,12 @@ def test_nothing_is_left(
     for line in process.stderr:
         if said in line:
             break
-    assert _eventually(lambda: _processes(temporary_directory))
+    assert eventually(lambda: processes_of(temporary_directory / "infraval-"))
 
     process.send_signal(number)
 
-    assert _eventually(lambda: not _processes(temporary_directory))
-    assert _eventually(lambda: not _sockets(temporary_directory))
+    assert eventually(lambda: not processes_of(temporary_directory / "infraval-"))
+    assert eventually(lambda: not _sockets(temporary_directory))
     process.communicate(timeout=EVENTUALLY_S)
     assert process.returncode == (-number if number == signal.SIGKILL else 128 + number)
     assert not (tmp_path / "results").exists()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import random
@@ -28,7 +27,6 @@ PRELOADED = [
     "infraval.sandbox.process.sandbox",
     "infraval.trial.run",
 ]
-EVENTUALLY_S = 60.0
 KILLS = {"stand-in": 110, "embedded": 40}
 """By server. With TensorFlow's import in them, its runs take seconds."""
 
@@ -92,7 +90,13 @@ def run(arguments: list[str], temporary: Path, tmp_path: Path) -> Iterator[Run]:
 
 
 def test_a_signal_at_any_moment(
-    run: Run, temporary: Path, tmp_path: Path, request: pytest.FixtureRequest, arguments: list[str]
+    run: Run,
+    temporary: Path,
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
+    arguments: list[str],
+    eventually: Callable[..., bool],
+    processes_of: Callable[[Path], set[int]],
 ) -> None:
     """Also while it imports, stages, boots, replays, publishes and cleans up."""
     assert arguments
@@ -118,7 +122,7 @@ def test_a_signal_at_any_moment(
         assert code != 0 or _files(output) == complete, where
         assert "please report" not in said, where
         assert "Traceback" not in said, where
-        assert _eventually(lambda: not _processes(temporary)), where
+        assert eventually(lambda: not processes_of(temporary / "infraval-")), where
         if number is not signal.SIGKILL and code != -number:
             assert not [path for path in temporary.iterdir() if path.name.startswith("infraval-")], where
         shutil.rmtree(output, ignore_errors=True)
@@ -133,23 +137,3 @@ def test_a_signal_at_any_moment(
 def _files(output: Path) -> list[str]:
     """Paths of the files in an output; none if it does not exist."""
     return sorted(str(path.relative_to(output)) for path in output.rglob("*") if path.is_file())
-
-
-def _eventually(condition: Callable[[], object]) -> bool:
-    deadline_s = time.monotonic() + EVENTUALLY_S
-    while not condition():
-        if time.monotonic() >= deadline_s:
-            return False
-        time.sleep(0.02)
-    return True
-
-
-def _processes(directory: Path) -> list[str]:
-    """Command lines of the living processes that name a directory below the given one."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        with contextlib.suppress(OSError):
-            text = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            if f"{directory}/infraval-" in text:
-                found.append(text)
-    return found

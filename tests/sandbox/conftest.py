@@ -8,7 +8,6 @@ import socket
 import struct
 import sys
 import threading
-import time
 from collections.abc import Callable, Collection, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -24,7 +23,6 @@ from infraval.sandbox.process import sandbox as process
 
 HERE = Path(__file__).parent
 
-EVENTUALLY_S = 60.0
 
 LISTENING = "0A"
 """TCP_LISTEN in the `st` column of /proc/net/tcp (include/net/tcp_states.h)."""
@@ -67,39 +65,6 @@ def make_sandbox(
         return process.ProcessSandbox(launch, options.ProcessServer(server=server), private_directory / name)
 
     return make
-
-
-@pytest.fixture
-def eventually() -> Callable[..., bool]:
-    """Polls a condition until it holds; False if it does not within a time that is ample on a busy machine."""
-
-    def poll(condition: Callable[[], object]) -> bool:
-        deadline_s = time.monotonic() + EVENTUALLY_S
-        while not condition():
-            if time.monotonic() >= deadline_s:
-                return False
-            time.sleep(0.01)
-        return True
-
-    return poll
-
-
-@pytest.fixture
-def processes_of() -> Callable[[Path], set[int]]:
-    """Pids of the living processes that have a run directory in their arguments or environment."""
-
-    def find(run_directory: Path) -> set[int]:
-        found = set()
-        for folder in Path("/proc").glob("[0-9]*"):
-            try:
-                text = (folder / "cmdline").read_bytes() + (folder / "environ").read_bytes()
-            except (FileNotFoundError, ProcessLookupError, PermissionError):
-                continue
-            if str(run_directory).encode() in text:
-                found.add(int(folder.name))
-        return found
-
-    return find
 
 
 @pytest.fixture
