@@ -248,7 +248,7 @@ ROWS = [
         "a mapping of no input",
         lambda _: ["--feature", "serving_default/y=x"],
         "'serving_default/y' does not name an input of the model",
-        "Write SIGNATURE/INPUT=FEATURE with one of .*serving_default/x",
+        "Write SIGNATURE/INPUT=FEATURE.*serving_default/x",
     ),
     Row(
         "a mapping of an input twice",
@@ -266,7 +266,7 @@ ROWS = [
         "a constant for no input",
         lambda _: ["--input", "serving_default/y=1"],
         "'serving_default/y' does not name an input",
-        "Write SIGNATURE/INPUT=VALUE with one of .*serving_default/x",
+        "Write SIGNATURE/INPUT=VALUE.*serving_default/x",
     ),
     Row(
         "a constant that is not JSON",

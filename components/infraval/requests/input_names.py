@@ -35,7 +35,7 @@ def split(
             # What is after the "=" may be data.
             raise errors.OptionError(
                 f"{option} {each.partition('=')[0]!r} does not name an input of the model. Write SIGNATURE/INPUT="
-                f"{value} with one of {escape.names(inputs)}."
+                f"{value}. The model's inputs: {escape.names(inputs)}."
             )
         name, rest = each[: ends[-1]], each[ends[-1] + 1 :]
         if len(inputs[name]) > 1:

@@ -338,7 +338,7 @@ def _dense_input(
     if not feature:
         if tensor.composite:
             raise _composite_error(key, alias, tensor)
-        why = "a whole record can feed only a sole vector of strings" if feature == "" else "none has its name"
+        why = "only a lone vector of strings takes whole records" if feature == "" else "none has its name"
         raise _unfeedable(
             f"Input {alias!r} ({tensor}) of signature {key!r} has no feature: {why}. Map one with --feature "
             f"{key}/{alias}=FEATURE (requests.features), or give it a value for all requests with --input "
