@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import tensorflow as tf
@@ -19,48 +20,35 @@ RunPipeline = Callable[..., None]
 
 
 @pytest.fixture
-def run_pipeline(taxi_examples: Path, tmp_path: Path) -> RunPipeline:
+def run_pipeline(run_with: Callable[..., None], tmp_path: Path) -> RunPipeline:
     """Model -> WarmupInfraValidator -> BulkInferrer and Pusher, on LocalDagRunner; results go to `tmp_path`."""
 
     def run(model: Path) -> None:
-        artifacts = tfx.types.standard_artifacts
-        examples = tfx.dsl.Importer(
-            source_uri=str(taxi_examples),
-            artifact_type=artifacts.Examples,
-            properties={"split_names": '["train", "eval"]'},
-        ).with_id("Examples")
-        trained = tfx.dsl.Importer(source_uri=str(model), artifact_type=artifacts.Model).with_id("Model")
-        validator = infraval.WarmupInfraValidator(
-            model=trained.outputs["result"],
-            examples=examples.outputs["result"],
-            request_spec=tfx.proto.RequestSpec(make_warmup=True),
-            server=infraval.ProcessServer(server="embedded"),
-            output_blessed_model=True,
-        )
-        blessing, blessed_model = validator.outputs["blessing"], validator.outputs["blessed_model"]
-        with tfx.dsl.Cond(blessing.future()[0].custom_property("blessed") == 1):
-            inferrer = tfx.components.BulkInferrer(
-                examples=examples.outputs["result"],
-                model=blessed_model,
-                data_spec=tfx.proto.DataSpec(example_splits=["eval"]),
+        def make(trained: Any, examples: Any) -> list[Any]:
+            validator = infraval.WarmupInfraValidator(
+                model=trained,
+                examples=examples,
+                request_spec=tfx.proto.RequestSpec(make_warmup=True),
+                server=infraval.ProcessServer(server="embedded"),
+                output_blessed_model=True,
             )
-        pusher = tfx.components.Pusher(
-            model=blessed_model,
-            infra_blessing=blessing,
-            push_destination=tfx.proto.PushDestination(
-                filesystem=tfx.proto.PushDestination.Filesystem(base_directory=str(tmp_path / "serving_model"))
-            ),
-        )
-        tfx.orchestration.LocalDagRunner().run(
-            tfx.dsl.Pipeline(
-                pipeline_name="taxi",
-                pipeline_root=str(tmp_path / "artifacts"),
-                components=[examples, trained, validator, inferrer, pusher],
-                metadata_connection_config=tfx.orchestration.metadata.sqlite_metadata_connection_config(
-                    str(tmp_path / "metadata.sqlite")
+            blessing, blessed_model = validator.outputs["blessing"], validator.outputs["blessed_model"]
+            with tfx.dsl.Cond(blessing.future()[0].custom_property("blessed") == 1):
+                inferrer = tfx.components.BulkInferrer(
+                    examples=examples,
+                    model=blessed_model,
+                    data_spec=tfx.proto.DataSpec(example_splits=["eval"]),
+                )
+            pusher = tfx.components.Pusher(
+                model=blessed_model,
+                infra_blessing=blessing,
+                push_destination=tfx.proto.PushDestination(
+                    filesystem=tfx.proto.PushDestination.Filesystem(base_directory=str(tmp_path / "serving_model"))
                 ),
             )
-        )
+            return [validator, inferrer, pusher]
+
+        run_with(model, make)
 
     return run
 

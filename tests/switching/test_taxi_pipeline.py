@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import keras
 import pytest
@@ -19,43 +20,30 @@ RunTail = Callable[..., None]
 
 
 @pytest.fixture
-def run_tail(taxi_examples: Path, tmp_path: Path) -> RunTail:
+def run_tail(run_with: Callable[..., None], tmp_path: Path) -> RunTail:
     """Runs the end of a pipeline on LocalDagRunner, on a Model artifact from outside; results go to `tmp_path`."""
 
     def run(model: Path, *, push_trained_model: bool = False) -> None:
-        artifacts = tfx.types.standard_artifacts
-        examples = tfx.dsl.Importer(
-            source_uri=str(taxi_examples),
-            artifact_type=artifacts.Examples,
-            properties={"split_names": '["train", "eval"]'},
-        ).with_id("Examples")
-        trained = tfx.dsl.Importer(source_uri=str(model), artifact_type=artifacts.Model).with_id("Model")
-        infra_validator = InfraValidator(
-            model=trained.outputs["result"],
-            examples=examples.outputs["result"],
-            serving_spec=tfx.proto.ServingSpec(tensorflow_serving=tfx.proto.TensorFlowServing(tags=["2.16.1"])),
-            validation_spec=tfx.proto.ValidationSpec(max_loading_time_seconds=60, num_tries=2),
-            request_spec=tfx.proto.RequestSpec(
-                tensorflow_serving=tfx.proto.TensorFlowServingRequestSpec(), num_examples=3, make_warmup=True
-            ),
-        )
-        pusher = tfx.components.Pusher(
-            model=trained.outputs["result"] if push_trained_model else None,
-            infra_blessing=infra_validator.outputs["blessing"],
-            push_destination=tfx.proto.PushDestination(
-                filesystem=tfx.proto.PushDestination.Filesystem(base_directory=str(tmp_path / "serving_model"))
-            ),
-        )
-        tfx.orchestration.LocalDagRunner().run(
-            tfx.dsl.Pipeline(
-                pipeline_name="taxi",
-                pipeline_root=str(tmp_path / "artifacts"),
-                components=[examples, trained, infra_validator, pusher],
-                metadata_connection_config=tfx.orchestration.metadata.sqlite_metadata_connection_config(
-                    str(tmp_path / "metadata.sqlite")
+        def make(trained: Any, examples: Any) -> list[Any]:
+            infra_validator = InfraValidator(
+                model=trained,
+                examples=examples,
+                serving_spec=tfx.proto.ServingSpec(tensorflow_serving=tfx.proto.TensorFlowServing(tags=["2.16.1"])),
+                validation_spec=tfx.proto.ValidationSpec(max_loading_time_seconds=60, num_tries=2),
+                request_spec=tfx.proto.RequestSpec(
+                    tensorflow_serving=tfx.proto.TensorFlowServingRequestSpec(), num_examples=3, make_warmup=True
                 ),
             )
-        )
+            pusher = tfx.components.Pusher(
+                model=trained if push_trained_model else None,
+                infra_blessing=infra_validator.outputs["blessing"],
+                push_destination=tfx.proto.PushDestination(
+                    filesystem=tfx.proto.PushDestination.Filesystem(base_directory=str(tmp_path / "serving_model"))
+                ),
+            )
+            return [infra_validator, pusher]
+
+        run_with(model, make)
 
     return run
 

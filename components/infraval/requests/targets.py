@@ -7,11 +7,8 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from google.protobuf import message
-from tensorflow.core.example import example_pb2
-
-from infraval import errors, escape, evidence, options, protos
-from infraval.requests import composites, constants, graph, input_names, signatures, tensors
+from infraval import errors, escape, evidence, options
+from infraval.requests import composites, constants, features, graph, signatures, tensors
 
 ALL = "all"
 """Means every signature that the examples can feed."""
@@ -53,10 +50,6 @@ class Target:
         return self.takes_examples or self.serialized_input is not None
 
 
-_NAMED_FEATURES = 10
-"""Most features that a message lists."""
-
-
 _NOT_SERVABLE = "model/not-servable"
 _COMPOSITE_INPUT = "model/composite-input"
 _LEFT_OUT = frozenset({_NOT_SERVABLE, _COMPOSITE_INPUT})
@@ -86,7 +79,7 @@ def resolve(
       ModelError: the model has no such signature, or none that can be called that way.
       OptionError: a malformed method, mapping or constant, or the same target twice.
     """
-    features = _Features(requests.features, available, records, parsing)
+    feeding = features.Features(requests.features, available, records, parsing)
     given = constants.read(requests.inputs, available)
     targets: list[Target] = []
     left_out: dict[str, str] = {}
@@ -94,14 +87,14 @@ def resolve(
         if name == ALL and ALL not in available:
             for key in available:
                 try:
-                    targets.append(_target(key, None, available, features, given, batch_sizes))
+                    targets.append(_target(key, None, available, feeding, given, batch_sizes))
                 except errors.ModelError as error:
                     if error.code not in _LEFT_OUT:
                         raise
                     left_out[key] = str(error)
         else:
             key, method = _split(name, available)
-            targets.append(_target(key, method, available, features, given, batch_sizes))
+            targets.append(_target(key, method, available, feeding, given, batch_sizes))
     targets += [_pair(pair, available, batch_sizes) for pair in requests.multi_inference]
     if not targets:
         raise errors.ModelError(
@@ -118,21 +111,24 @@ def resolve(
                 "(requests.multi_inference)."
             )
     fed = {target.signatures[0] for target in targets if target.method is options.Method.PREDICT} | left_out.keys()
-    idle = [f"{key}/{alias}" for key, alias in features.mapped if key not in fed]
+    idle = [f"{key}/{alias}" for key, alias in feeding.mapped if key not in fed]
     if idle:
         raise errors.OptionError(
             f"--feature (requests.features) maps the input {idle[0]}, but no Predict request has it. Add its signature "
             "to --signature (requests.signatures), or drop the mapping."
         )
-    _check_constants(given, features, targets, left_out)
+    _check_constants(given, feeding, targets, left_out)
     return targets, left_out
 
 
 def _check_constants(
-    given: Mapping[str, constants.Constant], features: _Features, called: Sequence[Target], left_out: Collection[str]
+    given: Mapping[str, constants.Constant],
+    feeding: features.Features,
+    called: Sequence[Target],
+    left_out: Collection[str],
 ) -> None:
     """Refuses a constant that has no effect, or that contradicts another option."""
-    for key, alias in features.mapped:
+    for key, alias in feeding.mapped:
         if f"{key}/{alias}" in given:
             raise errors.OptionError(
                 f"The input {key}/{alias} is in both --feature (requests.features) and --input (requests.inputs). "
@@ -180,74 +176,6 @@ def fed(called: Sequence[Target]) -> tuple[evidence.Fed, ...]:
     return tuple(found)
 
 
-class _Features:
-    """Which feature feeds which input.
-
-    Args:
-      mappings: `SIGNATURE/INPUT=FEATURE` each; an empty FEATURE means the whole serialized record.
-      available: the model's signatures.
-      records: some of the examples.
-      parsing: what the model's graph does with an input.
-
-    Attributes:
-      mapped: the mappings, (signature, input) -> feature.
-    """
-
-    def __init__(
-        self,
-        mappings: Collection[str],
-        available: Mapping[str, signatures.Signature],
-        records: Iterable[bytes],
-        parsing: graph.ReadParsing,
-    ) -> None:
-        split = input_names.split(mappings, available, "--feature (requests.features)", "FEATURE")
-        self.mapped: dict[tuple[str, str], str] = {(key, alias): feature for key, alias, feature in split}
-        self._parsing = parsing
-        self._seen: set[str] = set()
-        self._strings: set[str] = set()
-        for record in records:
-            example = example_pb2.Example()
-            try:
-                protos.parse(record, example)
-            except message.DecodeError:
-                continue
-            for name, feature in example.features.feature.items():
-                self._seen.add(name)
-                if feature.WhichOneof("kind") == "bytes_list":
-                    self._strings.add(name)
-
-    def of(self, key: str, alias: str) -> str | None:
-        """The feature that feeds an input: the mapped one, else the one of the same name; "" for the whole record."""
-        return self.mapped.get((key, alias), alias if alias in self._seen else None)
-
-    def of_only_string(self, key: str, alias: str, *, vector: bool) -> str:
-        """The same for the only input of a signature, if that takes strings.
-
-        A vector takes whole records if the graph parses records from it, or if there are no features at all. Else a
-        feature of the input's name or the only feature of strings feeds it.
-
-        Raises:
-          ModelError: nothing shows what feeds it.
-        """
-        if (key, alias) in self.mapped:
-            return self.mapped[key, alias]
-        if vector and (self._parsing(key, alias) or not self._seen):
-            return ""
-        if alias in self._seen:
-            return alias
-        if len(self._strings) == 1:
-            return next(iter(self._strings))
-        among = f"there are {len(self._strings)} string features" if self._strings else "no feature holds strings"
-        names = sorted(self._strings)[:_NAMED_FEATURES]
-        named = f" ({', '.join(names)}{', …' if len(self._strings) > len(names) else ''})" if names else ""
-        whole = f", or --feature {key}/{alias}= if it takes whole records" if vector else ""
-        raise _unfeedable(
-            f"Input {alias!r} of signature {key!r} takes strings, but nothing shows which: the graph does not parse "
-            f"records from it, no feature has its name, and {among}{named}. Map one with --feature "
-            f"{key}/{alias}=FEATURE{whole} (requests.features)."
-        )
-
-
 def _split(name: str, available: Mapping[str, signatures.Signature]) -> tuple[str, options.Method | None]:
     """Splits NAME:METHOD; a signature whose own key looks like that takes precedence."""
     key, colon, method = name.rpartition(":")
@@ -280,14 +208,14 @@ def _target(
     key: str,
     method: options.Method | None,
     available: Mapping[str, signatures.Signature],
-    features: _Features,
+    feeding: features.Features,
     given: Mapping[str, constants.Constant],
     batch_sizes: Sequence[int],
 ) -> Target:
     signature = _signature(key, available)
     asked, method = method, method or signature.method
     if method is options.Method.PREDICT:
-        return _predict(signature, features, given, batch_sizes)
+        return _predict(signature, feeding, given, batch_sizes)
     _check_batch_sizes(signature, batch_sizes)
     problem = _not_servable_as(signature, method)
     if problem:
@@ -298,7 +226,7 @@ def _target(
 
 def _predict(
     signature: signatures.Signature,
-    features: _Features,
+    feeding: features.Features,
     given: Mapping[str, constants.Constant],
     batch_sizes: Sequence[int],
 ) -> Target:
@@ -308,19 +236,19 @@ def _predict(
             raise _composite_error(key, alias, tensor)
     fixed = tuple(given[f"{key}/{alias}"] for alias in signature.inputs if f"{key}/{alias}" in given)
     inputs = {alias: tensor for alias, tensor in signature.inputs.items() if f"{key}/{alias}" not in given}
-    optional = {alias for alias in inputs if alias in signature.defaults and (key, alias) not in features.mapped}
+    optional = {alias for alias in inputs if alias in signature.defaults and (key, alias) not in feeding.mapped}
     required = dataclasses.replace(
         signature, inputs={alias: tensor for alias, tensor in inputs.items() if alias not in optional}
     )
     for alias, tensor in required.inputs.items():
         _check_feedable(key, alias, tensor)  # first, because without this input another may take whole records
-    only = _only_string(required, features)
+    only = _only_string(required, feeding)
     if only == "":
         _check_batch_sizes(required, batch_sizes)
         return Target((key,), options.Method.PREDICT, serialized_input=next(iter(required.inputs)), constants=fixed)
     dense = []
     for alias, tensor in inputs.items():
-        feature = only if only and alias in required.inputs else features.of(key, alias)
+        feature = only if only and alias in required.inputs else feeding.of(key, alias)
         try:
             dense.append(_dense_input(key, alias, tensor, feature, batch_sizes))
         except errors.ModelError as error:
@@ -370,7 +298,7 @@ def _composite_error(key: str, alias: str, tensor: signatures.TensorSpec) -> err
     )
 
 
-def _only_string(signature: signatures.Signature, features: _Features) -> str | None:
+def _only_string(signature: signatures.Signature, feeding: features.Features) -> str | None:
     """What feeds the only input of a signature if that takes strings: a feature, or "" for the whole record."""
     if len(signature.inputs) != 1:
         return None
@@ -378,7 +306,7 @@ def _only_string(signature: signatures.Signature, features: _Features) -> str | 
     if tensor.dtype != "string" or tensors.unfeedable(tensor):
         return None
     vector = _is_record_input(signature)
-    feature = features.of_only_string(signature.key, alias, vector=vector)
+    feature = feeding.of_only_string(signature.key, alias, vector=vector)
     return feature if feature or vector else None  # a mapping to nothing is refused with the other inputs
 
 
