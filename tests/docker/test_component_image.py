@@ -276,14 +276,16 @@ def test_a_validation_in_a_locked_down_container(
 ENTRY_POINT = ["python3", "-m", "infraval.tfx.kubeflow_entry_point"]
 
 
-def test_a_task_that_is_process_1_ends_by_sigterm(component_image: str, engine: docker.DockerClient) -> None:
+def test_a_task_that_is_process_1_ends_by_sigterm(
+    component_image: str, engine: docker.DockerClient, eventually: Callable[..., None]
+) -> None:
     """The kernel drops signals to process 1 that it does not handle: a pod would be killed after its grace period."""
     # In place of TFX, long before an executor handles signals.
     wait = "import signal, sys; sys.argv[1:] = []; from infraval.tfx import kubeflow_entry_point as entry"
     wait += "; entry.runpy.run_module = lambda *_, **__: (print('running', flush=True), signal.pause()); entry.main()"
     container = engine.containers.run(component_image, ["python3", "-c", wait], detach=True, **LOCKED_DOWN)
     try:
-        assert next(container.logs(stream=True)).strip() == b"running"
+        eventually(lambda: b"running" in container.logs(), container.logs)
         container.kill("SIGTERM")
         assert container.wait(timeout=60)["StatusCode"] == 128 + signal.SIGTERM
     finally:
