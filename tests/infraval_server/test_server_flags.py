@@ -55,7 +55,7 @@ def test_unknown_argument_is_handed_back(argument: str) -> None:
 
 
 def test_every_flag_of_tensorflow_serving_is_known() -> None:
-    """By the usage text of a real one, as far as it was recorded; what has no effect is told apart."""
+    """The flags in the recorded usage text of a real one; those without effect here are listed separately."""
     case = next(case for case in json.loads(STARTUP.read_text())["cases"] if case["case"] == "unknown_flag")
     recorded = re.findall(r"^\t(--\w+=\S*)", "\n".join(case["log"]), re.MULTILINE)
     assert len(recorded) > 10

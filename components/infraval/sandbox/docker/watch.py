@@ -145,7 +145,7 @@ class VersionQuery:
             query = self._engine.api.exec_create(self._container, [model_server.TF_SERVING, "--version"])
             stream = self._engine.api.exec_start(query["Id"], socket=True)
             # docker-py closes neither. An image may write for ever.
-            with contextlib.closing(stream), contextlib.closing(stream._response):  # noqa: SLF001
+            with contextlib.closing(stream), contextlib.closing(stream._response):  # noqa: SLF001 - it has no public name
                 for _, chunk in docker.utils.socket.frames_iter(stream, tty=False):
                     answer += chunk
                     if len(answer) > _VERSION_BYTES:
