@@ -1,9 +1,12 @@
 # The verbs of the project. Each sets up what it needs; `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-kfp demo check format docs test test-slow test-docker coverage image kfp-image kfp-local bench \
+.PHONY: help setup setup-kfp demo check format docs test test-slow test-docker test-newest coverage image kfp-image kfp-local bench \
 	bench-docker lock clean
 
 PYTHON := .venv/bin/python
+# Without INFRAVAL_STACK, any stack that is there will do.
+STAMP := .venv/complete$(addprefix -,$(INFRAVAL_STACK))
+LOCK = .venv/bin/uv pip compile --generate-hashes --custom-compile-command "make lock" --upgrade --quiet
 # What images stand on, and what their packages are installed in (see the Dockerfiles).
 BASE := python:3.10-slim
 INSTALLER := $(BASE)
@@ -21,14 +24,14 @@ unexport PYTHONDONTWRITEBYTECODE PYTHONUNBUFFERED
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-12s %s\n", $$1, $$2}'
 
-setup: .venv/complete ## make .venv with everything the project needs
+setup: $(STAMP) ## make .venv with everything the project needs (INFRAVAL_STACK=1.16 or 1.21)
 
-.venv/complete: requirements/lock.txt requirements/install.sh requirements/find_python.sh setup.py
+$(STAMP): $(wildcard requirements/tfx-*.txt) requirements/install.sh requirements/stack.sh requirements/find_python.sh setup.py
 	@requirements/install.sh
 
 setup-kfp: .venv-kfp/complete ## make .venv-kfp with the newest Kubeflow Pipelines SDK
 
-.venv-kfp/complete: .venv/complete requirements/kfp.lock.txt requirements/install_kfp.sh
+.venv-kfp/complete: $(STAMP) requirements/kfp.txt requirements/install_kfp.sh
 	@requirements/install_kfp.sh
 
 demo: setup ## run the digits pipeline: train, evaluate, validate, push warm (FLAGS=--clean, FLAGS=--verbose)
@@ -57,6 +60,9 @@ test-slow: setup setup-kfp ## run the tests that take minutes
 test-docker: setup setup-kfp ## run the tests that need a Docker engine, on one of their own (as root)
 	@tests/docker/run.sh $(PYTEST) -m docker
 
+test-newest: ## run `make test` and the demo with the newest stack, in a Debian 13 if this machine cannot run it (as root)
+	@tests/newest.sh $(MAKE) --no-print-directory demo test
+
 coverage: setup ## run the tests of `make test`, and print which share of each module they execute
 	$(PYTEST) $(PARALLEL) -m "not slow and not docker" --cov --cov-report=term
 
@@ -79,16 +85,14 @@ bench: setup ## measure speed against peers in the same run
 bench-docker: setup ## the same for the Docker sandbox, on an engine of its own (as root)
 	@tests/docker/run.sh sh -c 'DOCKER_HOST=$$INFRAVAL_TEST_ENGINE $(PYTHON) tests/benchmarks/containers.py'
 
-lock: setup ## resolve every .in again
-	.venv/bin/uv pip compile requirements/lock.in --output-file requirements/lock.txt --python-version 3.10 \
-		--generate-hashes --custom-compile-command "make lock" --upgrade --quiet
-	.venv/bin/uv pip compile kubeflow/model-server/requirements.in --output-file kubeflow/model-server/requirements.txt \
-		--override kubeflow/model-server/overrides.txt --python-version 3.10 --generate-hashes \
-		--custom-compile-command "make lock" --upgrade --quiet
-	.venv/bin/uv pip compile requirements/kfp.in --output-file requirements/kfp.lock.txt --python-version 3.11 \
-		--generate-hashes --custom-compile-command "make lock" --upgrade --quiet
-	.venv/bin/uv pip compile kubeflow/requirements.in --output-file kubeflow/requirements.txt --python-version 3.10 \
-		--generate-hashes --custom-compile-command "make lock" --upgrade --quiet
+lock: setup ## resolve every .in again, each stack from any machine
+	$(LOCK) requirements/tfx-1.16.in --output-file requirements/tfx-1.16.txt --python-version 3.10
+	$(LOCK) requirements/tfx-1.21.in --output-file requirements/tfx-1.21.txt --universal --python-version 3.11 \
+		--override requirements/tfx-1.21.overrides.txt
+	$(LOCK) requirements/kfp.in --output-file requirements/kfp.txt --universal --python-version 3.11
+	$(LOCK) kubeflow/model-server/requirements.in --output-file kubeflow/model-server/requirements.txt \
+		--override kubeflow/model-server/overrides.txt --python-version 3.10
+	$(LOCK) kubeflow/requirements.in --output-file kubeflow/requirements.txt --python-version 3.10
 
 clean: ## remove what make has made
 	rm -rf .venv .venv-kfp build demo components/*.egg-info

@@ -69,9 +69,9 @@ def test_it_is_a_pipeline_spec(package: str, request: pytest.FixtureRequest) -> 
 @pytest.mark.parametrize(
     ("python", "lock"),
     [
-        pytest.param(sys.executable, "lock.txt", id="lock"),
+        pytest.param(sys.executable, "tfx-1.16.txt", id="lock"),
         # An environment more.
-        pytest.param(ROOT / ".venv-kfp" / "bin" / "python", "kfp.lock.txt", id="newest", marks=pytest.mark.slow),
+        pytest.param(ROOT / ".venv-kfp" / "bin" / "python", "kfp.txt", id="newest", marks=pytest.mark.slow),
     ],
 )
 def test_kfp_loads_it(python: Path | str, lock: str, compiled: Path, digits_components: list[str]) -> None:
