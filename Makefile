@@ -1,21 +1,27 @@
 # The verbs of the project. Each sets up what it needs; `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-kfp demo check format docs test test-slow test-docker test-newest coverage image kfp-image kfp-local bench \
-	bench-docker lock clean
+.PHONY: help setup setup-kfp demo check format docs test test-slow test-docker test-newest coverage image kfp-image \
+	kfp-local bench bench-docker lock clean
 
 PYTHON := .venv/bin/python
 # Without INFRAVAL_STACK, any stack that is there will do.
 STAMP := .venv/complete$(addprefix -,$(INFRAVAL_STACK))
 LOCK = .venv/bin/uv pip compile --generate-hashes --custom-compile-command "make lock" --upgrade --quiet
-# What images stand on, and what their packages are installed in (see the Dockerfiles).
-BASE := python:3.10-slim
+# The stack of images, what they stand on, and what their packages are installed in (see the Dockerfiles).
+STACK := 1.21
+BASE_1.16 := python:3.10-slim-bookworm
+BASE_1.21 := python:3.11-slim-trixie
+BASE := $(BASE_$(STACK))
 INSTALLER := $(BASE)
-KFP_INSTALLER := python:3.10
+KFP_INSTALLER := $(subst -slim,,$(BASE))
+# More flags for `docker build`.
+BUILD_FLAGS :=
 # The tests start `pytest`, not `python -m pytest`: that would put this folder on the import path.
 # One worker a processor; each has TensorFlow and a server or two in memory, hence a maximum. The tests of a module share
 # fixtures, so they stay on one worker; the order is that of tests/conftest.py, longest folders first.
 PYTEST := .venv/bin/pytest
-PARALLEL := -n logical --maxprocesses 4 --dist loadscope --no-loadscope-reorder
+WORKERS := logical
+PARALLEL := -n $(WORKERS) --maxprocesses 4 --dist loadscope --no-loadscope-reorder
 
 # Some machines set them for all processes. With the one, each of the hundreds of processes that import TensorFlow or TFX
 # compiles it from its sources again, which takes longer than the import; the other hides what becomes of buffered output.
@@ -66,13 +72,13 @@ test-newest: ## run `make test` and the demo with the newest stack, in a Debian 
 coverage: setup ## run the tests of `make test`, and print which share of each module they execute
 	$(PYTEST) $(PARALLEL) -m "not slow and not docker" --cov --cov-report=term
 
-image: ## build infraval/model-server in your Docker engine (BASE=, INSTALLER=)
-	docker build --file kubeflow/model-server/Dockerfile --build-arg BASE=$(BASE) --build-arg INSTALLER=$(INSTALLER) \
-		--tag infraval/model-server .
+image: ## build infraval/model-server in your Docker engine (STACK=1.16, BASE=, INSTALLER=)
+	docker build $(BUILD_FLAGS) --file kubeflow/model-server/Dockerfile --build-arg STACK=$(STACK) \
+		--build-arg BASE=$(BASE) --build-arg INSTALLER=$(INSTALLER) --tag infraval/model-server .
 
-kfp-image: ## build infraval/component, for the tasks of the Kubeflow pipeline, in your Docker engine (BASE=, KFP_INSTALLER=)
-	docker build --file kubeflow/Dockerfile --build-arg BASE=$(BASE) --build-arg INSTALLER=$(KFP_INSTALLER) \
-		--tag infraval/component .
+kfp-image: ## build infraval/component, for the tasks of the Kubeflow pipeline (STACK=1.16, BASE=, KFP_INSTALLER=)
+	docker build $(BUILD_FLAGS) --file kubeflow/Dockerfile --build-arg STACK=$(STACK) --build-arg BASE=$(BASE) \
+		--build-arg INSTALLER=$(KFP_INSTALLER) --tag infraval/component .
 
 kfp-local: setup setup-kfp kfp-image ## run the Kubeflow pipeline with kfp.local, each task in a container; results in demo/kfp
 	$(PYTHON) pipeline/run_kubeflow.py --pipeline-root $(CURDIR)/demo/kfp --image infraval/component \
@@ -90,9 +96,13 @@ lock: setup ## resolve every .in again, each stack from any machine
 	$(LOCK) requirements/tfx-1.21.in --output-file requirements/tfx-1.21.txt --universal --python-version 3.11 \
 		--override requirements/tfx-1.21.overrides.txt
 	$(LOCK) requirements/kfp.in --output-file requirements/kfp.txt --universal --python-version 3.11
-	$(LOCK) kubeflow/model-server/requirements.in --output-file kubeflow/model-server/requirements.txt \
-		--override kubeflow/model-server/overrides.txt --python-version 3.10
-	$(LOCK) kubeflow/requirements.in --output-file kubeflow/requirements.txt --python-version 3.10
+	$(LOCK) kubeflow/requirements.in --output-file kubeflow/requirements-1.16.txt --python-version 3.10 \
+		--constraint requirements/tfx-1.16.txt
+	$(LOCK) kubeflow/requirements.in --output-file kubeflow/requirements-1.21.txt --universal --python-version 3.11 \
+		--constraint requirements/tfx-1.21.txt --override requirements/tfx-1.21.overrides.txt
+	cd kubeflow/model-server && for stack in 1.16:3.10 1.21:3.11; do \
+		../../$(LOCK) requirements-$${stack%:*}.in --output-file requirements-$${stack%:*}.txt --override overrides.txt \
+			--python-version $${stack#*:} --constraint ../../requirements/tfx-$${stack%:*}.txt || exit; done
 
 clean: ## remove what make has made
 	rm -rf .venv .venv-kfp build demo components/*.egg-info

@@ -1,7 +1,7 @@
 """Prints a table of the steps of a run, then one closing line, as `N passed, N failed, N skipped`.
 
-The folder that is its argument holds `steps.tsv` (name, seconds, exit code), and pytest's JUnit file of each step that
-ran tests, under the step's name.
+Its arguments are a folder and the seconds that the whole run took. The folder holds `steps.tsv` (name, seconds, exit
+code), and pytest's JUnit file of each step that ran tests, under the step's name.
 """
 
 from __future__ import annotations
@@ -31,21 +31,20 @@ def count(junit: Path) -> Count:
     return Count(total - failed - skipped, failed, skipped)
 
 
-def main(results: Path) -> None:
+def main(results: Path, seconds: int) -> None:
     """Prints the table and the closing line."""
     steps = results / "steps.tsv"
     rows = [line.split("\t") for line in steps.read_text().splitlines()] if steps.exists() else []
     counts = {junit.stem: count(junit) for junit in results.glob("*.xml")}
     print(f"\n{'step':12}{'time':>8}{'exit':>6}{'passed':>8}{'failed':>8}{'skipped':>9}")
-    for name, seconds, code in rows:
-        minutes, rest = divmod(int(seconds), 60)
+    for name, taken, code in rows:
+        minutes, rest = divmod(int(taken), 60)
         numbers = "{:8}{:8}{:9}".format(*counts[name]) if name in counts else ""
         print(f"{name:12}{f'{minutes}:{rest:02}':>8}{code:>6}{numbers}")
-    whole = sum(int(seconds) for _, seconds, _ in rows)
-    print(f"{'together':12}{f'{whole // 60}:{whole % 60:02}':>8}\n")
+    print(f"{'together':12}{f'{seconds // 60}:{seconds % 60:02}':>8}\n")
     passed, failed, skipped = map(sum, zip(Count(0, 0, 0), *counts.values(), strict=True))
     print(f"{passed} passed, {failed} failed, {skipped} skipped")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), int(sys.argv[2]))

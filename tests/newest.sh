@@ -64,6 +64,6 @@ exec unshare --mount --pid --fork --kill-child sh -ec '
   mount --bind "$temp" "$root$temp"
   mount --bind "$cache" "$root/root/.cache/uv"
   # uv says so if it has to copy from another mount, which is so here.
-  exec env HOME=/root PATH=/usr/bin:/bin LANG=C.UTF-8 UV_CACHE_DIR=/root/.cache/uv UV_LINK_MODE=copy \
-    chroot "$root" sh -c "cd /infraval; exec \"\$@\"" sh "$@"
+  exec chroot "$root" env HOME=/root PATH=/usr/bin:/bin LANG=C.UTF-8 UV_CACHE_DIR=/root/.cache/uv UV_LINK_MODE=copy \
+    sh -c "cd /infraval; exec \"\$@\"" sh "$@"
 ' sh "$root" "$temp" "$cache" "$@"

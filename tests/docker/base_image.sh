@@ -1,15 +1,21 @@
 #!/usr/bin/env bash
-# Makes a stand-in for the public image python:3.10-slim without a registry: this machine's Debian release from
-# debootstrap, and this machine's Python 3.10 in /usr/local. It goes into the engine that DOCKER_HOST names.
+# Makes a stand-in for the public base image of a stack (1.21 by default) without a registry, infraval/python:STACK: a
+# Debian from debootstrap, and a Python of this machine in /usr/local. It goes into the engine that DOCKER_HOST names.
 # A copy stays in build/, so that the next engine has it in seconds, and with the same image id.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-image=infraval/python:3.10-slim-local
+stack=${1:-1.21}
+case $stack in
+  1.21) release=trixie version=3.11 ;;
+  1.16) release=bookworm version=3.10 ;;
+esac
+image=infraval/python:$stack
 label=org.tfx-infraval.base
-python=${INFRAVAL_PYTHON:-$(requirements/find_python.sh 3.10)}
-# shellcheck disable=SC1091 # a file of every Debian
-release=$(. /etc/os-release && echo "$VERSION_CODENAME")
+python=$(requirements/find_python.sh "$version") || {
+  echo "base_image.sh: found no Python $version on this machine." >&2
+  exit 1
+}
 key=$({ cat "$0" && "$python" -VV && echo "$release"; } | sha256sum | cut -c1-16)
 saved=build/base-image-$key.tar
 
@@ -48,12 +54,13 @@ if [ ! -e "$saved" ]; then
 
   # Without what slim images leave out, and without what was installed into it here.
   prefix=$("$python" -c 'import sys; print(sys.base_prefix)')
-  tar --create --directory "$prefix" --exclude=__pycache__ --exclude='lib*.a' --exclude=./lib/python3.10/site-packages \
-    --exclude=./lib/python3.10/test --exclude=./lib/python3.10/idlelib --exclude=./lib/python3.10/tkinter \
-    --exclude='./lib/python3.10/config-*' ./lib ./bin/python3.10 | tar --extract --directory "$root/usr/local"
-  mkdir -p "$root/usr/local/lib/python3.10/site-packages"
-  ln -s python3.10 "$root/usr/local/bin/python3"
-  ln -s python3.10 "$root/usr/local/bin/python"
+  lib=./lib/python$version
+  tar --create --directory "$prefix" --exclude=__pycache__ --exclude='lib*.a' --exclude="$lib/site-packages" \
+    --exclude="$lib/test" --exclude="$lib/idlelib" --exclude="$lib/tkinter" --exclude="$lib/config-*" \
+    ./lib "./bin/python$version" "./include/python$version" | tar --extract --directory "$root/usr/local"
+  mkdir -p "$root/usr/local/lib/python$version/site-packages"
+  ln -s "python$version" "$root/usr/local/bin/python3"
+  ln -s "python$version" "$root/usr/local/bin/python"
   chown -R root:root "$root/usr/local"
   chroot "$root" ldconfig
   chroot "$root" /usr/local/bin/python3 -m ensurepip --default-pip >"$work/log" 2>&1

@@ -1,32 +1,27 @@
 #!/usr/bin/env bash
-# Makes an INSTALLER image (see kubeflow/model-server/Dockerfile) for a locked requirements file: the local base image
-# and the file's wheels, fetched with this machine's own pip configuration. Prints the image's name.
+# Makes an INSTALLER image (see the Dockerfiles) for a stack (1.21 by default): the local base image, a compiler if the
+# stack needs one, and this machine's certificates and package index. Prints the image's name. What is built on it needs
+# `docker build --network host`.
 set -euo pipefail
-requirements=$(realpath "$1")
 cd "$(dirname "$0")/../.."
 
-key=$(cat "$requirements" "$0" | sha256sum | cut -c1-16)
-image=infraval/installer:$key
-wheels=build/wheels-$key
-python=${INFRAVAL_PYTHON:-$(requirements/find_python.sh 3.10)}
+stack=${1:-1.21}
+image=infraval/installer:$stack
+PATH=/usr/bin:$PATH
 
-docker() {
-  /usr/bin/docker "$@"
-}
-
-mkdir -p build
-exec 9>build/wheels.lock
-flock 9
-if [ ! -e "$wheels" ]; then
-  echo "installer_image.sh: fetching the wheels of $1" >&2
-  rm -rf "$wheels.partial"
-  "$python" -m pip download --quiet --no-deps --only-binary=:all: --require-hashes --requirement "$requirements" \
-    --dest "$wheels.partial" >&2
-  mv "$wheels.partial" "$wheels"
-fi
-docker build --quiet --file - --tag "$image" "$wheels" >&2 <<'DOCKERFILE'
-FROM infraval/python:3.10-slim-local
-COPY . /wheels
-ENV PIP_NO_INDEX=1 PIP_FIND_LINKS=/wheels PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
+tests/docker/base_image.sh "$stack"
+context=$(mktemp -d)
+trap 'rm -rf "$context"' EXIT
+cp /etc/ssl/certs/ca-certificates.crt "$context"
+# An index may be named with a password: it goes into a file, not into an argument.
+index=$(python3 -m pip config get global.index-url 2>/dev/null || true)
+printf '[global]\n%s\n' "${index:+index-url = $index}" >"$context/pip.conf"
+cat >"$context/Dockerfile" <<DOCKERFILE
+FROM infraval/python:$stack
+$([ "$stack" != 1.16 ] || echo 'RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends g++')
+COPY ca-certificates.crt /etc/ssl/certs/
+COPY pip.conf /etc/pip.conf
+ENV PIP_CERT=/etc/ssl/certs/ca-certificates.crt PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
 DOCKERFILE
+docker build --quiet --network host --tag "$image" "$context" >&2
 echo "$image"

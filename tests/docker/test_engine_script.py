@@ -16,7 +16,7 @@ import pytest
 
 HERE = Path(__file__).parent
 
-BASE_IMAGE = "infraval/python:3.10-slim-local"
+BASE_IMAGE = "infraval/python:1.21"
 
 pytestmark = pytest.mark.docker
 

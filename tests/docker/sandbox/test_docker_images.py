@@ -209,7 +209,7 @@ def test_an_image_without_an_entrypoint_is_an_error(check: Check, image: str) ->
     """The caller would need to say what to start; it is not a model server's image."""
     assert image
     with pytest.raises(errors.SandboxError, match="has no entrypoint, so it is not a model server's"):
-        check("infraval/python:3.10-slim-local")
+        check("infraval/python:1.21")
 
 
 def test_the_embedded_server_is_known_by_its_label(base_url: str, image: str, faulty_image: str) -> None:
