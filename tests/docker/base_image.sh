@@ -12,7 +12,8 @@ case $stack in
 esac
 image=infraval/python:$stack
 label=org.tfx-infraval.base
-python=$(requirements/find_python.sh "$version") || {
+# Not Debian's own, which shares its folders with everything else.
+python=$(PATH=/usr/local/bin "$BASH" requirements/find_python.sh "$version") || {
   echo "base_image.sh: found no Python $version on this machine." >&2
   exit 1
 }
