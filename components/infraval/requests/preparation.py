@@ -66,8 +66,8 @@ def select(job: options.Job) -> Selection:
     lists = targets.fed_by_lists(called)
     if lists and sizes != (1,):
         batches = (
-            f"The batch sizes {', '.join(map(str, sizes))} do not apply to {escape.names(lists)}: each record is an "
-            "ExampleListWithContext, and a request to them is one record, whose examples are the batch. Batch sizes "
+            f"Batch sizes ({', '.join(map(str, sizes))}) do not apply to {escape.names(lists)}: each record is an "
+            "ExampleListWithContext, and a request to them is one record, whose examples are the batch. Sizes "
             "that no record has may stay cold."
         )
         warnings = (*warnings, batches)
