@@ -8,7 +8,9 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from google.protobuf import descriptor, descriptor_pb2
 from tensorflow.core.protobuf import saved_model_pb2
+from tensorflow_serving.apis import input_pb2
 
 import infraval
 from infraval import evidence, options, verdict
@@ -17,6 +19,8 @@ from infraval.requests import inspection, prediction_logs
 
 EMBEDDED = options.ProcessServer(server="embedded")
 SIZES = (1, 4)
+
+LISTS_BY_PREDICT = [("lists", "predict", 1, 9), ("lists", "predict", 4, 3)]
 
 Calls = set[tuple[str, str]]
 
@@ -170,6 +174,85 @@ def test_any_method_name_and_no_sparse_input(odd_models: Path, pair_examples: Pa
     assert judged.blessed, judged.failures
     called = {cell[:2] for cell in _cells(tmp_path / "methods" / "stamped_model")}
     assert {("empty", "predict"), ("custom", "predict"), ("scores_custom", "predict")} <= called
+
+
+def _with_dependencies(file: descriptor.FileDescriptor) -> list[descriptor_pb2.FileDescriptorProto]:
+    """A proto file after those that it imports."""
+    found = [each for imported in file.dependencies for each in _with_dependencies(imported)]
+    found.append(descriptor_pb2.FileDescriptorProto.FromString(file.serialized_pb))
+    return found
+
+
+@pytest.fixture
+def ranking_model(tmp_path: Path) -> Path:
+    """Scores a document by its own feature and one of the query; `lists` parses ELWCs itself, as TF-Ranking's do."""
+    import tensorflow as tf  # noqa: PLC0415 - seconds, and not every test needs it
+
+    spec = [tf.TensorSpec([None], tf.string, name="inputs")]
+    files = {file.name: file for file in _with_dependencies(input_pb2.DESCRIPTOR)}
+    protos = descriptor_pb2.FileDescriptorSet(file=files.values()).SerializeToString()
+
+    def score(inputs: tf.Tensor) -> tf.Tensor:
+        needed = {name: tf.io.FixedLenFeature([], tf.int64) for name in ("query", "document")}
+        parsed = tf.io.parse_example(inputs, needed)
+        return tf.cast(parsed["query"] * parsed["document"], tf.float32)
+
+    @tf.function(input_signature=spec)
+    def classify(inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"scores": score(inputs)[:, tf.newaxis]}
+
+    @tf.function(input_signature=spec)
+    def regress(inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"outputs": score(inputs)}
+
+    @tf.function(input_signature=spec)
+    def lists(inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+        kind = "tensorflow.serving.ExampleListWithContext"
+        _, (context,) = tf.io.decode_proto(inputs, kind, ["context"], [tf.string], b"bytes://" + protos)
+        query = {"query": tf.io.FixedLenFeature([], tf.int64)}
+        return {"query": tf.io.parse_example(context[:, 0], query)["query"]}
+
+    signatures = {"classify": classify, "regress": regress, "lists": lists}
+    tf.saved_model.save(tf.Module(), str(tmp_path / "ranking"), signatures=signatures)
+    return tmp_path / "ranking"
+
+
+def test_lists_of_examples_with_a_context(ranking_model: Path, tmp_path: Path) -> None:
+    """One to three documents a query, small numbers only, so that the records also parse as tf.Examples."""
+    import tensorflow as tf  # noqa: PLC0415 - seconds, and not every test needs it
+
+    records = []
+    with tf.io.TFRecordWriter(str(tmp_path / "queries.tfrecord")) as writer:
+        for query in range(9):
+            listed = input_pb2.ExampleListWithContext()
+            listed.context.features.feature["query"].int64_list.value.append(query)
+            for document in range(1 + query % 3):
+                listed.examples.add().features.feature["document"].int64_list.value.append(document)
+            records.append(listed)
+            writer.write(listed.SerializeToString())
+    requests = options.RequestOptions(
+        signatures=("classify:classify", "regress:regress", "lists"),
+        multi_inference=("classify,regress",),
+        num_examples=9,
+    )
+    judged = _validate(ranking_model, tmp_path / "queries.tfrecord", tmp_path / "out", requests)
+
+    assert judged.blessed, judged.failures
+    assert judged.examples is not None
+    assert (judged.examples.records_read, judged.examples.dead_letters) == (9, {})
+    # Batch sizes are for Predict; the others get each record once, and its examples are the batch.
+    by_list = (("classify", "classify"), ("classify,regress", "multi_inference"), ("regress", "regress"))
+    cells = [(*call, size, 3) for call in by_list for size in (1, 2, 3)]
+    assert _cells(tmp_path / "out" / "stamped_model") == [*cells[:6], *LISTS_BY_PREDICT, *cells[6:]]
+    (warning,) = judged.warnings
+    assert "classify:classify, regress:regress, classify,regress:multi_inference" in warning
+    for log in prediction_logs.read(tmp_path / "out" / "stamped_model" / options.WARMUP_FILE):
+        if log.WhichOneof("log_type") == "classify_log":
+            assert log.classify_log.request.input.WhichOneof("kind") == "example_list_with_context"
+            records.remove(log.classify_log.request.input.example_list_with_context)
+    assert not records
+    assert {outcome.code for outcome in judged.servers[0].evidence.boot.outcomes} == {"OK"}
+    assert judged.servers[0].evidence.boot.records_replayed == 27 + 9 + 3
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ SECRET = b"Grace.Hopper.1906"
 
 WHOLE = targets.Target(("raw",), options.Method.PREDICT, serialized_input="raw")
 CLASSIFY = targets.Target(("c",), options.Method.CLASSIFY)
+LISTS = targets.Target(("c",), options.Method.CLASSIFY, takes_lists=True)
 PAIR = targets.Target(("c", "r"), options.Method.MULTI_INFERENCE, (options.Method.CLASSIFY, options.Method.REGRESS))
 DENSE = targets.Target(
     ("d",),
@@ -40,8 +41,21 @@ def record(x: Sequence[float] = (1, 2), count: Sequence[int] = (3,), y: Sequence
     return serialized
 
 
+def elwc(*counts: int, values: int = 1) -> bytes:
+    """An ExampleListWithContext of so many features each; with few values, it also parses as a tf.Example."""
+    made = input_pb2.ExampleListWithContext()
+    for count in counts:
+        features = made.examples.add().features.feature
+        for number in range(count):
+            features[f"f{number}"].float_list.value.extend([0.5] * values)
+    made.context.features.feature["query"].bytes_list.value.append(b"\xff")
+    serialized: bytes = made.SerializeToString(deterministic=True)
+    return serialized
+
+
 RECORDS = st.lists(
     st.one_of(
+        st.builds(elwc, st.integers(0, 2), values=st.sampled_from([1, 40])),
         st.builds(
             record,
             st.lists(st.floats(width=32), min_size=1, max_size=3),
@@ -53,7 +67,7 @@ RECORDS = st.lists(
     ),
     max_size=12,
 )
-CALLED = st.lists(st.sampled_from([WHOLE, CLASSIFY, PAIR, DENSE, OTHER]), min_size=1, max_size=3)
+CALLED = st.lists(st.sampled_from([WHOLE, CLASSIFY, LISTS, PAIR, DENSE, OTHER]), min_size=1, max_size=3)
 
 
 @pytest.mark.filterwarnings(STOPPED)
@@ -131,15 +145,30 @@ def test_what_only_tensorflow_cannot_parse_is_looked_at_alone() -> None:
     assert dict(dead_letters) == {"feature 'z' is empty, but input 'z' needs float_list": 1}
 
 
-def elwc(*counts: int) -> bytes:
-    """An ExampleListWithContext of so many features each."""
-    made = input_pb2.ExampleListWithContext()
-    for count in counts:
-        features = made.examples.add().features.feature
-        for number in range(count):
-            features[f"f{number}"].float_list.value.extend([0.5] * 40)
-    made.context.features.feature["query"].bytes_list.value.append(b"\xff")
-    return made.SerializeToString()
+@pytest.mark.parametrize(
+    ("other", "cause"),
+    [
+        (record(), "a tf.Example and not an ExampleListWithContext"),
+        (b"the text", "not an ExampleListWithContext"),
+        (b"", "an ExampleListWithContext without examples"),
+        (elwc(), "an ExampleListWithContext without examples"),
+    ],
+)
+@pytest.mark.filterwarnings(STOPPED)
+def test_among_lists_only_lists_are_taken(other: bytes, cause: str) -> None:
+    """Also those that parse as tf.Examples; an empty one would be an empty request."""
+    lists = [elwc(1, 2), elwc(0), elwc(3, values=40)]
+    dead_letters: Counter[str] = Counter()
+    assert list(acceptance.Acceptance([LISTS, WHOLE]).accepted([*lists, other], dead_letters)) == lists
+    assert dead_letters == {cause: 1}
+
+
+def test_among_examples_lists_are_no_examples() -> None:
+    """Not even those that parse as one: it would have no features."""
+    dead_letters: Counter[str] = Counter()
+    taken = acceptance.Acceptance([CLASSIFY]).accepted([record(), elwc(1), elwc(1, 2), b""], dead_letters)
+    assert list(taken) == [record(), b""]
+    assert dead_letters == {"an ExampleListWithContext and not a tf.Example": 2}
 
 
 SEQUENCE = example_pb2.SequenceExample()
@@ -149,8 +178,9 @@ SEQUENCE.feature_lists.feature_list["s"].feature.add().bytes_list.value.append(b
 @pytest.mark.parametrize(
     ("other", "cause"),
     [
-        (elwc(3), "ExampleListWithContext"),
-        (elwc(1, 2, 3), "ExampleListWithContext"),
+        (elwc(3, values=40), "an ExampleListWithContext and not a tf.Example"),
+        (elwc(1, 2, 3, values=40), "an ExampleListWithContext and not a tf.Example"),
+        (elwc(1, 2, 3), "an ExampleListWithContext and not a tf.Example"),
         (b"\x0a\x0c\x0a\x0a\x0a\x02\xff\xfe\x12\x04\x0a\x02\x0a\x00", "not a tf.Example"),
         (SEQUENCE.SerializeToString(), "no feature 'x'"),
     ],

@@ -11,8 +11,17 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
+from hypothesis import given
+from hypothesis import strategies as st
 from tensorflow.core.example import example_pb2
-from tensorflow_serving.apis import classification_pb2, inference_pb2, predict_pb2, regression_pb2
+from tensorflow_serving.apis import (
+    classification_pb2,
+    inference_pb2,
+    input_pb2,
+    predict_pb2,
+    prediction_log_pb2,
+    regression_pb2,
+)
 
 from infraval import options
 from infraval.requests import builders, graph, prediction_logs, signatures, targets, tensors
@@ -188,6 +197,35 @@ def test_requests_that_hold_examples_are_what_the_real_server_answered(
     request = getattr(log, f"{target.method.value}_log").request
     assert serialized(request) == GOLDEN[case, rpc]
     assert prediction_logs.cell(log) == options.Cell(",".join(target.signatures), target.method, len(records))
+
+
+CLASSIFY, REGRESS = options.Method.CLASSIFY, options.Method.REGRESS
+FED_BY_LISTS = [
+    targets.Target(("c",), CLASSIFY, takes_lists=True),
+    targets.Target(("r",), REGRESS, takes_lists=True),
+    targets.Target(("c", "r"), options.Method.MULTI_INFERENCE, (CLASSIFY, REGRESS), takes_lists=True),
+]
+
+
+@given(
+    target=st.sampled_from(FED_BY_LISTS),
+    scores=st.lists(st.integers(-(2**63), 2**63 - 1), min_size=1, max_size=5),
+    query=st.binary(),
+)
+def test_a_list_with_its_context_is_the_request(target: targets.Target, scores: list[int], query: bytes) -> None:
+    """Record -> log -> file -> log: the list is as it was, and its examples are the batch."""
+    listed = input_pb2.ExampleListWithContext()
+    listed.context.features.feature["query"].bytes_list.value.append(query)
+    for score in scores:
+        listed.examples.add().features.feature["score"].int64_list.value.append(score)
+
+    built = builders.build(target, "m", [listed.SerializeToString()])
+
+    log = prediction_log_pb2.PredictionLog.FromString(prediction_logs.serialize(built))
+    request = getattr(log, f"{target.method.value}_log").request
+    assert request.input.WhichOneof("kind") == "example_list_with_context"
+    assert request.input.example_list_with_context == listed
+    assert prediction_logs.cell(log) == options.Cell(",".join(target.signatures), target.method, len(scores))
 
 
 def test_the_default_signature_is_named(resolve: Callable[..., targets.Target]) -> None:

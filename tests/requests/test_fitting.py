@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import tensorflow as tf
+from tensorflow_serving.apis import input_pb2
 
 from infraval import errors, options
 from infraval.requests import fitting
@@ -68,6 +69,36 @@ def test_records_that_the_graph_can_parse(records: list[bytes], misfit: Misfit, 
 def test_records_that_it_cannot(record: bytes, why: str, misfit: Misfit, penguin_model: Path) -> None:
     """Transformed ones, another kind or number of values; also if the first record fits."""
     assert why in str(misfit(penguin_model, "serving_default", example(**PENGUIN), record))
+
+
+MILES, V, NOTHING = example(trip_miles=[0.5]), example(v=[0.5, 0.5, 0.5]), example()
+
+
+@pytest.mark.parametrize(
+    ("model", "signature", "context", "examples", "why"),
+    [
+        ("taxi", "regression", MILES, [NOTHING, NOTHING], None),
+        ("taxi", "regression", NOTHING, [MILES, MILES], None),
+        ("taxi", "regression", NOTHING, [V], "none of the features"),
+        ("sink", "regress:regress", V, [NOTHING], None),
+        ("sink", "regress:regress", NOTHING, [NOTHING, V], "no feature 'v'"),
+        ("sink", "regress:predict", V, [NOTHING], "regress:classify or regress:regress"),
+    ],
+)
+def test_lists_with_a_context(
+    model: str,
+    signature: str,
+    context: bytes,
+    examples: list[bytes],
+    why: str | None,
+    misfit: Misfit,
+    request: pytest.FixtureRequest,
+) -> None:
+    """What is required may be in the context, or else in each example."""
+    parse = tf.train.Example.FromString
+    listed = input_pb2.ExampleListWithContext(examples=map(parse, examples), context=parse(context))
+    found = misfit(request.getfixturevalue(f"{model}_model"), signature, listed.SerializeToString(deterministic=True))
+    assert (found is None) if why is None else (why in str(found))
 
 
 def test_records_without_any_of_many_optional_features(misfit: Misfit, taxi_model: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tensorflow.core.example import example_pb2
+from tensorflow_serving.apis import input_pb2
 
 from infraval import errors, evidence, options
 from infraval.requests import composites, constants, graph, signatures, targets, tensors
@@ -563,6 +564,61 @@ def test_pairs_of_a_tf2_export(sink: Signatures) -> None:
     assert single.method is PREDICT
     assert pair == targets.Target(("classify", "regress"), options.Method.MULTI_INFERENCE, (CLASSIFY, REGRESS))
     assert pair.takes_examples
+
+
+@pytest.fixture(scope="module")
+def listed() -> Callable[..., bytes]:
+    """An ExampleListWithContext with examples of these numbers; it parses as a tf.Example too."""
+
+    def make(*numbers: int) -> bytes:
+        made = input_pb2.ExampleListWithContext()
+        for number in numbers:
+            made.examples.add().features.feature["v"].int64_list.value.append(number)
+        return made.SerializeToString()
+
+    return make
+
+
+@pytest.mark.parametrize(("lists", "examples", "are_lists"), [(3, 0, True), (3, 2, True), (2, 2, False), (1, 2, False)])
+def test_records_are_what_most_of_them_are(
+    lists: int,
+    examples: int,
+    are_lists: bool,
+    sink: Signatures,
+    record: Callable[..., bytes],
+    listed: Callable[..., bytes],
+) -> None:
+    """For every target alike; the others are dead letters. Batch sizes are not for lists."""
+    records = (listed(1, 2),) * lists + (record("v"),) * examples + (b"\xff other",) * 5
+    called = resolve(sink, "classify:classify", "regress:regress", pairs=("classify,regress",), records=records)
+    assert [target.takes_lists for target in called] == [are_lists] * 3
+    assert [target.takes_examples for target in called] == [not are_lists] * 3
+    assert all(target.takes_records for target in called)
+    assert {tuple(target.records_per_request((2, 8))) for target in called} == {(1,) if are_lists else (2, 8)}
+    assert len(targets.fed_by_lists(called)) == (3 if are_lists else 0)
+
+
+def test_lists_for_predict(sink: Signatures, listed: Callable[..., bytes]) -> None:
+    """Whole, if the graph parses something else than tf.Examples, or if told so; it makes no tf.Examples of them."""
+    records = (listed(1), listed(2, 3))
+    whole = targets.Target(("classify",), PREDICT, serialized_input="inputs")
+    assert resolve(sink, "classify", records=records, parsing=parses("classify")) == [whole]
+    assert whole.records_per_request((2, 8)) == (2, 8)
+
+    def parsing(*_: str) -> graph.Parsing:
+        return graph.Parsing({"v": graph.Feature("float_list")})
+
+    assert "classify:classify" in refusal(sink, "classify", records=records, parsing=parsing)
+    assert resolve(sink, "classify", features=("classify/inputs=",), records=records, parsing=parsing) == [whole]
+
+
+def test_a_fixed_batch_size_is_no_matter_of_options_for_lists(
+    declare: Callable[..., Signatures], listed: Callable[..., bytes], record: Callable[..., bytes]
+) -> None:
+    """How many examples a list has is not in any option."""
+    fixed = declare(REGRESS, inputs=("string", (2,)))
+    assert resolve(fixed, "s", records=(listed(1, 2),)) == [targets.Target(("s",), REGRESS, takes_lists=True)]
+    assert "accepts only batches of 2" in refusal(fixed, "s", records=(record("v"),))
 
 
 @pytest.mark.parametrize("pair", ["classify", "classify,classify", "classify,regress,images", ","])

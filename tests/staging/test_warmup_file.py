@@ -58,6 +58,14 @@ def test_merge_puts_new_ones_after_those_of_the_model(path: Path, make_log: Make
     assert list(prediction_logs.read(path)) == [*theirs, make_log(b"new")]
 
 
+def test_a_cut_leaves_no_cell_out(path: Path, make_log: MakeLog) -> None:
+    """Wherever the first record of a cell comes, as with lists of many lengths."""
+    requests = [make_log(b"%d" % number, size=size) for number, size in enumerate([1, 1, 2, 1, 2, 3])]
+    limited = options.WarmupOptions(max_records=4)
+    assert warmup_file.write(path, requests, limited) == evidence.Warmup(records=4)
+    assert list(prediction_logs.read(path)) == [requests[index] for index in (0, 2, 5, 1)]
+
+
 def test_replace_counts_what_it_drops(path: Path, make_log: MakeLog) -> None:
     """Nothing of the model's is lost without a number."""
     prediction_logs.write(path, [make_log(b"theirs")] * 3)

@@ -31,7 +31,7 @@ class Plan:
 
     Attributes:
       targets: what to call.
-      batch_sizes: examples per request; each is a cell with every target.
+      batch_sizes: examples per request; each is a cell with every target that does not take lists.
       num_examples: distinct examples to send to each cell.
       seed: of the sample.
       model_name: for the requests' ModelSpec.
@@ -239,7 +239,12 @@ def _made_in(directory: Path, make_pipeline: Callable[[], beam.Pipeline]) -> bea
 
 
 def _build(plan: Plan, records: Sequence[bytes]) -> Iterator[prediction_log_pb2.PredictionLog]:
-    cells = [((target, size), size) for target in plan.targets if target.takes_records for size in plan.batch_sizes]
+    cells = [
+        ((target, size), size)
+        for target in plan.targets
+        if target.takes_records
+        for size in target.records_per_request(plan.batch_sizes)
+    ]
     for target in plan.targets:
         if not target.takes_records:
             yield builders.build(target, plan.model_name, ())

@@ -24,12 +24,12 @@ def shape_bucket(target: targets.Target, record: bytes) -> Hashable:
 def build(target: targets.Target, model_name: str, records: Sequence[bytes]) -> prediction_log_pb2.PredictionLog:
     """Builds the log of one request, with one accepted record per element of the batch, all of one shape bucket.
 
-    A target that takes no records needs none.
+    A target that takes lists gets one record, which is the batch; a target that takes no records needs none.
     """
     log = prediction_log_pb2.PredictionLog()
     if target.method is options.Method.MULTI_INFERENCE:
         request = log.multi_inference_log.request
-        request.input.CopyFrom(_input(records))
+        request.input.CopyFrom(_input(target, records))
         for key, method in zip(target.signatures, target.task_methods, strict=True):
             name = f"tensorflow/serving/{method.value}"
             request.tasks.add(model_spec=_model_spec(model_name, key), method_name=name)
@@ -37,7 +37,7 @@ def build(target: targets.Target, model_name: str, records: Sequence[bytes]) -> 
     request = getattr(log, f"{target.method.value}_log").request
     request.model_spec.CopyFrom(_model_spec(model_name, target.signatures[0]))
     if target.method is not options.Method.PREDICT:
-        request.input.CopyFrom(_input(records))
+        request.input.CopyFrom(_input(target, records))
         return log
     if target.serialized_input is not None:
         request.inputs[target.serialized_input].CopyFrom(_string_tensor(records))
@@ -60,7 +60,10 @@ def _string_tensor(values: Sequence[bytes]) -> tensor_pb2.TensorProto:
     return tensor
 
 
-def _input(records: Sequence[bytes]) -> input_pb2.Input:
+def _input(target: targets.Target, records: Sequence[bytes]) -> input_pb2.Input:
+    if target.takes_lists:
+        (record,) = records  # a request has room for one
+        return input_pb2.Input(example_list_with_context=input_pb2.ExampleListWithContext.FromString(record))
     examples = [example_pb2.Example.FromString(record) for record in records]
     return input_pb2.Input(example_list=input_pb2.ExampleList(examples=examples))
 

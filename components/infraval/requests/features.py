@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 
-from google.protobuf import message
-from tensorflow.core.example import example_pb2
-
-from infraval import errors, protos
-from infraval.requests import graph, input_names, signatures
+from infraval import errors
+from infraval.requests import graph, input_names, record_kinds, signatures
 
 _NAMED_FEATURES = 10
 """Most features that a message lists."""
@@ -25,6 +22,7 @@ class Features:
 
     Attributes:
       mapped: the mappings, (signature, input) -> feature.
+      are_lists: whether more of the records are ExampleListWithContexts than tf.Examples.
     """
 
     def __init__(
@@ -39,16 +37,18 @@ class Features:
         self._parsing = parsing
         self._seen: set[str] = set()
         self._strings: set[str] = set()
+        more_lists = 0
         for record in records:
-            example = example_pb2.Example()
-            try:
-                protos.parse(record, example)
-            except message.DecodeError:
+            example = record_kinds.example(record)
+            if example is None:
+                more_lists += record_kinds.example_list(record) is not None
                 continue
+            more_lists -= 1
             for name, feature in example.features.feature.items():
                 self._seen.add(name)
                 if feature.WhichOneof("kind") == "bytes_list":
                     self._strings.add(name)
+        self.are_lists = more_lists > 0
 
     def of(self, key: str, alias: str) -> str | None:
         """The feature that feeds an input: the mapped one, else the one of the same name; "" for the whole record."""
@@ -61,11 +61,19 @@ class Features:
         feature of the input's name or the only feature of strings feeds it.
 
         Raises:
-          ModelError: nothing shows what feeds it.
+          ModelError: nothing shows what feeds it, or the graph parses tf.Examples and the records are not any.
         """
         if (key, alias) in self.mapped:
             return self.mapped[key, alias]
-        if vector and (self._parsing(key, alias) or not self._seen):
+        parsing = self._parsing(key, alias) if vector else None
+        if parsing and parsing.features is not None and self.are_lists:
+            raise errors.ModelError(
+                f"Input {alias!r} of signature {key!r} takes tf.Examples, but the records are ExampleListWithContexts, "
+                f"from which only Classify and Regress make tf.Examples. Call {key}:classify or {key}:regress, or a "
+                "signature that parses ExampleListWithContexts, with --signature (requests.signatures).",
+                code="model/not-servable",
+            )
+        if parsing or (vector and not self._seen):
             return ""
         if alias in self._seen:
             return alias

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from google.protobuf import message
 from tensorflow.core.example import example_pb2
 
-from infraval import errors, options, protos
-from infraval.requests import acceptance, batch_sizes, graph, shards, signatures, targets
+from infraval import errors, options
+from infraval.requests import acceptance, batch_sizes, graph, record_kinds, shards, signatures, targets
 
 
 def misfit(job: options.Job) -> str | None:
@@ -48,11 +47,8 @@ def misfit(job: options.Job) -> str | None:
 def _lacking(needed: Mapping[str, graph.Feature], records: Sequence[bytes]) -> str:
     """Why some record does not have what is parsed; empty if all have. Names features, never a value."""
     seen = set()
-    for record in records:
-        example = example_pb2.Example()
-        try:
-            protos.parse(record, example)
-        except message.DecodeError:
+    for example in _examples(records):
+        if example is None:
             return "not a tf.Example"
         features = example.features.feature
         seen.update(features)
@@ -61,6 +57,17 @@ def _lacking(needed: Mapping[str, graph.Feature], records: Sequence[bytes]) -> s
             if cause:
                 return cause
     return "" if not needed or seen & needed.keys() else "it has none of the features that the graph parses"
+
+
+def _examples(records: Sequence[bytes]) -> Iterator[example_pb2.Example | None]:
+    """The tf.Examples that the server makes of records; None for a record that is something else."""
+    for record in records:
+        example = record_kinds.example(record)
+        examples = record_kinds.example_list(record) if example is None else None
+        if examples is None:
+            yield example
+        else:
+            yield from record_kinds.merged(examples)
 
 
 def _cause(name: str, needed: graph.Feature, features: Any) -> str:

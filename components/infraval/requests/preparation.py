@@ -29,7 +29,7 @@ class Selection:
       paths: of the shards of the examples; without any, the model is only loaded.
       targets: what to call.
       left_out: signatures that `all` leaves out, and why.
-      batch_sizes: examples per request; each is a cell with every target.
+      batch_sizes: examples per request; each is a cell with every target that does not take lists.
       warnings: what to know about the model, and is no reason not to judge it.
     """
 
@@ -56,13 +56,21 @@ def select(job: options.Job) -> Selection:
         return Selection(available, (), (), {}, sizes, warnings)
     parsing = graph.reader(job.model, job.requests.tag_set)
     called, left_out = targets.resolve(job.requests, available, shards.peek(paths), sizes, parsing)
-    cells = sum(len(sizes) if target.takes_records else 1 for target in called)
+    cells = sum(len(target.records_per_request(sizes)) for target in called)
     if job.make_warmup and cells > job.warmup.max_records:
         raise errors.OptionError(
             f"{len(called)} signatures at {len(sizes)} batch sizes make {cells} cells, each of which needs a warmup "
             f"record, but --max-warmup-records (warmup.max_records) is {job.warmup.max_records}. Use fewer signatures "
             "or batch sizes."
         )
+    lists = targets.fed_by_lists(called)
+    if lists and sizes != (1,):
+        batches = (
+            f"Batch sizes ({', '.join(map(str, sizes))}) do not apply to {escape.names(lists)}: each record is an "
+            "ExampleListWithContext, and a request to them is one record, whose examples are the batch. Sizes "
+            "that no record has may stay cold."
+        )
+        warnings = (*warnings, batches)
     return Selection(available, paths, tuple(called), left_out, sizes, warnings)
 
 
@@ -111,6 +119,8 @@ def build(
         progress(f"In every request: {name}={value}")
     for name in targets.left_to_defaults(selection.targets, selection.signatures):
         progress(f"Left to the model's default: {name}")
+    for name in targets.fed_by_lists(selection.targets):
+        progress(f"Each request to {escape.name(name)} is one ExampleListWithContext; its examples are the batch")
     plan = beam_transform.Plan(
         targets=selection.targets,
         batch_sizes=selection.batch_sizes,

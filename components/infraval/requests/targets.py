@@ -27,6 +27,8 @@ class Target:
       signatures: key of the signature; for MultiInference the keys of the pair.
       method: the RPC.
       task_methods: for MultiInference the method of each key, Classify or Regress.
+      takes_lists: for all methods but Predict, whether a record is not a tf.Example but an ExampleListWithContext,
+        whose examples are the batch.
       serialized_input: for Predict, alias of the input that takes whole records, if there is one.
       dense_inputs: for Predict, the inputs that features feed.
       constants: for Predict, the inputs that get the same value in every request.
@@ -35,6 +37,7 @@ class Target:
     signatures: tuple[str, ...]
     method: options.Method
     task_methods: tuple[options.Method, ...] = ()
+    takes_lists: bool = False
     serialized_input: str | None = None
     dense_inputs: tuple[tensors.DenseInput, ...] = ()
     constants: tuple[constants.Constant, ...] = ()
@@ -42,12 +45,18 @@ class Target:
     @property
     def takes_examples(self) -> bool:
         """Whether a record must be a tf.Example; otherwise it may be any bytes."""
-        return self.method is not options.Method.PREDICT or bool(self.dense_inputs)
+        return bool(self.dense_inputs) if self.method is options.Method.PREDICT else not self.takes_lists
 
     @property
     def takes_records(self) -> bool:
         """Whether records feed it; otherwise all requests to it are the same."""
-        return self.takes_examples or self.serialized_input is not None
+        return self.takes_examples or self.takes_lists or self.serialized_input is not None
+
+    def records_per_request(self, batch_sizes: Sequence[int]) -> Sequence[int]:
+        """The batch sizes, or one if a record is the batch, or zero if no records feed it."""
+        if not self.takes_records:
+            return (0,)
+        return (1,) if self.takes_lists else batch_sizes
 
 
 _NOT_SERVABLE = "model/not-servable"
@@ -95,7 +104,7 @@ def resolve(
         else:
             key, method = _split(name, available)
             targets.append(_target(key, method, available, feeding, given, batch_sizes))
-    targets += [_pair(pair, available, batch_sizes) for pair in requests.multi_inference]
+    targets += [_pair(pair, available, batch_sizes, takes_lists=feeding.are_lists) for pair in requests.multi_inference]
     if not targets:
         raise errors.ModelError(
             "The examples cannot feed any signature of the model.",
@@ -160,6 +169,11 @@ def left_to_defaults(called: Sequence[Target], available: Mapping[str, signature
     return left
 
 
+def fed_by_lists(called: Sequence[Target]) -> list[str]:
+    """The targets that take lists, `SIGNATURE:METHOD` each."""
+    return [f"{','.join(target.signatures)}:{target.method.value}" for target in called if target.takes_lists]
+
+
 def fed(called: Sequence[Target]) -> tuple[evidence.Fed, ...]:
     """What feeds each input of the targets."""
     found = []
@@ -216,12 +230,13 @@ def _target(
     asked, method = method, method or signature.method
     if method is options.Method.PREDICT:
         return _predict(signature, feeding, given, batch_sizes)
-    _check_batch_sizes(signature, batch_sizes)
+    if not feeding.are_lists:
+        _check_batch_sizes(signature, batch_sizes)
     problem = _not_servable_as(signature, method)
     if problem:
         hint = "" if asked else f" That is the method it declares; to call it with Predict, write {key}:predict."
         raise _unfeedable(f"Signature {key!r} cannot serve {method.value}: {problem}.{hint}")
-    return Target((key,), method)
+    return Target((key,), method, takes_lists=feeding.are_lists)
 
 
 def _predict(
@@ -327,7 +342,9 @@ def _check_batch_size(
         )
 
 
-def _pair(pair: str, available: Mapping[str, signatures.Signature], batch_sizes: Sequence[int]) -> Target:
+def _pair(
+    pair: str, available: Mapping[str, signatures.Signature], batch_sizes: Sequence[int], *, takes_lists: bool
+) -> Target:
     keys = tuple(pair.split(","))
     if len(keys) != 2 or keys[0] == keys[1]:  # noqa: PLR2004 - a pair
         raise errors.OptionError(
@@ -337,7 +354,8 @@ def _pair(pair: str, available: Mapping[str, signatures.Signature], batch_sizes:
     methods = []
     for key in keys:
         signature = _signature(key, available)
-        _check_batch_sizes(signature, batch_sizes)
+        if not takes_lists:
+            _check_batch_sizes(signature, batch_sizes)
         declared = [signature.method] if signature.method in _CHECKS else list(_CHECKS)
         fitting = [method for method in declared if not _not_servable_as(signature, method)]
         if not fitting:
@@ -347,7 +365,7 @@ def _pair(pair: str, available: Mapping[str, signatures.Signature], batch_sizes:
                 code=_NOT_SERVABLE,
             )
         methods.append(fitting[0])
-    return Target(keys, options.Method.MULTI_INFERENCE, task_methods=tuple(methods))
+    return Target(keys, options.Method.MULTI_INFERENCE, tuple(methods), takes_lists)
 
 
 def _is_record_input(signature: signatures.Signature) -> bool:

@@ -43,14 +43,20 @@ def write(
     known = {prediction_logs.serialize(log) for log in kept}
     covered = {prediction_logs.cell(log, constants) for log in kept}
     new = [log for log in requests if prediction_logs.serialize(log) not in known]
-    new.sort(key=lambda log: prediction_logs.cell(log, constants) in covered)  # a cut at max_records leaves no cell out
-    cells = len({prediction_logs.cell(log, constants) for log in new} - covered)
+    firsts = {prediction_logs.cell(log, constants): log for log in reversed(new)}
+    cells = len(firsts.keys() - covered)
+
+    def order(log: prediction_log_pb2.PredictionLog) -> tuple[bool, bool]:
+        cell = prediction_logs.cell(log, constants)
+        return cell in covered, log is not firsts[cell]
+
+    new.sort(key=order)  # a cut at max_records leaves no cell out
     if len(kept) + cells > warmup.max_records:
         limit = f"--max-warmup-records (warmup.max_records) is {warmup.max_records}"
         if not kept:
             raise errors.OptionError(
-                f"{cells} cells (signature x batch size) need a warmup record each, but {limit}. Use fewer signatures "
-                "or batch sizes."
+                f"{cells} cells (signature x batch size) need a warmup record each, but {limit}. Use fewer signatures, "
+                "batch sizes or examples."
             )
         more = f", and {cells} cells (signature x batch size) need one more each" if cells else ""
         raise errors.OptionError(
