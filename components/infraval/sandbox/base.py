@@ -13,12 +13,11 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
+
+from typing_extensions import Self
 
 from infraval import errors, evidence
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
 
 POLL_INTERVAL_S = 0.02
 

@@ -17,7 +17,8 @@ import uuid
 import weakref
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from typing_extensions import Self
 
 from infraval import errors, evidence, options, signals
 from infraval.sandbox import base, model_server
@@ -27,9 +28,6 @@ from infraval.sandbox.docker import images as docker_images
 from infraval.sandbox.docker import model as docker_model
 from infraval.sandbox.docker import owner as docker_owner
 from infraval.sandbox.docker import watch as docker_watch
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
 
 _SOCKET_DIRECTORY = "grpc"
 _BATCHING_PARAMETERS = "batching_parameters"

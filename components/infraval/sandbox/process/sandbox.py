@@ -19,15 +19,13 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from typing_extensions import Self
 
 import infraval
 from infraval import errors, evidence, options, workspace
 from infraval.sandbox import base, model_server
 from infraval.sandbox.process import custom_ops, memory_limit, supervised
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
 
 VERSION_TIMEOUT_S = 20.0
 """How long `--version` may take."""

@@ -10,14 +10,13 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, cast
+from typing import IO, cast
+
+from typing_extensions import Self
 
 from infraval import errors, signals
 from infraval.sandbox import base
 from infraval.sandbox.process import supervisor
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
 
 _STOP_TIMEOUT_S = 10.0
 
