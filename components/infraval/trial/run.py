@@ -124,7 +124,7 @@ def _redactor(
         saved_model.read_bytes() if saved_model.exists() else b"",
         (job.server.model_name, *signatures, *map(str, base_paths)),
         [*logs, *_records_of_the_model(staged)],
-        redaction.Mode(job.server_messages),
+        job.server_messages,
     )
 
 
