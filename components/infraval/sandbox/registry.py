@@ -7,7 +7,7 @@ and a line in each of `PLATFORMS` and `options.VARIANTS`.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -27,11 +27,8 @@ class Platform(Protocol):
           SandboxError: the platform lacks something it needs: a Docker engine, an image.
         """
 
-    def each(self, server: Any) -> Sequence[options.ServerOptions]:
-        """The options of each server that these options ask for, such as one per image."""
-
-    def label(self, server: Any) -> str:
-        """A name that tells one of several servers from the others."""
+    def each(self, server: Any) -> Mapping[str, options.ServerOptions]:
+        """The options of each server that these options ask for, such as one per image, by a name for it."""
 
     def side_by_side(self, server: Any) -> int:
         """How many of several servers may run at the same time."""

@@ -45,19 +45,16 @@ def run(
     directories = [directory / f"server{index}" for index in range(len(servers))]
     redactor = _redactor(job, staged, logs, signatures, directories)
     booters = []
-    trials = []
-    for server, own in zip(servers, directories, strict=True):
+    for (label, server), own in zip(servers.items(), directories, strict=True):
         own.mkdir(mode=0o700)
-        tell = progress if len(servers) == 1 else functools.partial(_tell, progress, platform.label(server))
-        booter = boot.Booter(server, job.limits, _launch(job, staged.base_path), own, redactor, tell, constants)
-        booters.append(booter)
-        compare_cold = job.warmup.compare_cold and staged.warmup.records > 0
-        trials.append(functools.partial(_try, staged, logs, booter, _cold_base_path(own), compare_cold=compare_cold))
-    if len(trials) == 1:
-        return (trials[0](),)
+        tell = progress if len(servers) == 1 else functools.partial(_tell, progress, label)
+        booters.append(boot.Booter(server, job.limits, _launch(job, staged.base_path), own, redactor, tell, constants))
+    trial = functools.partial(_try, job, staged, logs)
+    if len(booters) == 1:
+        return (trial(booters[0]),)
     pool = futures.ThreadPoolExecutor(platform.side_by_side(job.server), thread_name_prefix="server")
     try:
-        pending = [pool.submit(trial) for trial in trials]
+        pending = [pool.submit(trial, booter) for booter in booters]
         for finished in futures.as_completed(pending):
             finished.result()
     except BaseException:
@@ -70,20 +67,19 @@ def run(
 
 
 def _try(
+    job: options.Job,
     staged: staging.StagedModel,
     logs: Sequence[prediction_log_pb2.PredictionLog],
     booter: boot.Booter,
-    cold_base_path: Path,
-    *,
-    compare_cold: bool,
 ) -> evidence.Evidence:
     """Boots the model on one server, and also a copy without its warmup file if that tells more."""
 
     def boot_without_warmup(*, measured: bool) -> evidence.Boot:
-        base_path = staging.without_warmup(staged, cold_base_path)
+        base_path = staging.without_warmup(staged, _cold_base_path(booter.directory))
         return booter.boot_until_definite(logs, measured=measured, model_base_path=base_path)[0]
 
-    cold = boot_without_warmup(measured=True) if compare_cold else None
+    compares = job.warmup.compare_cold and staged.warmup.records > 0
+    cold = boot_without_warmup(measured=True) if compares else None
     booted, tries = booter.boot_until_definite(logs, measured=cold is not None)
     without_warmup = None
     if isinstance(booted.failure, evidence.Refused) and staged.warmup_path.exists():

@@ -53,14 +53,9 @@ def check(server: options.DockerServer, progress: Callable[[str], None]) -> None
             docker_images.provide(engine, image, server, progress)
 
 
-def each(server: options.DockerServer) -> tuple[options.DockerServer, ...]:
-    """The same options for each image alone."""
-    return tuple(server.model_copy(update={"images": (image,)}) for image in server.images)
-
-
-def label(server: options.DockerServer) -> str:
-    """The server's image."""
-    return server.images[0]
+def each(server: options.DockerServer) -> dict[str, options.DockerServer]:
+    """The same options for each image alone, by the image."""
+    return {image: server.model_copy(update={"images": (image,)}) for image in server.images}
 
 
 def side_by_side(server: options.DockerServer) -> int:
@@ -85,16 +80,15 @@ class DockerSandbox:
         self._docker = docker
         self._reference = image
         self._run_directory = run_directory
-        self._started_s: float
+        self.target: str
+        self.started_s: float
         self._name = f"infraval-{uuid.uuid4().hex[:16]}"
         self._labels = docker_owner.labels()
         self._engine: docker_engine.Engine
         self._image: docker_images.Image
         self._watch: docker_watch.ContainerWatch
-        self._target: str
         self._listening: docker_watch.ListeningCheck
         self._version: docker_watch.VersionQuery
-        self._made: list[tuple[Callable[[str], None], str]] = []
         self._on_leaving = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
@@ -115,31 +109,20 @@ class DockerSandbox:
             self._on_leaving.callback(self._watch.join)
             self._version = docker_watch.VersionQuery(self._engine, self._name, self._image.id)
             self._on_leaving.callback(self._version.join)
-            self._on_leaving.callback(_remove, self._engine, self._made)
             on_socket = self._create()
             failed = f"The container of {self._reference} could not be started"
             with docker_engine.failing_as(errors.ServerStartError, failed):
                 self._engine.api.start(self._name)
-            self._started_s = time.monotonic()
+            self.started_s = time.monotonic()
             self._watch.start()
             self._on_leaving.callback(self._watch.close)
             self._version.start()
-            self._target = self._share() if on_socket else self._publish()
+            self.target = self._share() if on_socket else self._publish()
             on_failure.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._leave()
-
-    @property
-    def target(self) -> str:
-        """The unix socket or the published port that the server listens on, once it does."""
-        return self._target
-
-    @property
-    def started_s(self) -> float:
-        """When the container was started, in seconds of `time.monotonic`."""
-        return self._started_s
 
     @property
     def identity(self) -> evidence.Server:
@@ -175,11 +158,7 @@ class DockerSandbox:
         return ended
 
     def log(self) -> str:
-        """The end of what the server wrote, at most `base.LOG_TAIL_BYTES`; still available after leaving.
-
-        Raises:
-          ServerLostError: the engine does not answer.
-        """
+        """The end of what the server wrote; raises ServerLostError if the engine does not answer."""
         return self._watch.log()
 
     def _leave(self) -> None:
@@ -282,15 +261,14 @@ class DockerSandbox:
         remove_container = functools.partial(engine.api.remove_container, v=True, force=True)
         # Each is noted for removal before it is created: a signal may arrive before the engine's answer does.
         if not mounted:
-            self._made.append((engine.api.remove_volume, self._name))
+            self._on_leaving.callback(docker_engine.remove, engine, engine.api.remove_volume, self._name)
             docker_model.make_volume(engine, self._name, self._labels)
-        self._made.append((remove_container, self._name))
+        self._on_leaving.callback(docker_engine.remove, engine, remove_container, self._name)
         docker_container.create(engine, arguments, host, mounts)
         if not mounted:
             helper = f"{self._name}-copy"
-            self._made.append((remove_container, helper))
+            self._on_leaving.callback(docker_engine.remove, engine, remove_container, helper)
             docker_model.copy(engine, self._name, helper, self._image.id, self._labels, files)
-            self._made.pop()
 
     def _share(self) -> str:
         """The socket that the server is to listen on."""
@@ -326,10 +304,3 @@ class DockerSandbox:
             "this machine.",
         )
         return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def _remove(engine: docker_engine.Engine, made: list[tuple[Callable[[str], None], str]]) -> None:
-    """Removes what was created, latest first."""
-    while made:
-        removal, name = made.pop()
-        docker_engine.remove(engine, removal, name)

@@ -42,14 +42,13 @@ def check(modules: Sequence[str], directory: Path, environment: Mapping[str, str
     environment = {**environment, "TF_CPP_MIN_LOG_LEVEL": "3"}
     with supervised.SupervisedCommand([sys.executable, "-c", _SCRIPT, *modules], directory, environment) as command:
         try:
-            command.wait(_TIMEOUT_S)
+            ended = command.wait(_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             module, _ = _said(command.log())
             raise errors.OptionError(
                 f"--import-ops (server.import_ops) {module} was not imported within {_TIMEOUT_S:g} s."
             ) from None
-        ended = command.poll()
-    if ended is None or ended.code == 0:
+    if ended.code == 0:
         return
     module, said = _said(command.log())
     outcome, _, reason = said.partition(" ")

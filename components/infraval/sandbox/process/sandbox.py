@@ -86,19 +86,13 @@ def _correct(program: _Program) -> str:
     )
 
 
-def each(server: options.ServerOptions) -> tuple[options.ServerOptions, ...]:
+def each(server: options.ServerOptions) -> dict[str, options.ServerOptions]:
+    """One server, by its platform."""
+    return {server.platform: server}
+
+
+def side_by_side(_: options.ServerOptions) -> int:
     """One server."""
-    return (server,)
-
-
-def label(server: options.ServerOptions) -> str:
-    """The platform, as a job has only one such server."""
-    return server.platform
-
-
-def side_by_side(server: options.ServerOptions) -> int:
-    """How many servers may run at the same time."""
-    del server
     return 1
 
 
@@ -119,9 +113,10 @@ class ProcessSandbox:
         self._process = process
         self._run_directory = run_directory
         self._socket = run_directory / "s"
+        self.target = f"unix:{self._socket}"
+        self.identity: evidence.Server
+        self.started_s: float
         self._server: supervised.SupervisedCommand
-        self._identity: evidence.Server
-        self._started_s: float
         self._on_leaving = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
@@ -134,37 +129,22 @@ class ProcessSandbox:
         program = _program(self._process)
         flags = self._flags()
         if program.embedded:
-            self._identity = _embedded_identity()
+            self.identity = _embedded_identity()
             flags += [f"--import-ops={module}" for module in self._process.import_ops]
         with contextlib.ExitStack() as on_failure:
             self._server = on_failure.enter_context(
                 supervised.SupervisedCommand([*program.command, *flags], self._run_directory, program.environment)
             )
-            self._started_s = time.monotonic()
+            self.started_s = time.monotonic()
             if not program.embedded:
                 # While the server boots, so that it takes no extra time.
                 directory = self._run_directory.with_name(f"{self._run_directory.name}-version")
-                self._identity = _tf_serving_identity(program, directory)
+                self.identity = _tf_serving_identity(program, directory)
             self._on_leaving = on_failure.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._on_leaving.close()
-
-    @property
-    def target(self) -> str:
-        """The unix socket that the server listens on, once it does."""
-        return f"unix:{self._socket}"
-
-    @property
-    def identity(self) -> evidence.Server:
-        """Which server this is."""
-        return self._identity
-
-    @property
-    def started_s(self) -> float:
-        """When the server was started, in seconds of `time.monotonic`."""
-        return self._started_s
 
     def poll(self) -> base.ServerExit | None:
         """How the server ended, or None while it runs."""
@@ -179,7 +159,7 @@ class ProcessSandbox:
         return dataclasses.replace(ended, outside=outside)
 
     def log(self) -> str:
-        """The end of what the server wrote, at most `base.LOG_TAIL_BYTES`; still available after leaving."""
+        """The end of what the server wrote."""
         return self._server.log()
 
     def _flags(self) -> list[str]:
@@ -289,14 +269,12 @@ def _ask(program: _Program, arguments: Sequence[str], directory: Path) -> tuple[
     """
     with supervised.SupervisedCommand([*program.command, *arguments], directory, program.environment) as command:
         try:
-            command.wait(VERSION_TIMEOUT_S)
+            return command.wait(VERSION_TIMEOUT_S).code, command.log()
         except subprocess.TimeoutExpired:
             raise errors.ServerStartError(
                 f"`{_asking(program, arguments[-1])}` did not end within {VERSION_TIMEOUT_S:.0f} s. Set --server "
                 f"(server.server) to the path of a {model_server.TF_SERVING}."
             ) from None
-        ended = command.poll()
-        return None if ended is None else ended.code, command.log()
 
 
 def _not_tf_serving(program: _Program, argument: str) -> errors.ServerStartError:
