@@ -101,7 +101,7 @@ class DockerSandbox:
         # If a signal handler raises just before `with` takes over, this cleans up.
         weakref.finalize(self, self._on_leaving.close)
         with contextlib.ExitStack() as on_failure:
-            on_failure.callback(self._leave)
+            on_failure.push(self)
             self._engine = self._on_leaving.enter_context(docker_engine.connect(self._docker))
             self._image = self._find_image()
             self._make_directory()
@@ -122,7 +122,8 @@ class DockerSandbox:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._leave()
+        with signals.deferred():
+            self._on_leaving.close()
 
     @property
     def identity(self) -> evidence.Server:
@@ -160,10 +161,6 @@ class DockerSandbox:
     def log(self) -> str:
         """The end of what the server wrote; raises ServerLostError if the engine does not answer."""
         return self._watch.log()
-
-    def _leave(self) -> None:
-        with signals.deferred():
-            self._on_leaving.close()
 
     def _find_image(self) -> docker_images.Image:
         image = docker_images.find(self._engine, self._reference)
@@ -262,7 +259,9 @@ class DockerSandbox:
         # Each is noted for removal before it is created: a signal may arrive before the engine's answer does.
         if not mounted:
             self._on_leaving.callback(docker_engine.remove, engine, engine.api.remove_volume, self._name)
-            docker_model.make_volume(engine, self._name, self._labels)
+            failed = "A volume for the model could not be created"
+            with docker_engine.failing_as(errors.ServerStartError, failed), signals.deferred():
+                engine.api.create_volume(self._name, labels=self._labels)
         self._on_leaving.callback(docker_engine.remove, engine, remove_container, self._name)
         docker_container.create(engine, arguments, host, mounts)
         if not mounted:
@@ -294,7 +293,7 @@ class DockerSandbox:
             )
         # A server that has already ended has no port any more; `poll` says that it has ended.
         port = int(published[0]["HostPort"]) if published else 0
-        host = docker_container.host_ip_address(self._docker)
+        host = self._docker.host_ip_address or docker_container.LOOPBACK
         self._listening = docker_watch.ListeningCheck(
             functools.partial(docker_watch.connects, (host, port)),
             self.log,

@@ -191,14 +191,7 @@ def scrubbed_environment(environment: Mapping[str, str]) -> dict[str, str]:
 
 @dataclasses.dataclass(frozen=True)
 class _Program:
-    """What to run as the server.
-
-    Attributes:
-      name: what messages call it.
-      command: the executable's absolute path, and the arguments that come first.
-      environment: all that it may see.
-      embedded: whether it is infraval's own.
-    """
+    """What to run as the server, what messages call it, all that it may see, and whether it is infraval's own."""
 
     name: str
     command: Sequence[str]
@@ -208,27 +201,21 @@ class _Program:
 
 def _program(server: options.ProcessServer) -> _Program:
     environment = scrubbed_environment(os.environ)
-    binary = _binary(server.server)
-    if binary is not None:
-        return _Program(binary, [binary], environment, embedded=False)
+    if server.server != "embedded":
+        found = shutil.which(model_server.TF_SERVING if server.server == "auto" else server.server)
+        if found is not None:
+            binary = str(Path(found).absolute())
+            return _Program(binary, [binary], environment, embedded=False)
+        if server.server != "auto":
+            raise errors.ServerStartError(
+                f"{server.server} is not an executable file. Set --server (server.server) to the path of a "
+                f"{model_server.TF_SERVING} binary, or to `embedded` for the embedded server."
+            )
     # The other interpreter must find what this one finds, and write its log without delay. Modules in the working
     # directory are found as well: a console script has its own directory on the path instead.
     entries = dict.fromkeys(str(Path(entry).absolute()) for entry in (*sys.path, ""))
     environment |= {"PYTHONPATH": os.pathsep.join(entries), "PYTHONUNBUFFERED": "1"}
     return _Program("The embedded server", [sys.executable, "-m", "infraval_server"], environment, embedded=True)
-
-
-def _binary(server: str) -> str | None:
-    """The absolute path of the `tensorflow_model_server` to run, or None for the embedded server."""
-    if server == "embedded":
-        return None
-    found = shutil.which(model_server.TF_SERVING if server == "auto" else server)
-    if found is None and server != "auto":
-        raise errors.ServerStartError(
-            f"{server} is not an executable file. Set --server (server.server) to the path of a "
-            f"{model_server.TF_SERVING} binary, or to `embedded` for the embedded server."
-        )
-    return None if found is None else str(Path(found).absolute())
 
 
 def _embedded_identity() -> evidence.Server:
