@@ -5,10 +5,8 @@ from __future__ import annotations
 import dataclasses
 import threading
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-
-from tensorflow_serving.apis import prediction_log_pb2
 
 from infraval import errors, evidence, options, redaction
 from infraval.sandbox import base, registry, serving_log
@@ -23,7 +21,7 @@ class Booter:
     """Boots one model on one server, repeatedly if necessary.
 
     The sandboxes have their own directories in `directory`, which must be private and short. The redactor redacts every
-    message of the server. What `constants` names, `SIGNATURE/INPUT` each, is not the batch of the requests.
+    message of the server.
     """
 
     server: options.ServerOptions
@@ -32,7 +30,6 @@ class Booter:
     directory: Path
     redactor: redaction.Redactor
     progress: Callable[[str], None]
-    constants: Collection[str] = ()
     _boots: int = dataclasses.field(default=0, init=False)
     _aborted: threading.Event = dataclasses.field(default_factory=threading.Event, init=False)
     _connection: client.Client | None = dataclasses.field(default=None, init=False)
@@ -45,7 +42,7 @@ class Booter:
 
     def boot_until_definite(
         self,
-        logs: Sequence[prediction_log_pb2.PredictionLog],
+        requests: Sequence[replay.Request],
         *,
         measured: bool = False,
         model_base_path: Path | None = None,
@@ -53,7 +50,7 @@ class Booter:
         """Boots the model and sends the requests; tries again if the server is lost, crashes or takes too long.
 
         Args:
-          logs: the requests.
+          requests: what to send.
           measured: time the first requests, one at a time, before all of them are sent.
           model_base_path: replaces the one in `launch`.
 
@@ -71,18 +68,16 @@ class Booter:
         most = self.limits.num_tries
         for tries in range(1, most):
             try:
-                boot = self._boot(launch, logs, measured=measured)
+                boot = self._boot(launch, requests, measured=measured)
             except errors.ServerLostError as error:
                 self.progress(f"Try {tries} of {most} had no result. {error.args[0]}")
                 continue
             if boot.definite:
                 return boot, tries
             self.progress(f"Try {tries} of {most} failed, trying again")
-        return self._boot(launch, logs, measured=measured), most
+        return self._boot(launch, requests, measured=measured), most
 
-    def _boot(
-        self, launch: base.Launch, logs: Sequence[prediction_log_pb2.PredictionLog], *, measured: bool
-    ) -> evidence.Boot:
+    def _boot(self, launch: base.Launch, requests: Sequence[replay.Request], *, measured: bool) -> evidence.Boot:
         self._boots += 1
         platform, directory = registry.platform(self.server), self.directory / f"boot{self._boots}"
         with (
@@ -115,16 +110,11 @@ class Booter:
             self.progress(f"AVAILABLE after {load_time_s:.1f} s, warmup records replayed: {replayed or 0}")
             self._check_aborted()
             timeout_s = self.limits.request_timeout_s
-            latencies = measure.measure(logs, connection, timeout_s, constants=self.constants) if measured else ()
-            if logs:
-                self.progress(f"Sending requests: {len(logs)}")
+            latencies = measure.measure(requests, connection, timeout_s) if measured else ()
+            if requests:
+                self.progress(f"Sending requests: {len(requests)}")
             outcomes = replay.replay(
-                logs,
-                connection,
-                self.redactor,
-                self.limits,
-                stopped=lambda: sandbox.poll() is not None,
-                constants=self.constants,
+                requests, connection, self.redactor, self.limits, stopped=lambda: sandbox.poll() is not None
             )
             self._check_aborted()
             death = blame.death_while_serving(sandbox, outcomes, self.redactor, connection.available)
