@@ -184,11 +184,7 @@ def _split_uris(examples: Sequence[types.Artifact], splits: tuple[str, ...]) -> 
 
 
 def _check_format(artifact: types.Artifact) -> None:
-    """Checks that the files of an Examples artifact are gzipped TFRecords in Split- directories.
-
-    Raises:
-      ExamplesError: they are not.
-    """
+    """Checks that the files of an Examples artifact are gzipped TFRecords in Split- directories."""
     payload = artifact.get_string_custom_property(example_gen_utils.PAYLOAD_FORMAT_PROPERTY_NAME)
     number = artifact.get_int_custom_property(example_gen_utils.PAYLOAD_FORMAT_PROPERTY_NAME)
     parquet = example_gen_pb2.PayloadFormat.Name(_NOT_TFRECORDS)

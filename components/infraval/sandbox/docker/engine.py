@@ -130,11 +130,7 @@ def connect(docker_options: options.DockerServer) -> Iterator[Engine]:
 
 
 def _check_configuration() -> None:
-    """Checks `config.json` by itself: no connection is made to an engine whose API version is given.
-
-    Raises:
-      SandboxError: docker-py cannot read it.
-    """
+    """Checks `config.json` by itself: no connection is made to an engine whose API version is given."""
     try:
         docker.APIClient(version=docker.constants.DEFAULT_DOCKER_API_VERSION).close()
     except (docker.errors.InvalidConfigFile, *_UNCHECKED) as error:
@@ -209,11 +205,7 @@ def _no_engine(url: str, error: Exception) -> errors.SandboxError:
 
 
 def _address(docker_options: options.DockerServer) -> dict[str, Any]:
-    """Arguments of `docker.APIClient` that say where the engine is, with the same precedence as the docker command.
-
-    Raises:
-      SandboxError: there is no such context, or its files or certificates cannot be read.
-    """
+    """Arguments of `docker.APIClient` that say where the engine is, with the same precedence as the docker command."""
     environment = dict(os.environ)
     if docker_options.base_url:
         environment["DOCKER_HOST"] = docker_options.base_url

@@ -101,11 +101,7 @@ def _digest(reference: str, digests: Sequence[str]) -> str:
 
 
 def _pull(engine: docker_engine.Engine, reference: str, timeout_s: float, progress: Callable[[str], None]) -> None:
-    """Pulls an image.
-
-    Raises:
-      SandboxError: it cannot be pulled, or not in time; the engine stops pulling when this process ends.
-    """
+    """Pulls an image; the engine stops pulling when this process ends."""
     progress(f"Pulling {reference}")
     started = time.monotonic()
     layers: dict[str, tuple[int, int]] = {}
