@@ -29,9 +29,6 @@ from infraval.sandbox.docker import model as docker_model
 from infraval.sandbox.docker import owner as docker_owner
 from infraval.sandbox.docker import watch as docker_watch
 
-_SOCKET_DIRECTORY = "grpc"
-_BATCHING_PARAMETERS = "batching_parameters"
-
 
 def check(server: options.DockerServer, progress: Callable[[str], None]) -> None:
     """Checks that the engine answers and has the images; pulls those that are missing.
@@ -80,6 +77,7 @@ class DockerSandbox:
         self._docker = docker
         self._reference = image
         self._run_directory = run_directory
+        self._socket = run_directory / "grpc" / docker_container.SOCKET
         self.target: str
         self.started_s: float
         self._name = f"infraval-{uuid.uuid4().hex[:16]}"
@@ -177,15 +175,11 @@ class DockerSandbox:
             self._on_leaving.callback(shutil.rmtree, self._run_directory, ignore_errors=True)
             self._socket.parent.mkdir(mode=0o700)
             if self._launch.batching_parameters_file is not None:
-                copy = self._run_directory / _BATCHING_PARAMETERS
+                copy = self._run_directory / docker_model.BATCHING_PARAMETERS
                 copy.write_bytes(self._launch.batching_parameters_file.read_bytes())
                 copy.chmod(0o444)
         except OSError as error:
             raise errors.ServerStartError(f"The sandbox's directory could not be created: {error}") from error
-
-    @property
-    def _socket(self) -> Path:
-        return self._run_directory / _SOCKET_DIRECTORY / docker_container.SOCKET
 
     def _create(self) -> bool:
         """Creates the container: with mounts if the engine allows it, else with copies.
@@ -229,7 +223,7 @@ class DockerSandbox:
         launch, docker, engine = self._launch, self._docker, self._engine
         files = {launch.model_name: launch.model_base_path}
         if launch.batching_parameters_file is not None:
-            files[docker_model.BATCHING_PARAMETERS] = self._run_directory / _BATCHING_PARAMETERS
+            files[docker_model.BATCHING_PARAMETERS] = self._run_directory / docker_model.BATCHING_PARAMETERS
         mounts = []
         if on_socket:
             socket = docker_container.bind(self._socket.parent, docker_container.SOCKET_DIRECTORY, read_only=False)

@@ -31,6 +31,7 @@ class SupervisedCommand:
     def __init__(self, command: Sequence[str], directory: Path, environment: Mapping[str, str]) -> None:
         self._command = [*command]
         self._directory = directory
+        self._home = directory / "home"
         self._environment = dict(environment)
         self._log_tail = ""
         self._log_file: IO[bytes]
@@ -87,10 +88,6 @@ class SupervisedCommand:
         self._home.mkdir(mode=0o700)
         self._log_file = on_leaving.enter_context((self._directory / "log").open("a+b", buffering=0))
         on_leaving.callback(self.log)
-
-    @property
-    def _home(self) -> Path:
-        return self._directory / "home"
 
     def _start(self, on_leaving: contextlib.ExitStack) -> None:
         script = [sys.executable, "-I", "-S", supervisor.__file__]
