@@ -127,7 +127,15 @@ class ProcessSandbox:
         """
         base.check_socket_path(self._socket)
         program = _program(self._process)
-        flags = self._flags()
+        launch, batching = self._launch, self._launch.batching_parameters_file
+        flags = [
+            "--port=0",  # no TCP; tensorflow_model_server listens on every address otherwise
+            f"--grpc_socket_path={self._socket}",
+            f"--model_name={launch.model_name}",
+            f"--model_base_path={launch.model_base_path}",
+            *model_server.flags(launch, None if batching is None else str(batching)),
+            *self._process.server_arguments,
+        ]
         if program.embedded:
             self.identity = _embedded_identity()
             flags += [f"--import-ops={module}" for module in self._process.import_ops]
@@ -161,18 +169,6 @@ class ProcessSandbox:
     def log(self) -> str:
         """The end of what the server wrote."""
         return self._server.log()
-
-    def _flags(self) -> list[str]:
-        launch = self._launch
-        batching = launch.batching_parameters_file
-        return [
-            "--port=0",  # no TCP; tensorflow_model_server listens on every address otherwise
-            f"--grpc_socket_path={self._socket}",
-            f"--model_name={launch.model_name}",
-            f"--model_base_path={launch.model_base_path}",
-            *model_server.flags(launch, None if batching is None else str(batching)),
-            *self._process.server_arguments,
-        ]
 
 
 def scrubbed_environment(environment: Mapping[str, str]) -> dict[str, str]:
