@@ -36,7 +36,8 @@ class Platform(Protocol):
     def create(self, server: Any, launch: base.Launch, run_directory: Path) -> base.Sandbox:
         """The sandbox of one server, not entered yet.
 
-        `run_directory` is the sandbox's own, absolute and short; the sandbox makes it and removes it.
+        `run_directory` is absolute and short, in a directory that only this user can enter. The sandbox makes it on
+        entering, mode 0700, and removes it on leaving.
         """
 
 

@@ -66,11 +66,7 @@ def create(server: options.DockerServer, launch: base.Launch, run_directory: Pat
 
 
 class DockerSandbox:
-    """The `Sandbox` of a server that runs in a container, from an image that the engine has.
-
-    The run directory's path is absolute and short, in a directory that only this user can enter. It is made on
-    entering, mode 0700, and removed on leaving.
-    """
+    """The `Sandbox` of a server that runs in a container, from an image that the engine has."""
 
     def __init__(self, launch: base.Launch, docker: options.DockerServer, image: str, run_directory: Path) -> None:
         self._launch = launch

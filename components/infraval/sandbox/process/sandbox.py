@@ -102,11 +102,7 @@ def create(server: options.ProcessServer, launch: base.Launch, run_directory: Pa
 
 
 class ProcessSandbox:
-    """The `Sandbox` of a server that runs as a process.
-
-    The run directory's path is absolute and short, in a directory that only this user can enter. It is made on
-    entering, mode 0700, and removed on leaving.
-    """
+    """The `Sandbox` of a server that runs as a process."""
 
     def __init__(self, launch: base.Launch, process: options.ProcessServer, run_directory: Path) -> None:
         self._launch = launch
@@ -120,11 +116,6 @@ class ProcessSandbox:
         self._on_leaving = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
-        """Starts the server.
-
-        Raises:
-          ServerStartError: there is no such server, it cannot be executed, or it is a different program.
-        """
         base.check_socket_path(self._socket)
         program = _program(self._process)
         launch, batching = self._launch, self._launch.batching_parameters_file
