@@ -96,7 +96,7 @@ class Booter:
             limit_s = self.limits.max_loading_time_s
             failure: evidence.Refused | evidence.Crashed | evidence.Late | None = None
             try:
-                ended = ended or base.wait_until(lambda: self._available(connection), sandbox, started_s + limit_s)
+                ended = ended or self._wait_until(connection.available, sandbox, started_s + limit_s)
             except TimeoutError:
                 failure = evidence.Late(limit_s)
             self._check_arguments(sandbox)
@@ -134,13 +134,9 @@ class Booter:
         Returns:
           When it began to load the model, in seconds of `time.monotonic`, and how it ended if it ended before.
         """
-
-        def begun() -> bool:
-            self._check_aborted()
-            return serving_log.begins_to_load(sandbox.log())
-
+        deadline_s = sandbox.started_s + _EMBEDDED_START_TIMEOUT_S
         try:
-            ended = base.wait_until(begun, sandbox, sandbox.started_s + _EMBEDDED_START_TIMEOUT_S)
+            ended = self._wait_until(lambda: serving_log.begins_to_load(sandbox.log()), sandbox, deadline_s)
         except TimeoutError:
             raise errors.ServerLostError(
                 f"{sandbox.identity.name} did not begin to load the model within {_EMBEDDED_START_TIMEOUT_S:.0f} s, so "
@@ -157,9 +153,14 @@ class Booter:
                 "--server-argument (server.server_arguments)."
             )
 
-    def _available(self, connection: client.Client) -> bool:
-        self._check_aborted()
-        return connection.available()
+    def _wait_until(
+        self, ready: Callable[[], bool], sandbox: base.Sandbox, deadline_s: float
+    ) -> base.ServerExit | None:
+        def checked() -> bool:
+            self._check_aborted()
+            return ready()
+
+        return base.wait_until(checked, sandbox, deadline_s)
 
     def _check_aborted(self) -> None:
         if self._aborted.is_set():
