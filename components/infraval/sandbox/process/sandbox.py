@@ -50,11 +50,10 @@ def check(server: options.ProcessServer, progress: Callable[[str], None]) -> Non
     """
     program = _program(server)
     with workspace.workspace() as directory:
-        if not program.embedded:
-            _tf_serving_identity(program, directory / "identity")
+        _identity(program, directory / "identity")
         if server.server_arguments:
             _check_arguments(program, server.server_arguments, directory)
-        if program.embedded and _embedded_identity() and server.import_ops:
+        if program.embedded and server.import_ops:
             progress(f"Importing {', '.join(server.import_ops)}")
             custom_ops.check(server.import_ops, directory / "ops", program.environment)
 
@@ -128,17 +127,14 @@ class ProcessSandbox:
             *self._process.server_arguments,
         ]
         if program.embedded:
-            self.identity = _embedded_identity()
             flags += [f"--import-ops={module}" for module in self._process.import_ops]
         with contextlib.ExitStack() as on_failure:
             self._server = on_failure.enter_context(
                 supervised.SupervisedCommand([*program.command, *flags], self._run_directory, program.environment)
             )
             self.started_s = time.monotonic()
-            if not program.embedded:
-                # While the server boots, so that it takes no extra time.
-                directory = self._run_directory.with_name(f"{self._run_directory.name}-version")
-                self.identity = _tf_serving_identity(program, directory)
+            # While the server boots, so that it takes no extra time.
+            self.identity = _identity(program, self._run_directory.with_name(f"{self._run_directory.name}-version"))
             self._on_leaving = on_failure.pop_all()
         return self
 
@@ -224,7 +220,9 @@ def _embedded_identity() -> evidence.Server:
     )
 
 
-def _tf_serving_identity(program: _Program, directory: Path) -> evidence.Server:
+def _identity(program: _Program, directory: Path) -> evidence.Server:
+    if program.embedded:
+        return _embedded_identity()
     _, answer = _ask(program, ["--version"], directory)
     version = model_server.version(answer)
     if version is None:
