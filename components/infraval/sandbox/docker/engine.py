@@ -65,14 +65,7 @@ _ADVICE = (
 
 @dataclasses.dataclass(frozen=True)
 class Engine:
-    """A Docker engine that answers.
-
-    Attributes:
-      api: its API.
-      url: where it is.
-      info: what `docker info` shows.
-      gone: set once it did not return in time.
-    """
+    """A Docker engine that answers. `info` is what `docker info` shows; `gone` is set if it did not return in time."""
 
     api: docker.APIClient
     url: str
