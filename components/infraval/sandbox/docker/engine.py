@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import logging
 import os
 import threading
@@ -38,6 +39,11 @@ _RETURN_POLL_S = 0.1
 IMAGE_CONTRACT = (
     "The image must work as tensorflow/serving does: its entrypoint must start a model server for MODEL_NAME and "
     "MODEL_BASE_PATH, and pass further flags on to it."
+)
+
+_START = (
+    "Start it, or name another one with --docker-host (server.base_url), --docker-context (server.context), "
+    "DOCKER_HOST or `docker context use`."
 )
 
 _ADVICE = (
@@ -98,27 +104,23 @@ def connect(docker_options: options.DockerServer) -> Iterator[Engine]:
     """
     address = _address(docker_options)
     url = address.get("base_url") or "Docker's default address"
-    try:
-        api = docker.APIClient(
-            **address,
-            version=docker_options.api_version or "auto",
-            timeout=docker_options.client_timeout_s,
-            use_ssh_client=True,
-        )
-    except (docker.errors.InvalidConfigFile, *_UNCHECKED) as error:
-        _check_configuration()
-        what = f" with API version {docker_options.api_version} (server.api_version)" * bool(docker_options.api_version)
-        raise errors.SandboxError(
-            f"No connection to a Docker engine can be made at {url}{what}: {_sentence(str(error))} Correct "
-            "--docker-host (server.base_url), DOCKER_HOST or the Docker context."
-        ) from None
-    except API_ERRORS as error:
-        raise _no_engine(url, error) from error
-    with contextlib.closing(api):
+    version = docker_options.api_version
+    answering = functools.partial(failing_as, errors.SandboxError, f"No Docker engine answers at {url}", _START)
+    with answering():
         try:
+            api = docker.APIClient(
+                **address, version=version or "auto", timeout=docker_options.client_timeout_s, use_ssh_client=True
+            )
+        except (docker.errors.InvalidConfigFile, *_UNCHECKED) as error:
+            _check_configuration()
+            what = f" with API version {version} (server.api_version)" if version else ""
+            raise errors.SandboxError(
+                f"No connection to a Docker engine can be made at {url}{what}: {_sentence(str(error))} Correct "
+                "--docker-host (server.base_url), DOCKER_HOST or the Docker context."
+            ) from None
+    with contextlib.closing(api):
+        with answering():
             info = api.info()
-        except API_ERRORS as error:
-            raise _no_engine(url, error) from error
         yield Engine(api, url, info)
 
 
@@ -135,12 +137,13 @@ def _check_configuration() -> None:
 
 
 @contextlib.contextmanager
-def failing_as(kind: type[errors.SandboxError], failed: str) -> Iterator[None]:
-    """Turns docker-py's errors in the block into ours: what failed (`… could not be …`), why, and advice."""
+def failing_as(kind: type[errors.SandboxError], failed: str, otherwise: str = "") -> Iterator[None]:
+    """Turns docker-py's errors in the block into ours: what failed, why, and advice, `otherwise` by default."""
     try:
         yield
     except API_ERRORS as error:
-        raise kind(" ".join(filter(None, (f"{failed}: {said(error)}", advice(said(error)))))) from error
+        why = said(error)
+        raise kind(f"{failed}: {why} {advice(why) or otherwise}".rstrip()) from error
 
 
 def remove(engine: Engine, removal: Callable[[str], Any], name: str) -> None:
@@ -186,15 +189,6 @@ def advice(message: str) -> str:
 
 def _sentence(message: str) -> str:
     return escape.one_line(message).rstrip(".") + "."
-
-
-def _no_engine(url: str, error: Exception) -> errors.SandboxError:
-    message = said(error)
-    what = advice(message) or (
-        "Start it, or name another one with --docker-host (server.base_url), --docker-context (server.context), "
-        "DOCKER_HOST or `docker context use`."
-    )
-    return errors.SandboxError(f"No Docker engine answers at {url}: {message} {what}")
 
 
 def _address(docker_options: options.DockerServer) -> dict[str, Any]:
