@@ -14,7 +14,6 @@ import re
 import shlex
 import shutil
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -240,13 +239,13 @@ def _ask(program: _Program, arguments: Sequence[str], directory: Path) -> tuple[
       ServerStartError: it cannot be executed, or does not end.
     """
     with supervised.SupervisedCommand([*program.command, *arguments], directory, program.environment) as command:
-        try:
-            return command.wait(VERSION_TIMEOUT_S).code, command.log()
-        except subprocess.TimeoutExpired:
-            raise errors.ServerStartError(
-                f"`{_asking(program, arguments[-1])}` did not end within {VERSION_TIMEOUT_S:.0f} s. Set --server "
-                f"(server.server) to the path of a {model_server.TF_SERVING}."
-            ) from None
+        ended = command.wait(VERSION_TIMEOUT_S)
+    if ended is None:
+        raise errors.ServerStartError(
+            f"`{_asking(program, arguments[-1])}` did not end within {VERSION_TIMEOUT_S:.0f} s. Set --server "
+            f"(server.server) to the path of a {model_server.TF_SERVING}."
+        )
+    return ended.code, command.log()
 
 
 def _not_tf_serving(program: _Program, argument: str) -> errors.ServerStartError:

@@ -64,13 +64,11 @@ class SupervisedCommand:
         code = self._supervisor.poll()
         return None if code is None else base.server_exit(code)
 
-    def wait(self, timeout_s: float) -> base.ServerExit:
-        """How the command ended, once it has.
-
-        Raises:
-          subprocess.TimeoutExpired: it is still running after `timeout_s`.
-        """
-        return base.server_exit(self._supervisor.wait(timeout_s))
+    def wait(self, timeout_s: float) -> base.ServerExit | None:
+        """How the command ended, or None if it is still running after `timeout_s`."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._supervisor.wait(timeout_s)
+        return self.poll()
 
     def log(self) -> str:
         """The last `base.LOG_TAIL_BYTES` of what the command wrote; still available after leaving."""
