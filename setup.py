@@ -40,6 +40,7 @@ setuptools.setup(
         TENSORFLOW,
         "tensorflow-serving-api>=2.16,<2.22",
         "tornado>=6.5,<7",
+        "typing-extensions>=4",
         "xxhash>=3.4",
     ],
     extras_require={

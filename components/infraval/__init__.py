@@ -12,34 +12,10 @@ from typing import TYPE_CHECKING, Any
 from infraval import version
 
 if TYPE_CHECKING:
-    from infraval.errors import (
-        AbortedError,
-        ExamplesError,
-        InfravalError,
-        InputError,
-        ModelError,
-        OptionError,
-        OutputError,
-        PlatformNotBuiltError,
-        SandboxError,
-        ServerLostError,
-        ServerStartError,
-        UnregisteredOpError,
-        WarmupFileError,
-    )
+    # What `__all__` names, for type checkers.
+    from infraval.errors import *
     from infraval.evidence import Evidence
-    from infraval.options import (
-        DockerServer,
-        ExistingWarmup,
-        Job,
-        KubernetesServer,
-        Limits,
-        ModelTransfer,
-        ProcessServer,
-        PullPolicy,
-        RequestOptions,
-        WarmupOptions,
-    )
+    from infraval.options import *
     from infraval.tfx.component import WarmupInfraValidator
     from infraval.validation import validate
     from infraval.verdict import Finding, Verdict

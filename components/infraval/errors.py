@@ -28,6 +28,9 @@ class InfravalError(Exception):
 
     code = "infraval/bug"
 
+    def __init_subclass__(cls, code: str | None = None) -> None:
+        cls.code = code or cls.code
+
     def __init__(self, message: str, *lines: str, code: str | None = None) -> None:
         super().__init__(*map(escape.one_line, (message, *lines)))
         if code is not None:
@@ -37,73 +40,49 @@ class InfravalError(Exception):
         return "\n".join(self.args)
 
 
-class InputError(InfravalError):
+class InputError(InfravalError, code="input/invalid"):
     """An option, the model, the examples or the place for the results cannot be used."""
 
-    code = "input/invalid"
 
-
-class OptionError(InputError):
+class OptionError(InputError, code="option/invalid"):
     """An option or a combination of options is invalid."""
 
-    code = "option/invalid"
 
-
-class ModelError(InputError):
+class ModelError(InputError, code="model/unreadable"):
     """The model directory is not a SavedModel, or not one that can serve the requested signatures."""
 
-    code = "model/unreadable"
 
-
-class ExamplesError(InputError):
+class ExamplesError(InputError, code="examples/unreadable"):
     """The examples are missing, unreadable, or cannot feed the requested signatures."""
 
-    code = "examples/unreadable"
 
-
-class OutputError(InputError):
+class OutputError(InputError, code="output/unwritable"):
     """The results cannot be written to the given place."""
 
-    code = "output/unwritable"
 
-
-class SandboxError(InfravalError):
+class SandboxError(InfravalError, code="sandbox/unavailable"):
     """The sandbox, not the model, is at fault."""
 
-    code = "sandbox/unavailable"
 
-
-class ServerStartError(SandboxError):
+class ServerStartError(SandboxError, code="sandbox/start"):
     """The model server did not start, and the model is not the cause."""
 
-    code = "sandbox/start"
 
-
-class ServerLostError(SandboxError):
+class ServerLostError(SandboxError, code="sandbox/lost"):
     """The model server ended during the trial, and the model is not known to be the cause."""
 
-    code = "sandbox/lost"
 
-
-class UnregisteredOpError(InfravalError):
+class UnregisteredOpError(InfravalError, code="model/unregistered-op"):
     """The embedded server lacks an op that the model needs and a production server may well have."""
 
-    code = "model/unregistered-op"
 
-
-class PlatformNotBuiltError(InfravalError):
+class PlatformNotBuiltError(InfravalError, code="platform/not-built"):
     """A serving platform that infraval knows but cannot run yet."""
 
-    code = "platform/not-built"
 
-
-class WarmupFileError(InfravalError):
+class WarmupFileError(InfravalError, code="warmup/refused"):
     """The server rejects a warmup file that infraval wrote, but answers the same requests: a bug in infraval."""
 
-    code = "warmup/refused"
 
-
-class AbortedError(InfravalError):
+class AbortedError(InfravalError, code="aborted"):
     """A signal asked the process to end, or another image could not judge."""
-
-    code = "aborted"

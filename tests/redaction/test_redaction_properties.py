@@ -12,7 +12,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from tensorflow_serving.apis import prediction_log_pb2
 
-from infraval.redaction import MAX_MESSAGE_LENGTH, REDACTED, Mode, Redactor
+from infraval.redaction import MAX_MESSAGE_LENGTH, REDACTED, Redactor
 from infraval.redaction.redactor import WORDS
 
 BEFORE, AFTER = "Field 0 in record 0 is not valid: '", "' in node"
@@ -148,8 +148,11 @@ def test_a_message_that_quotes_nothing_is_unchanged(values: list[str], number: i
     assert Redactor(requests=[request_of(*map(str.encode, values))]).message(text) == text
 
 
-@given(st.text(max_size=300) | st.text("\x1b[]\u202e\u2028\n\r\ud800\0\t ab\\'{", max_size=300), st.sampled_from(Mode))
-def test_any_text_prints_safely(text: str, mode: Mode) -> None:
+@given(
+    st.text(max_size=300) | st.text("\x1b[]\u202e\u2028\n\r\ud800\0\t ab\\'{", max_size=300),
+    st.sampled_from(["full", "redacted", "codes"]),
+)
+def test_any_text_prints_safely(text: str, mode: Any) -> None:
     """In every mode a message is one printable line; a log has no more lines than it had."""
     redactor = Redactor(requests=[request_of(b"abab", text.encode("utf-8", "replace"))], mode=mode)
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal
 
 import pytest
 from pydantic import Field
+from typing_extensions import Self
 
 import infraval
-from infraval import errors, evidence, options
+from infraval import errors, options
 from infraval.sandbox import base, registry
 from infraval.sandbox.process import sandbox as process
 
@@ -28,10 +29,10 @@ class ShelfServer(options.ServerOptions):
 class ShelfSandbox(process.ProcessSandbox):
     """A process that says where it is from."""
 
-    @property
-    def identity(self) -> evidence.Server:
-        """Of this platform."""
-        return dataclasses.replace(super().identity, platform="shelf")
+    def __enter__(self) -> Self:
+        super().__enter__()
+        self.identity = dataclasses.replace(self.identity, platform="shelf")
+        return self
 
 
 class Shelf:
@@ -46,13 +47,9 @@ class Shelf:
         self.checked.append(server)
         progress("Looked at the shelf")
 
-    def each(self, server: ShelfServer) -> Sequence[ShelfServer]:
-        """One per program."""
-        return [server.model_copy(update={"programs": (program,)}) for program in server.programs]
-
-    def label(self, server: ShelfServer) -> str:
-        """Its program."""
-        return server.programs[0]
+    def each(self, server: ShelfServer) -> dict[str, ShelfServer]:
+        """One per program, by its program."""
+        return {program: server.model_copy(update={"programs": (program,)}) for program in server.programs}
 
     def side_by_side(self, server: ShelfServer) -> int:
         """All of them."""

@@ -20,7 +20,7 @@ def test_a_process_is_what_serves_unless_something_else_is_asked_for(tmp_path: P
     server = options.Job(model=tmp_path).server
     platform = registry.platform(server)
 
-    assert list(platform.each(server)) == [server]
+    assert list(platform.each(server).values()) == [server]
     assert isinstance(platform.create(server, LAUNCH, Path("/run/r")), process.ProcessSandbox)
 
 
@@ -36,10 +36,10 @@ def test_each_image_judges_on_its_own() -> None:
     server = options.DockerServer(images=["a:1", "a:2"], cpus=1, parallel_images=3)
     platform = registry.platform(server)
 
-    each = list(platform.each(server))
-    assert [one.images for one in each] == [("a:1",), ("a:2",)]  # type: ignore[attr-defined]
-    assert [platform.label(one) for one in each] == ["a:1", "a:2"]
-    assert {one.cpus for one in each} == {1}  # type: ignore[attr-defined]
+    each = platform.each(server)
+    assert list(each) == ["a:1", "a:2"]
+    assert [one.images for one in each.values()] == [("a:1",), ("a:2",)]  # type: ignore[attr-defined]
+    assert {one.cpus for one in each.values()} == {1}  # type: ignore[attr-defined]
     assert platform.side_by_side(server) == 3
 
 

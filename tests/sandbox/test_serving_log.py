@@ -92,7 +92,7 @@ def test_golden(case: dict[str, Any]) -> None:
     """Of every recorded start it is known whether the model was refused, why, and how many records were replayed."""
     log = log_of(case)
     refusal = REFUSALS.get(case["case"])
-    assert serving_log.refusal(log) == (refusal and serving_log.Refusal(*refusal))
+    assert serving_log.refusal(log) == (refusal and tuple(refusal))
     assert serving_log.warmup_records_read(log) == RECORDS_READ.get(case["case"])
     assert serving_log.unregistered_op(log) is None
 
@@ -114,7 +114,7 @@ PIECES = ["}, }", "}", "\n", "{{{name: a version: 1} due to error: UNKNOWN: ", "
 def test_a_refusal_keeps_any_message(message: str, name: str) -> None:
     """Whatever a message holds, line breaks and the closing brackets included, comes back as it was."""
     log = refused(message, name)
-    assert serving_log.refusal(log) == serving_log.Refusal("NOT_FOUND", message)
+    assert serving_log.refusal(log) == ("NOT_FOUND", message)
 
 
 @given(st.text())

@@ -7,11 +7,13 @@ from collections.abc import Callable, Iterator, Sequence
 import pytest
 from tensorflow_serving.apis import prediction_log_pb2
 
+from infraval import options
 from infraval.trial import measure
 
 LogOf = Callable[[str], prediction_log_pb2.PredictionLog]
 
 TIMEOUT_S = 60.0
+CELL = options.Cell("s", options.Method.PREDICT, 1)
 
 
 class Scripted:
@@ -33,7 +35,7 @@ class Scripted:
 
     def latencies(self, log: prediction_log_pb2.PredictionLog) -> list[tuple[float, float]]:
         """First and steady seconds."""
-        measured = measure.measure([log], self, TIMEOUT_S, lambda: self.now_s)  # type: ignore[arg-type]
+        measured = measure.measure([(CELL, log)], self, TIMEOUT_S, lambda: self.now_s)  # type: ignore[arg-type]
         return [(latency.first_s, latency.steady_s) for latency in measured]
 
 

@@ -20,12 +20,17 @@ LogOf = Callable[[str], prediction_log_pb2.PredictionLog]
 AT_ONCE = options.Limits(concurrency=8)
 
 
+def cell_of(log: prediction_log_pb2.PredictionLog) -> options.Cell:
+    """Of one example."""
+    return options.Cell(log.predict_log.request.model_spec.signature_name, options.Method.PREDICT, 1)
+
+
 def outcomes_of(
     target: str, logs: list[prediction_log_pb2.PredictionLog], stopped: Callable[[], bool] = lambda: False
 ) -> tuple[evidence.Outcome, ...]:
     """Sends them, eight at a time."""
     with client.Client(target, "m") as connection:
-        return replay.replay(logs, connection, redaction.Redactor(), AT_ONCE, stopped)
+        return replay.replay([(cell_of(log), log) for log in logs], connection, redaction.Redactor(), AT_ONCE, stopped)
 
 
 def test_a_server_that_takes_fewer_requests_at_a_time_answers_them_all(serve: Serve, log_of: LogOf) -> None:

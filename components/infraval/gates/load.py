@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
-from typing import ClassVar
-
 from infraval import evidence, verdict
 
 
-@dataclasses.dataclass(frozen=True)
 class Load:
     """Passes a model that became AVAILABLE, with its warmup file or, if the server refuses that, without it."""
 
-    name: ClassVar[str] = "load"
+    name = "load"
 
     def judge(self, shown: evidence.Evidence) -> verdict.Finding:
         """The load time in seconds, or why the model was not loaded."""

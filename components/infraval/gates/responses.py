@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections import Counter
-from typing import ClassVar
 
 from infraval import evidence, verdict
 
 _MOST_REASONS = 5
 
 
-@dataclasses.dataclass(frozen=True)
 class Responses:
     """Passes a model that answers every request, whatever the answer."""
 
-    name: ClassVar[str] = "responses"
+    name = "responses"
 
     def judge(self, shown: evidence.Evidence) -> verdict.Finding:
         """How many requests were answered; equal failures are one reason, the most frequent first."""

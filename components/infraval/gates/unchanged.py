@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
-from typing import ClassVar
-
 from infraval import evidence, verdict
 
 
-@dataclasses.dataclass(frozen=True)
 class Unchanged:
     """Passes a model whose files are the same after it was served."""
 
-    name: ClassVar[str] = "unchanged"
+    name = "unchanged"
 
     def judge(self, shown: evidence.Evidence) -> verdict.Finding:
         """Whether the digest of the staged directory is still the same."""

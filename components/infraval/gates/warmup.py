@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
-from typing import ClassVar
-
 from infraval import evidence, options, verdict
 
 
-@dataclasses.dataclass(frozen=True)
 class Warmup:
     """Passes a model whose warmup file the server replayed to the last record."""
 
-    name: ClassVar[str] = "warmup"
+    name = "warmup"
 
     def judge(self, shown: evidence.Evidence) -> verdict.Finding:
         """How many of the records were replayed."""

@@ -3,18 +3,17 @@
 Each option is described once, by its field; see `base`. A new platform is a subclass of `ServerOptions` in `VARIANTS`.
 """
 
-from infraval.options.base import Flag, Mistake, Options
+from infraval.options.base import Flag, Options
 from infraval.options.docker import MIN_PIDS, DockerServer, ModelTransfer, PullPolicy
 from infraval.options.job import Job, ServerMessages
 from infraval.options.kubernetes import KubernetesServer
 from infraval.options.limits import Limits
 from infraval.options.process import ProcessServer
 from infraval.options.requests import DEFAULT_SIGNATURE, Cell, Method, RequestOptions
-from infraval.options.server import DEFAULT_MODEL_NAME, DEFAULT_PLATFORM, VARIANTS, ServerOptions
+from infraval.options.server import DEFAULT_PLATFORM, VARIANTS, ServerOptions
 from infraval.options.warmup import MAX_WARMUP_RECORDS, WARMUP_FILE, ExistingWarmup, WarmupOptions
 
 __all__ = [
-    "DEFAULT_MODEL_NAME",
     "DEFAULT_PLATFORM",
     "DEFAULT_SIGNATURE",
     "MAX_WARMUP_RECORDS",
@@ -29,7 +28,6 @@ __all__ = [
     "KubernetesServer",
     "Limits",
     "Method",
-    "Mistake",
     "ModelTransfer",
     "Options",
     "ProcessServer",

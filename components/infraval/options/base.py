@@ -16,14 +16,12 @@ import os
 import re
 import reprlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import pydantic
+from typing_extensions import Self
 
 from infraval import errors
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
 
 
 @dataclasses.dataclass(frozen=True)
@@ -151,13 +149,7 @@ def read_object(name: str, text: str) -> dict[str, Any]:
 
 @dataclasses.dataclass(frozen=True)
 class Described:
-    """One option.
-
-    Attributes:
-      field: its type, limits, default and meaning.
-      flag: what it is called on the command line; None if it cannot be given there.
-      holder: the model that it is a field of.
-    """
+    """One option of the model `holder`; `flag` is None if it cannot be given on the command line."""
 
     field: pydantic.fields.FieldInfo
     flag: Flag | None

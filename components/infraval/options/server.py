@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import reprlib
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, Field, ModelWrapValidatorHandler, model_validator
+from typing_extensions import Self
 
 from infraval.options import base
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
 
 DEFAULT_MODEL_NAME = "infra-validation-model"
 """The model name TFX's InfraValidator serves under when its ServingSpec names none."""

@@ -8,6 +8,6 @@ encrypts them, gets them past any such search. See docs/adr/0021-redaction-knows
 """
 
 from infraval.escape import MAX_MESSAGE_LENGTH
-from infraval.redaction.redactor import REDACTED, Mode, Redactor
+from infraval.redaction.redactor import REDACTED, Redactor
 
-__all__ = ["MAX_MESSAGE_LENGTH", "REDACTED", "Mode", "Redactor"]
+__all__ = ["MAX_MESSAGE_LENGTH", "REDACTED", "Redactor"]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import enum
 import functools
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Literal
 
+from tensorflow.core.framework import tensor_pb2
 from tensorflow_serving.apis import prediction_log_pb2
 
 from infraval import escape
@@ -39,16 +40,7 @@ _PATH = re.compile(r"\w(?:[\w./>\\-]*\w)?", re.ASCII)
 _ASSERTION = re.compile(r"assertion failed: \[(.*)\]")
 _MAX_ASSERTED = 10  # values of one; a long line is not to cost a search of the model for each bracket
 _ESCAPED = re.compile(rb"\\(?:([0-7]{3})|([nrt])|(.))", re.DOTALL)
-_STRING_VAL = b"\x42"  # the tag of a string in a TensorProto
 _INSTANCE = re.compile(r"_\d{1,4}", re.ASCII)  # "body/_1/add": TensorFlow numbers what it inlines
-
-
-class Mode(str, enum.Enum):
-    """How much of a server's messages is shown: `--server-messages`."""
-
-    FULL = "full"
-    REDACTED = "redacted"
-    CODES = "codes"
 
 
 class Redactor:
@@ -59,7 +51,7 @@ class Redactor:
       names: further names that are shown: model name, signatures; a name that starts with `/` is a model base path and
         shown as `<base>`.
       requests: what was sent.
-      mode: how much is shown.
+      mode: how much is shown: `--server-messages`.
     """
 
     def __init__(
@@ -67,7 +59,7 @@ class Redactor:
         saved_model: bytes = b"",
         names: Iterable[str] = (),
         requests: Iterable[prediction_log_pb2.PredictionLog] = (),
-        mode: Mode = Mode.REDACTED,
+        mode: Literal["full", "redacted", "codes"] = "redacted",
     ) -> None:
         self._saved_model = saved_model
         self._vouched = frozenset(names)
@@ -83,7 +75,7 @@ class Redactor:
           text: the message.
           request: the one that failed; what occurs in it is removed. None for what occurs in any of the requests.
         """
-        if self._mode is Mode.CODES or not text:
+        if self._mode == "codes" or not text:
             return _HIDDEN if text else ""
         requests = self._requests if request is None else (request,)
         return escape.one_line(self._redacted([_FRAMING.sub("", text)], requests))
@@ -96,7 +88,7 @@ class Redactor:
           last_lines: how many lines to keep at most; blank ones do not count.
         """
         lines = [line for line in text.split("\n") if line.strip()]
-        if self._mode is Mode.CODES:
+        if self._mode == "codes":
             return _HIDDEN if lines else ""
         kept = lines[-last_lines:] if last_lines > 0 else []
         shown = map(escape.one_line, self._redacted(kept, self._requests).split("\n")) if kept else ()
@@ -105,7 +97,7 @@ class Redactor:
     def _redacted(self, lines: list[str], requests: Sequence[prediction_log_pb2.PredictionLog]) -> str:
         """The beginnings of the lines without what is found in the requests, but for what the server says by itself."""
         text = "\n".join(escape.cut(self._base.sub("<base>", line), _MAX_READ) for line in lines)
-        if self._mode is Mode.FULL or not requests:
+        if self._mode == "full" or not requests:
             return text
         hidden = _mask(text, search(text, map(values, requests)))
         for start, end in self._asserted(text, hidden):
@@ -130,8 +122,9 @@ class Redactor:
             start = assertion.start(1)
             for printed in assertion[1].split("] [")[:_MAX_ASSERTED]:
                 end = start + len(printed)
-                code = _ESCAPED.sub(_unescaped, printed.encode("utf-8", "replace"))
-                if any(hidden[start:end]) and _STRING_VAL + _varint(len(code)) + code in self._saved_model:
+                value = _ESCAPED.sub(_unescaped, printed.encode("utf-8", "replace"))
+                constant = tensor_pb2.TensorProto(string_val=[value]).SerializeToString()
+                if any(hidden[start:end]) and constant in self._saved_model:
                     yield start, end
                 start = end + len("] [")
 
@@ -150,14 +143,6 @@ def _unescaped(found: re.Match[bytes]) -> bytes:
     if octal:
         return bytes([int(octal, 8) & 0xFF])
     return {b"n": b"\n", b"r": b"\r", b"t": b"\t"}[letter] if letter else bytes(other)
-
-
-def _varint(number: int) -> bytes:
-    code = b""
-    while number >= 0x80:  # noqa: PLR2004 - seven bits a byte
-        code += bytes([number & 0x7F | 0x80])
-        number >>= 7
-    return code + bytes([number])
 
 
 def _mask(text: str, spans: Iterable[tuple[int, int]]) -> bytearray:

@@ -13,12 +13,11 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
+
+from typing_extensions import Self
 
 from infraval import errors, evidence
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
 
 POLL_INTERVAL_S = 0.02
 
@@ -82,21 +81,18 @@ class Sandbox(Protocol):
     Entering returns once the server has started, not once it serves. Raises `SandboxError` if it cannot start.
     """
 
+    target: str
+    """Where the server answers, once it does: a gRPC target, `unix:<path>` or `127.0.0.1:<port>`."""
+    started_s: float
+    """When the server's process was started, in seconds of `time.monotonic`."""
+
     def __enter__(self) -> Self: ...
 
     def __exit__(self, *_: object) -> None: ...
 
     @property
-    def target(self) -> str:
-        """Where the server answers, once it does: a gRPC target, `unix:<path>` or `127.0.0.1:<port>`."""
-
-    @property
     def identity(self) -> evidence.Server:
         """Which server this is."""
-
-    @property
-    def started_s(self) -> float:
-        """When the server's process was started, in seconds of `time.monotonic`."""
 
     def poll(self) -> ServerExit | None:
         """How the server ended, or None while it runs."""

@@ -7,7 +7,7 @@ and a line in each of `PLATFORMS` and `options.VARIANTS`.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -27,11 +27,8 @@ class Platform(Protocol):
           SandboxError: the platform lacks something it needs: a Docker engine, an image.
         """
 
-    def each(self, server: Any) -> Sequence[options.ServerOptions]:
-        """The options of each server that these options ask for, such as one per image."""
-
-    def label(self, server: Any) -> str:
-        """A name that tells one of several servers from the others."""
+    def each(self, server: Any) -> Mapping[str, options.ServerOptions]:
+        """The options of each server that these options ask for, such as one per image, by a name for it."""
 
     def side_by_side(self, server: Any) -> int:
         """How many of several servers may run at the same time."""
@@ -39,7 +36,8 @@ class Platform(Protocol):
     def create(self, server: Any, launch: base.Launch, run_directory: Path) -> base.Sandbox:
         """The sandbox of one server, not entered yet.
 
-        `run_directory` is the sandbox's own, absolute and short; the sandbox makes it and removes it.
+        `run_directory` is absolute and short, in a directory that only this user can enter. The sandbox makes it on
+        entering, mode 0700, and removes it on leaving.
         """
 
 

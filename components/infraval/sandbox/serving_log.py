@@ -9,7 +9,6 @@ source: tensorflow_serving/model_servers/{main,server_core}.cc, servables/tensor
 
 from __future__ import annotations
 
-import dataclasses
 import re
 
 # The message may contain anything, including line breaks and "}, }": only the last of these closes it.
@@ -26,19 +25,6 @@ _BEGINS_TO_LOAD = "Building single TensorFlow model file config:"
 _UNKNOWN_ARGUMENT = re.compile(r"^unknown argument: (?P<argument>[^\n]*)$", re.MULTILINE)
 _IGNORED_FLAG = re.compile(r": W (?P<flag>--\w+) has no effect on this server\.$", re.MULTILINE)
 _UNREGISTERED_OP = re.compile(r"Op type not registered '(?P<op>[^'\n]+)'")
-
-
-@dataclasses.dataclass(frozen=True)
-class Refusal:
-    """A server's definite statement that it will not load the model.
-
-    Attributes:
-      code: name of the gRPC status code, such as INVALID_ARGUMENT.
-      message: the load error; may quote values from requests.
-    """
-
-    code: str
-    message: str
 
 
 def begins_to_load(log: str) -> bool:
@@ -62,10 +48,13 @@ def _before_load(log: str) -> str:
     return before if found else ""
 
 
-def refusal(log: str) -> Refusal | None:
-    """Why the server refused the model; None if it did not, or failed to start for another reason."""
+def refusal(log: str) -> tuple[str, str] | None:
+    """The name of the gRPC status code and the load error, which may quote values from requests.
+
+    None if the server did not say that it will not load the model, or failed to start for another reason.
+    """
     refused = _REFUSED.search(log)
-    return Refusal(code=refused["code"], message=refused["message"]) if refused else None
+    return (refused["code"], refused["message"]) if refused else None
 
 
 def warmup_records_read(log: str) -> int | None:

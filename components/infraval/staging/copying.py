@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 from infraval import errors
@@ -30,29 +30,20 @@ def copy(model: Path, target: Path, allow_links_to: Iterable[str] = ()) -> None:
     """
     roots = [os.path.realpath(root) for root in (str(model), *allow_links_to)]
     try:
-        for source, name in _files(model, roots, ()):
-            path = target / name
-            if source is None:
-                path.mkdir()
-                continue
-            with os.fdopen(os.open(source, os.O_RDONLY | os.O_NOFOLLOW), "rb") as reader, path.open("xb") as writer:
-                shutil.copyfileobj(reader, writer)
-            shutil.copystat(source, path)
-            # Stores of artifacts take away the right to write; the copy gets a warmup file, and is removed one day.
-            path.chmod(path.stat().st_mode | stat.S_IWUSR)
+        _copy(model, target, roots, ())
     except OSError as error:
         raise errors.ModelError(f"The model cannot be copied: {error.strerror}: {error.filename!r}.") from error
 
 
-def _files(directory: Path, roots: list[str], within: tuple[tuple[int, int], ...]) -> Iterator[tuple[str | None, Path]]:
-    """Every file below a directory as its real path and its path in the copy; None and a path for a directory."""
+def _copy(directory: Path, target: Path, roots: list[str], within: tuple[tuple[int, int], ...]) -> None:
+    """Copies a directory; `within` identifies those that it is in."""
     status = directory.stat()
     identity = (status.st_dev, status.st_ino)
     if identity in within:
         raise _refused(directory, "leads back to a directory that it is in")
     if len(within) > _MAX_DEPTH:
         raise _refused(directory, f"is more than {_MAX_DEPTH} directories deep")
-    yield None, Path()
+    target.mkdir()
     for entry in sorted(directory.iterdir()):
         real = os.path.realpath(entry)
         if entry.is_symlink() and not any(Path(real).is_relative_to(root) for root in roots):
@@ -66,12 +57,19 @@ def _files(directory: Path, roots: list[str], within: tuple[tuple[int, int], ...
         except OSError as error:
             raise _refused(entry, f"cannot be read: {error.strerror}") from error
         if stat.S_ISDIR(mode):
-            for source, name in _files(entry, roots, (*within, identity)):
-                yield source, entry.name / name
+            _copy(entry, target / entry.name, roots, (*within, identity))
         elif stat.S_ISREG(mode):
-            yield real, Path(entry.name)
+            _copy_file(real, target / entry.name)
         else:
             raise _refused(entry, "is neither a regular file nor a directory")
+
+
+def _copy_file(source: str, target: Path) -> None:
+    with os.fdopen(os.open(source, os.O_RDONLY | os.O_NOFOLLOW), "rb") as reader, target.open("xb") as writer:
+        shutil.copyfileobj(reader, writer)
+    shutil.copystat(source, target)
+    # Stores of artifacts take away the right to write; the copy gets a warmup file, and is removed one day.
+    target.chmod(target.stat().st_mode | stat.S_IWUSR)
 
 
 def _refused(path: Path, why: str) -> errors.ModelError:

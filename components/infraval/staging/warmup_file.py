@@ -23,11 +23,7 @@ def write(
 ) -> evidence.Warmup:
     """Writes the warmup file, by the policy for one that came with the model, and returns what it holds now.
 
-    Args:
-      path: the file in the staged model; it exists if it came with the model.
-      requests: the prepared requests, those that cover every cell first.
-      warmup: policy and limit.
-      constants: inputs of the requests that are not the batch, `SIGNATURE/INPUT` each.
+    The requests and `constants` are those of `model.stage`. The file exists if it came with the model.
 
     Raises:
       ModelError: the records that came with the model cannot be read, but must be merged with the new ones.

@@ -260,13 +260,7 @@ def _take_back(begun: list[str], model: str) -> list[str]:
 
 
 def _clear(uri: str, model: str, known: set[str]) -> None:
-    """Removes what an earlier try left.
-
-    Args:
-      uri: the artifact's.
-      model: name of the directory with the SavedModel.
-      known: names of everything that infraval writes there.
-    """
+    """Removes what an earlier try left in an artifact: the directory `model` and whatever else of `known` is there."""
     try:
         names = _names(uri)
         if names - known:

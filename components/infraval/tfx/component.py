@@ -109,22 +109,19 @@ class WarmupInfraValidator(base_beam_component.BaseBeamComponent):
           OptionError: an argument is invalid, as far as that is known before a run gives values to RuntimeParameters.
           PlatformNotBuiltError: infraval does not support the platform yet.
         """
-        given = {
-            "serving_spec": serving_spec,
-            "validation_spec": validation_spec,
-            "request_spec": request_spec,
-            "requests": requests,
-            "warmup": warmup,
-            "server": server,
-            "limits": limits,
-            "server_messages": server_messages,
-        }
         spec = WarmupInfraValidatorSpec(
             model=model,
             examples=examples,
             blessing=types.Channel(type=standard_artifacts.InfraBlessing),
             blessed_model=types.Channel(type=standard_artifacts.Model) if output_blessed_model else None,
-            **{name: _checked(name, value) for name, value in given.items()},
+            serving_spec=_checked("serving_spec", serving_spec),
+            validation_spec=_checked("validation_spec", validation_spec),
+            request_spec=_checked("request_spec", request_spec),
+            requests=_checked("requests", requests),
+            warmup=_checked("warmup", warmup),
+            server=_checked("server", server),
+            limits=_checked("limits", limits),
+            server_messages=_checked("server_messages", server_messages),
         )
         _check_together(spec.exec_properties, examples=examples is not None)
         super().__init__(spec)
@@ -159,12 +156,7 @@ class WarmupInfraValidator(base_beam_component.BaseBeamComponent):
 
 
 def _check_together(exec_properties: Mapping[str, Any], *, examples: bool) -> None:
-    """Checks the combination of all arguments that are known now.
-
-    Raises:
-      OptionError: they contradict each other.
-      PlatformNotBuiltError: infraval does not support the platform yet.
-    """
+    """Checks the combination of all arguments that are known now."""
     later = {name for name, value in exec_properties.items() if isinstance(value, _LATER)}
     if not later:
         asked = from_protos.read(exec_properties, examples=examples)
@@ -178,11 +170,7 @@ def _check_together(exec_properties: Mapping[str, Any], *, examples: bool) -> No
 
 
 def _checked(name: str, given: Any) -> Any:
-    """An argument as TFX takes it; options become JSON.
-
-    Raises:
-      OptionError: it has the wrong type, or is invalid by itself.
-    """
+    """An argument as TFX takes it, checked by itself; options become JSON."""
     if given is None or isinstance(given, _LATER):
         return given
     # A RuntimeParameter, nested or in a string, shows as its JSON.

@@ -68,8 +68,13 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             artifacts.results(blessing.uri, directory / "results", "".join(copy.uri for copy in copies)) as output,
         ):
             uri = artifacts.serving_model(model.uri, old=path_utils.is_old_model_artifact(model))
+            warmup = asked.job["warmup"]
+            if warmup.batching_parameters_file:
+                target = directory / "batching_parameters"
+                path = artifacts.fetch(warmup.batching_parameters_file, target, errors.OptionError)
+                warmup = warmup.model_copy(update={"batching_parameters_file": str(path)})
             given = {
-                "warmup": _fetch_parameters(asked.job["warmup"], directory),
+                "warmup": warmup,
                 "model": artifacts.fetch(uri, directory / "model", errors.ModelError),
                 "output": output,
             }
@@ -151,13 +156,6 @@ def _fetch_examples(examples: Sequence[types.Artifact], splits: tuple[str, ...],
     return tuple(f"{glob.escape(str(path))}/*" for path in fetched)
 
 
-def _fetch_parameters(warmup: options.WarmupOptions, directory: Path) -> options.WarmupOptions:
-    if not warmup.batching_parameters_file:
-        return warmup
-    path = artifacts.fetch(warmup.batching_parameters_file, directory / "batching_parameters", errors.OptionError)
-    return warmup.model_copy(update={"batching_parameters_file": str(path)})
-
-
 def _split_uris(examples: Sequence[types.Artifact], splits: tuple[str, ...]) -> list[str]:
     """Directories of the shards: these splits of every artifact, or its first one if none is named."""
     uris = []
@@ -184,11 +182,7 @@ def _split_uris(examples: Sequence[types.Artifact], splits: tuple[str, ...]) -> 
 
 
 def _check_format(artifact: types.Artifact) -> None:
-    """Checks that the files of an Examples artifact are gzipped TFRecords in Split- directories.
-
-    Raises:
-      ExamplesError: they are not.
-    """
+    """Checks that the files of an Examples artifact are gzipped TFRecords in Split- directories."""
     payload = artifact.get_string_custom_property(example_gen_utils.PAYLOAD_FORMAT_PROPERTY_NAME)
     number = artifact.get_int_custom_property(example_gen_utils.PAYLOAD_FORMAT_PROPERTY_NAME)
     parquet = example_gen_pb2.PayloadFormat.Name(_NOT_TFRECORDS)

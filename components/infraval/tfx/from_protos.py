@@ -81,17 +81,19 @@ def read(exec_properties: Mapping[str, Any], *, examples: bool) -> Asked:
     requests = _requests(request, extra, examples=examples)
     if requests.splits and not examples:
         raise errors.OptionError("requests.splits is about the examples, and there are none; drop it or give some.")
+    max_loading_time_s = float(validation.max_loading_time_seconds)
+    limits = _set({"max_loading_time_s": max_loading_time_s, "num_tries": validation.num_tries})
     job = {
         "requests": {name: value for name, value in requests.given().items() if name != "splits"},
-        "make_warmup": request is None or request.make_warmup,
+        "make_warmup": not given.get("request_spec") or request.make_warmup,
         "warmup": warmup,
         "server": _server(serving, options.base.read_object("server", extras["server"])),
-        "limits": {**_limits(validation), **options.Limits.from_json(extras["limits"]).given()},
+        "limits": {**limits, **options.Limits.from_json(extras["limits"]).given()},
     }
     if given.get("server_messages"):
         job["server_messages"] = given["server_messages"]
-    says_requests = request is not None or bool(extra.given()) or bool(warmup.given())
-    return Asked(requests.splits, request is not None, says_requests, job)
+    asks = bool(given.get("request_spec"))
+    return Asked(requests.splits, asks, asks or bool(extra.given()) or bool(warmup.given()), job)
 
 
 def _literal(value: Any) -> Any:
@@ -108,10 +110,8 @@ def _literal(value: Any) -> Any:
 
 
 def _parse(text: str | None, proto_class: type[message.Message]) -> Any:
-    if not text:
-        return None
     try:
-        return json_format.Parse(text, proto_class(), ignore_unknown_fields=True)
+        return json_format.Parse(text or "{}", proto_class(), ignore_unknown_fields=True)
     except json_format.ParseError as error:
         raise errors.OptionError(
             f"{proto_class.DESCRIPTOR.name} cannot be parsed as that proto's JSON: {error}"
@@ -119,9 +119,8 @@ def _parse(text: str | None, proto_class: type[message.Message]) -> Any:
 
 
 def _requests(
-    given: infra_validator_pb2.RequestSpec | None, extra: options.RequestOptions, *, examples: bool
+    proto: infra_validator_pb2.RequestSpec, extra: options.RequestOptions, *, examples: bool
 ) -> options.RequestOptions:
-    proto = given or infra_validator_pb2.RequestSpec()
     # "serve" is InfraValidator's own default, whatever other MetaGraphDefs there are.
     said: dict[str, Any] = {"tag_set": tuple(proto.tensorflow_serving.tag_set) or ("serve",)}
     if examples:  # without them, the rest of a RequestSpec is ignored
@@ -131,8 +130,7 @@ def _requests(
     return options.RequestOptions(**_set(said) | {name: value for name, value in extra.given().items() if value != ()})
 
 
-def _server(given: infra_validator_pb2.ServingSpec | None, extra: dict[str, Any]) -> options.ServerOptions:
-    proto = given or infra_validator_pb2.ServingSpec()
+def _server(proto: infra_validator_pb2.ServingSpec, extra: dict[str, Any]) -> options.ServerOptions:
     named = _PLATFORMS.get(proto.WhichOneof("serving_platform"))
     platform = extra.get("platform", named or options.DEFAULT_PLATFORM)
     if named and platform != named:
@@ -156,11 +154,6 @@ def _server(given: infra_validator_pb2.ServingSpec | None, extra: dict[str, Any]
         _log.warning("ServingSpec names an image and no platform; the process sandbox runs no image and ignores it.")
     # For the engine, LocalDockerConfig takes precedence over the extras.
     return options.ServerOptions.parse({**_set(said), **extra, **_set(engine)})
-
-
-def _limits(given: infra_validator_pb2.ValidationSpec | None) -> dict[str, Any]:
-    proto = given or infra_validator_pb2.ValidationSpec()
-    return _set({"max_loading_time_s": float(proto.max_loading_time_seconds), "num_tries": proto.num_tries})
 
 
 def _set(fields: dict[str, Any]) -> dict[str, Any]:

@@ -33,7 +33,8 @@ def failed_load(
     # A model can print the words of a refusal, but not choose the exit code.
     refusal = serving_log.refusal(log) if ended.code == model_server.EXIT_FAILURE else None
     if refusal is not None:
-        return evidence.Refused(refusal.code, redactor.message(refusal.message))
+        code, message = refusal
+        return evidence.Refused(code, redactor.message(message))
     if ended.signal is not None or ended.limit or ended.outside:
         return evidence.Crashed(_cause(ended, server, lambda: _last_words(redactor.log(log))))
     raise errors.ServerStartError(

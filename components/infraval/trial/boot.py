@@ -5,10 +5,8 @@ from __future__ import annotations
 import dataclasses
 import threading
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-
-from tensorflow_serving.apis import prediction_log_pb2
 
 from infraval import errors, evidence, options, redaction
 from infraval.sandbox import base, registry, serving_log
@@ -18,34 +16,23 @@ _EMBEDDED_START_TIMEOUT_S = 300.0
 """How long the embedded server may take to import TensorFlow."""
 
 
+@dataclasses.dataclass
 class Booter:
     """Boots one model on one server, repeatedly if necessary.
 
     The sandboxes have their own directories in `directory`, which must be private and short. The redactor redacts every
-    message of the server. What `constants` names, `SIGNATURE/INPUT` each, is not the batch of the requests.
+    message of the server.
     """
 
-    def __init__(
-        self,
-        server: options.ServerOptions,
-        limits: options.Limits,
-        launch: base.Launch,
-        directory: Path,
-        redactor: redaction.Redactor,
-        progress: Callable[[str], None],
-        constants: Collection[str] = (),
-    ) -> None:
-        self._platform = registry.platform(server)
-        self._server = server
-        self._limits = limits
-        self._launch = launch
-        self._directory = directory
-        self._redactor = redactor
-        self._progress = progress
-        self._constants = constants
-        self._boots = 0
-        self._aborted = threading.Event()
-        self._connection: client.Client | None = None
+    server: options.ServerOptions
+    limits: options.Limits
+    launch: base.Launch
+    directory: Path
+    redactor: redaction.Redactor
+    progress: Callable[[str], None]
+    _boots: int = dataclasses.field(default=0, init=False)
+    _aborted: threading.Event = dataclasses.field(default_factory=threading.Event, init=False)
+    _connection: client.Client | None = dataclasses.field(default=None, init=False)
 
     def abort(self) -> None:
         """Soon ends a boot that is running in another thread, with AbortedError there."""
@@ -55,7 +42,7 @@ class Booter:
 
     def boot_until_definite(
         self,
-        logs: Sequence[prediction_log_pb2.PredictionLog],
+        requests: Sequence[replay.Request],
         *,
         measured: bool = False,
         model_base_path: Path | None = None,
@@ -63,7 +50,7 @@ class Booter:
         """Boots the model and sends the requests; tries again if the server is lost, crashes or takes too long.
 
         Args:
-          logs: the requests.
+          requests: what to send.
           measured: time the first requests, one at a time, before all of them are sent.
           model_base_path: replaces the one in `launch`.
 
@@ -75,70 +62,62 @@ class Booter:
           UnregisteredOpError: the embedded server cannot judge this model.
           AbortedError: `abort` was called.
         """
-        launch = self._launch
+        launch = self.launch
         if model_base_path is not None:
             launch = dataclasses.replace(launch, model_base_path=model_base_path)
-        most = self._limits.num_tries
+        most = self.limits.num_tries
         for tries in range(1, most):
             try:
-                boot = self._boot(launch, logs, measured=measured)
+                boot = self._boot(launch, requests, measured=measured)
             except errors.ServerLostError as error:
-                self._progress(f"Try {tries} of {most} had no result. {error.args[0]}")
+                self.progress(f"Try {tries} of {most} had no result. {error.args[0]}")
                 continue
             if boot.definite:
                 return boot, tries
-            self._progress(f"Try {tries} of {most} failed, trying again")
-        return self._boot(launch, logs, measured=measured), most
+            self.progress(f"Try {tries} of {most} failed, trying again")
+        return self._boot(launch, requests, measured=measured), most
 
-    def _boot(
-        self, launch: base.Launch, logs: Sequence[prediction_log_pb2.PredictionLog], *, measured: bool
-    ) -> evidence.Boot:
+    def _boot(self, launch: base.Launch, requests: Sequence[replay.Request], *, measured: bool) -> evidence.Boot:
         self._boots += 1
+        platform, directory = registry.platform(self.server), self.directory / f"boot{self._boots}"
         with (
-            self._platform.create(self._server, launch, self._directory / f"boot{self._boots}") as sandbox,
-            client.Client(sandbox.target, self._server.model_name) as connection,
+            platform.create(self.server, launch, directory) as sandbox,
+            client.Client(sandbox.target, self.server.model_name) as connection,
         ):
             self._connection = connection
             server = sandbox.identity
-            self._progress(f"Booting {server.name} ({server.version})")
+            self.progress(f"Booting {server.name} ({server.version})")
             started_s, ended = sandbox.started_s, None
             if server.embedded:
                 started_s, ended = self._begin_to_load(sandbox)
                 server = dataclasses.replace(server, ignored_flags=serving_log.ignored_flags(sandbox.log()))
             if server.ignored_flags:
-                self._progress(f"Flags without effect on the embedded server: {' '.join(server.ignored_flags)}")
-            limit_s = self._limits.max_loading_time_s
+                self.progress(f"Flags without effect on the embedded server: {' '.join(server.ignored_flags)}")
+            limit_s = self.limits.max_loading_time_s
+            failure: evidence.Refused | evidence.Crashed | evidence.Late | None = None
             try:
-                if ended is None:
-                    ended = base.wait_until(lambda: self._available(connection), sandbox, started_s + limit_s)
+                ended = ended or self._wait_until(connection.available, sandbox, started_s + limit_s)
             except TimeoutError:
-                self._check_arguments(sandbox)
-                return evidence.Boot(server, evidence.Late(limit_s), server_log=self._redactor.log(sandbox.log()))
+                failure = evidence.Late(limit_s)
             self._check_arguments(sandbox)
             if ended is not None:
-                failure = blame.failed_load(sandbox, ended, self._redactor)
-                crashed = isinstance(failure, evidence.Crashed)
-                return evidence.Boot(server, failure, server_log=self._redactor.log(sandbox.log()) if crashed else "")
+                failure = blame.failed_load(sandbox, ended, self.redactor)
+            if failure is not None:
+                refused = isinstance(failure, evidence.Refused)
+                return evidence.Boot(server, failure, server_log="" if refused else self.redactor.log(sandbox.log()))
             load_time_s = time.monotonic() - started_s
             replayed = serving_log.warmup_records_read(sandbox.log())
-            self._progress(f"AVAILABLE after {load_time_s:.1f} s, warmup records replayed: {replayed or 0}")
+            self.progress(f"AVAILABLE after {load_time_s:.1f} s, warmup records replayed: {replayed or 0}")
             self._check_aborted()
-            latencies: tuple[evidence.Latency, ...] = ()
-            if measured:
-                timeout_s = self._limits.request_timeout_s
-                latencies = measure.measure(logs, connection, timeout_s, constants=self._constants)
-            if logs:
-                self._progress(f"Sending requests: {len(logs)}")
+            timeout_s = self.limits.request_timeout_s
+            latencies = measure.measure(requests, connection, timeout_s) if measured else ()
+            if requests:
+                self.progress(f"Sending requests: {len(requests)}")
             outcomes = replay.replay(
-                logs,
-                connection,
-                self._redactor,
-                self._limits,
-                stopped=lambda: sandbox.poll() is not None,
-                constants=self._constants,
+                requests, connection, self.redactor, self.limits, stopped=lambda: sandbox.poll() is not None
             )
             self._check_aborted()
-            death = blame.death_while_serving(sandbox, outcomes, self._redactor, connection.available)
+            death = blame.death_while_serving(sandbox, outcomes, self.redactor, connection.available)
             return evidence.Boot(
                 server,
                 load_time_s=load_time_s,
@@ -146,7 +125,7 @@ class Booter:
                 outcomes=outcomes,
                 death=death,
                 latencies=latencies,
-                server_log=self._redactor.log(sandbox.log()) if death else "",
+                server_log=self.redactor.log(sandbox.log()) if death else "",
             )
 
     def _begin_to_load(self, sandbox: base.Sandbox) -> tuple[float, base.ServerExit | None]:
@@ -155,13 +134,9 @@ class Booter:
         Returns:
           When it began to load the model, in seconds of `time.monotonic`, and how it ended if it ended before.
         """
-
-        def begun() -> bool:
-            self._check_aborted()
-            return serving_log.begins_to_load(sandbox.log())
-
+        deadline_s = sandbox.started_s + _EMBEDDED_START_TIMEOUT_S
         try:
-            ended = base.wait_until(begun, sandbox, sandbox.started_s + _EMBEDDED_START_TIMEOUT_S)
+            ended = self._wait_until(lambda: serving_log.begins_to_load(sandbox.log()), sandbox, deadline_s)
         except TimeoutError:
             raise errors.ServerLostError(
                 f"{sandbox.identity.name} did not begin to load the model within {_EMBEDDED_START_TIMEOUT_S:.0f} s, so "
@@ -172,15 +147,20 @@ class Booter:
     def _check_arguments(self, sandbox: base.Sandbox) -> None:
         """Checks that the server knew its arguments: TensorFlow Serving goes on if it did not."""
         unknown = serving_log.unknown_argument(sandbox.log())
-        if unknown in self._server.server_arguments:
+        if unknown in self.server.server_arguments:
             raise errors.OptionError(
                 f"{sandbox.identity.name} {sandbox.identity.version} does not know {unknown}. Correct or drop this "
                 "--server-argument (server.server_arguments)."
             )
 
-    def _available(self, connection: client.Client) -> bool:
-        self._check_aborted()
-        return connection.available()
+    def _wait_until(
+        self, ready: Callable[[], bool], sandbox: base.Sandbox, deadline_s: float
+    ) -> base.ServerExit | None:
+        def checked() -> bool:
+            self._check_aborted()
+            return ready()
+
+        return base.wait_until(checked, sandbox, deadline_s)
 
     def _check_aborted(self) -> None:
         if self._aborted.is_set():

@@ -6,15 +6,12 @@ import logging
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import grpc
 from tensorflow_serving.apis import get_model_status_pb2, model_service_pb2_grpc, prediction_log_pb2
+from typing_extensions import Self
 
 from infraval.sandbox import base
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
 
 _STATUS_TIMEOUT_S = 5.0
 

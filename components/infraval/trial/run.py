@@ -15,7 +15,7 @@ from infraval import errors, evidence, options, redaction
 from infraval.requests import prediction_logs
 from infraval.sandbox import base, model_server, registry
 from infraval.staging import model as staging
-from infraval.trial import boot
+from infraval.trial import boot, replay
 
 
 def run(
@@ -45,19 +45,17 @@ def run(
     directories = [directory / f"server{index}" for index in range(len(servers))]
     redactor = _redactor(job, staged, logs, signatures, directories)
     booters = []
-    trials = []
-    for server, own in zip(servers, directories, strict=True):
+    for (label, server), own in zip(servers.items(), directories, strict=True):
         own.mkdir(mode=0o700)
-        tell = progress if len(servers) == 1 else functools.partial(_tell, progress, platform.label(server))
-        booter = boot.Booter(server, job.limits, _launch(job, staged.base_path), own, redactor, tell, constants)
-        booters.append(booter)
-        compare_cold = job.warmup.compare_cold and staged.warmup.records > 0
-        trials.append(functools.partial(_try, staged, logs, booter, _cold_base_path(own), compare_cold=compare_cold))
-    if len(trials) == 1:
-        return (trials[0](),)
+        tell = progress if len(servers) == 1 else functools.partial(_tell, progress, label)
+        booters.append(boot.Booter(server, job.limits, _launch(job, staged.base_path), own, redactor, tell))
+    requests = [(cell, log) for log in logs if (cell := prediction_logs.cell(log, constants)) is not None]
+    trial = functools.partial(_try, job, staged, requests)
+    if len(booters) == 1:
+        return (trial(booters[0]),)
     pool = futures.ThreadPoolExecutor(platform.side_by_side(job.server), thread_name_prefix="server")
     try:
-        pending = [pool.submit(trial) for trial in trials]
+        pending = [pool.submit(trial, booter) for booter in booters]
         for finished in futures.as_completed(pending):
             finished.result()
     except BaseException:
@@ -70,21 +68,20 @@ def run(
 
 
 def _try(
+    job: options.Job,
     staged: staging.StagedModel,
-    logs: Sequence[prediction_log_pb2.PredictionLog],
+    requests: Sequence[replay.Request],
     booter: boot.Booter,
-    cold_base_path: Path,
-    *,
-    compare_cold: bool,
 ) -> evidence.Evidence:
     """Boots the model on one server, and also a copy without its warmup file if that tells more."""
 
     def boot_without_warmup(*, measured: bool) -> evidence.Boot:
-        base_path = staging.without_warmup(staged, cold_base_path)
-        return booter.boot_until_definite(logs, measured=measured, model_base_path=base_path)[0]
+        base_path = staging.without_warmup(staged, _cold_base_path(booter.directory))
+        return booter.boot_until_definite(requests, measured=measured, model_base_path=base_path)[0]
 
-    cold = boot_without_warmup(measured=True) if compare_cold else None
-    booted, tries = booter.boot_until_definite(logs, measured=cold is not None)
+    compares = job.warmup.compare_cold and staged.warmup.records > 0
+    cold = boot_without_warmup(measured=True) if compares else None
+    booted, tries = booter.boot_until_definite(requests, measured=cold is not None)
     without_warmup = None
     if isinstance(booted.failure, evidence.Refused) and staged.warmup_path.exists():
         without_warmup = boot_without_warmup(measured=False)
@@ -97,7 +94,7 @@ def _try(
     return evidence.Evidence(
         boot=booted,
         tries=tries,
-        requests=len(logs),
+        requests=len(requests),
         warmup=staged.warmup,
         without_warmup=without_warmup,
         cold=cold,
@@ -124,7 +121,7 @@ def _redactor(
         saved_model.read_bytes() if saved_model.exists() else b"",
         (job.server.model_name, *signatures, *map(str, base_paths)),
         [*logs, *_records_of_the_model(staged)],
-        redaction.Mode(job.server_messages),
+        job.server_messages,
     )
 
 

@@ -107,7 +107,7 @@ def test_a_server_that_refuses_the_model_ends_with_its_reason(
         assert boot(sandbox) == base.ServerExit(code=255, signal=None)
     refusal = serving_log.refusal(sandbox.log())
     assert refusal is not None
-    assert refusal.code == "OUT_OF_RANGE"
+    assert refusal[0] == "OUT_OF_RANGE"
     assert sandbox.poll() == base.ServerExit(code=255, signal=None)
 
 

@@ -23,6 +23,9 @@ SOCKET = "s"
 GRPC_PORT = 8500
 """The port of tensorflow/serving's entrypoint."""
 
+LOOPBACK = "127.0.0.1"
+"""Where the port is published unless the options name another address."""
+
 _TMP = "/tmp"  # noqa: S108 - the container's own
 
 UNPRIVILEGED_USER = "65534:65534"
@@ -56,11 +59,6 @@ def user_here(user: str, engine: docker_engine.Engine) -> str | None:
     if engine.has_security_option("rootless"):
         return f"{os.geteuid()}:{os.getegid()}" if user.partition(":")[0] == "0" else None
     return None if engine.has_security_option("userns") else user
-
-
-def host_ip_address(docker_options: options.DockerServer) -> str:
-    """The address of the engine's machine at which the server's port is published."""
-    return docker_options.host_ip_address or "127.0.0.1"
 
 
 def command(launch: base.Launch, docker: options.DockerServer, *, on_socket: bool) -> list[str]:
@@ -124,7 +122,8 @@ def host_config(
     """
     network: dict[str, Any] = {"network_mode": "none"}
     if not on_socket:
-        network = {"network_mode": "bridge", "port_bindings": {GRPC_PORT: (host_ip_address(docker_options), None)}}
+        address = docker_options.host_ip_address or LOOPBACK
+        network = {"network_mode": "bridge", "port_bindings": {GRPC_PORT: (address, None)}}
     return {
         **network,
         **limits(docker_options, engine),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import logging
 import os
 import threading
@@ -40,6 +41,11 @@ IMAGE_CONTRACT = (
     "MODEL_BASE_PATH, and pass further flags on to it."
 )
 
+_START = (
+    "Start it, or name another one with --docker-host (server.base_url), --docker-context (server.context), "
+    "DOCKER_HOST or `docker context use`."
+)
+
 _ADVICE = (
     ("no space left on device", "Free some space on the engine's disk; `docker system df` shows what uses it."),
     (
@@ -65,14 +71,7 @@ _ADVICE = (
 
 @dataclasses.dataclass(frozen=True)
 class Engine:
-    """A Docker engine that answers.
-
-    Attributes:
-      api: its API.
-      url: where it is.
-      info: what `docker info` shows.
-      gone: set once it did not return in time.
-    """
+    """A Docker engine that answers. `info` is what `docker info` shows; `gone` is set if it did not return in time."""
 
     api: docker.APIClient
     url: str
@@ -105,36 +104,28 @@ def connect(docker_options: options.DockerServer) -> Iterator[Engine]:
     """
     address = _address(docker_options)
     url = address.get("base_url") or "Docker's default address"
-    try:
-        api = docker.APIClient(
-            **address,
-            version=docker_options.api_version or "auto",
-            timeout=docker_options.client_timeout_s,
-            use_ssh_client=True,
-        )
-    except (docker.errors.InvalidConfigFile, *_UNCHECKED) as error:
-        _check_configuration()
-        what = f" with API version {docker_options.api_version} (server.api_version)" * bool(docker_options.api_version)
-        raise errors.SandboxError(
-            f"No connection to a Docker engine can be made at {url}{what}: {_sentence(str(error))} Correct "
-            "--docker-host (server.base_url), DOCKER_HOST or the Docker context."
-        ) from None
-    except API_ERRORS as error:
-        raise _no_engine(url, error) from error
-    with contextlib.closing(api):
+    version = docker_options.api_version
+    answering = functools.partial(failing_as, errors.SandboxError, f"No Docker engine answers at {url}", _START)
+    with answering():
         try:
+            api = docker.APIClient(
+                **address, version=version or "auto", timeout=docker_options.client_timeout_s, use_ssh_client=True
+            )
+        except (docker.errors.InvalidConfigFile, *_UNCHECKED) as error:
+            _check_configuration()
+            what = f" with API version {version} (server.api_version)" if version else ""
+            raise errors.SandboxError(
+                f"No connection to a Docker engine can be made at {url}{what}: {_sentence(str(error))} Correct "
+                "--docker-host (server.base_url), DOCKER_HOST or the Docker context."
+            ) from None
+    with contextlib.closing(api):
+        with answering():
             info = api.info()
-        except API_ERRORS as error:
-            raise _no_engine(url, error) from error
         yield Engine(api, url, info)
 
 
 def _check_configuration() -> None:
-    """Checks `config.json` by itself: no connection is made to an engine whose API version is given.
-
-    Raises:
-      SandboxError: docker-py cannot read it.
-    """
+    """Checks `config.json` by itself: no connection is made to an engine whose API version is given."""
     try:
         docker.APIClient(version=docker.constants.DEFAULT_DOCKER_API_VERSION).close()
     except (docker.errors.InvalidConfigFile, *_UNCHECKED) as error:
@@ -146,12 +137,13 @@ def _check_configuration() -> None:
 
 
 @contextlib.contextmanager
-def failing_as(kind: type[errors.SandboxError], failed: str) -> Iterator[None]:
-    """Turns docker-py's errors in the block into ours: what failed (`… could not be …`), why, and advice."""
+def failing_as(kind: type[errors.SandboxError], failed: str, otherwise: str = "") -> Iterator[None]:
+    """Turns docker-py's errors in the block into ours: what failed, why, and advice, `otherwise` by default."""
     try:
         yield
     except API_ERRORS as error:
-        raise kind(" ".join(filter(None, (f"{failed}: {said(error)}", advice(said(error)))))) from error
+        why = said(error)
+        raise kind(f"{failed}: {why} {advice(why) or otherwise}".rstrip()) from error
 
 
 def remove(engine: Engine, removal: Callable[[str], Any], name: str) -> None:
@@ -199,21 +191,8 @@ def _sentence(message: str) -> str:
     return escape.one_line(message).rstrip(".") + "."
 
 
-def _no_engine(url: str, error: Exception) -> errors.SandboxError:
-    message = said(error)
-    what = advice(message) or (
-        "Start it, or name another one with --docker-host (server.base_url), --docker-context (server.context), "
-        "DOCKER_HOST or `docker context use`."
-    )
-    return errors.SandboxError(f"No Docker engine answers at {url}: {message} {what}")
-
-
 def _address(docker_options: options.DockerServer) -> dict[str, Any]:
-    """Arguments of `docker.APIClient` that say where the engine is, with the same precedence as the docker command.
-
-    Raises:
-      SandboxError: there is no such context, or its files or certificates cannot be read.
-    """
+    """Arguments of `docker.APIClient` that say where the engine is, with the same precedence as the docker command."""
     environment = dict(os.environ)
     if docker_options.base_url:
         environment["DOCKER_HOST"] = docker_options.base_url

@@ -72,11 +72,7 @@ def find(engine: docker_engine.Engine, reference: str) -> Image | None:
 def provide(
     engine: docker_engine.Engine, reference: str, docker_options: options.DockerServer, progress: Callable[[str], None]
 ) -> None:
-    """Finds the image or pulls it, as the pull policy says.
-
-    Raises:
-      SandboxError: the image is missing, and must not or cannot be pulled.
-    """
+    """Finds the image or pulls it, as the pull policy says; raises SandboxError if it must not or cannot be pulled."""
     if docker_options.pull is not options.PullPolicy.ALWAYS and find(engine, reference) is not None:
         return
     if docker_options.pull is options.PullPolicy.NEVER:
@@ -101,11 +97,7 @@ def _digest(reference: str, digests: Sequence[str]) -> str:
 
 
 def _pull(engine: docker_engine.Engine, reference: str, timeout_s: float, progress: Callable[[str], None]) -> None:
-    """Pulls an image.
-
-    Raises:
-      SandboxError: it cannot be pulled, or not in time; the engine stops pulling when this process ends.
-    """
+    """Pulls an image; the engine stops pulling when this process ends."""
     progress(f"Pulling {reference}")
     started = time.monotonic()
     layers: dict[str, tuple[int, int]] = {}

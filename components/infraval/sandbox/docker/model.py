@@ -29,17 +29,6 @@ def may_read(directory: Path, user: str) -> bool:
     return uid == "0" or all(_allows(path, int(uid), int(gid) if gid else None) for path in _below(directory))
 
 
-def make_volume(engine: docker_engine.Engine, name: str, labels: Mapping[str, str]) -> None:
-    """Creates a volume.
-
-    Raises:
-      ServerStartError: the engine refuses.
-    """
-    failed = "A volume for the model could not be created"
-    with docker_engine.failing_as(errors.ServerStartError, failed), signals.deferred():
-        engine.api.create_volume(name, labels=dict(labels))
-
-
 def mount(volume: str, *, read_only: bool) -> docker.types.Mount:
     """The volume, mounted in a container."""
     return docker.types.Mount(base.CONTAINER_BASE_PATH, volume, type="volume", read_only=read_only, no_copy=True)

@@ -17,7 +17,8 @@ import uuid
 import weakref
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from typing_extensions import Self
 
 from infraval import errors, evidence, options, signals
 from infraval.sandbox import base, model_server
@@ -27,12 +28,6 @@ from infraval.sandbox.docker import images as docker_images
 from infraval.sandbox.docker import model as docker_model
 from infraval.sandbox.docker import owner as docker_owner
 from infraval.sandbox.docker import watch as docker_watch
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
-
-_SOCKET_DIRECTORY = "grpc"
-_BATCHING_PARAMETERS = "batching_parameters"
 
 
 def check(server: options.DockerServer, progress: Callable[[str], None]) -> None:
@@ -55,14 +50,9 @@ def check(server: options.DockerServer, progress: Callable[[str], None]) -> None
             docker_images.provide(engine, image, server, progress)
 
 
-def each(server: options.DockerServer) -> tuple[options.DockerServer, ...]:
-    """The same options for each image alone."""
-    return tuple(server.model_copy(update={"images": (image,)}) for image in server.images)
-
-
-def label(server: options.DockerServer) -> str:
-    """The server's image."""
-    return server.images[0]
+def each(server: options.DockerServer) -> dict[str, options.DockerServer]:
+    """The same options for each image alone, by the image."""
+    return {image: server.model_copy(update={"images": (image,)}) for image in server.images}
 
 
 def side_by_side(server: options.DockerServer) -> int:
@@ -76,27 +66,23 @@ def create(server: options.DockerServer, launch: base.Launch, run_directory: Pat
 
 
 class DockerSandbox:
-    """The `Sandbox` of a server that runs in a container, from an image that the engine has.
-
-    The run directory's path is absolute and short, in a directory that only this user can enter. It is made on
-    entering, mode 0700, and removed on leaving.
-    """
+    """The `Sandbox` of a server that runs in a container, from an image that the engine has."""
 
     def __init__(self, launch: base.Launch, docker: options.DockerServer, image: str, run_directory: Path) -> None:
         self._launch = launch
         self._docker = docker
         self._reference = image
         self._run_directory = run_directory
-        self._started_s: float
+        self._socket = run_directory / "grpc" / docker_container.SOCKET
+        self.target: str
+        self.started_s: float
         self._name = f"infraval-{uuid.uuid4().hex[:16]}"
         self._labels = docker_owner.labels()
         self._engine: docker_engine.Engine
         self._image: docker_images.Image
         self._watch: docker_watch.ContainerWatch
-        self._target: str
         self._listening: docker_watch.ListeningCheck
         self._version: docker_watch.VersionQuery
-        self._made: list[tuple[Callable[[str], None], str]] = []
         self._on_leaving = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
@@ -109,7 +95,7 @@ class DockerSandbox:
         # If a signal handler raises just before `with` takes over, this cleans up.
         weakref.finalize(self, self._on_leaving.close)
         with contextlib.ExitStack() as on_failure:
-            on_failure.callback(self._leave)
+            on_failure.push(self)
             self._engine = self._on_leaving.enter_context(docker_engine.connect(self._docker))
             self._image = self._find_image()
             self._make_directory()
@@ -117,31 +103,21 @@ class DockerSandbox:
             self._on_leaving.callback(self._watch.join)
             self._version = docker_watch.VersionQuery(self._engine, self._name, self._image.id)
             self._on_leaving.callback(self._version.join)
-            self._on_leaving.callback(_remove, self._engine, self._made)
             on_socket = self._create()
             failed = f"The container of {self._reference} could not be started"
             with docker_engine.failing_as(errors.ServerStartError, failed):
                 self._engine.api.start(self._name)
-            self._started_s = time.monotonic()
+            self.started_s = time.monotonic()
             self._watch.start()
             self._on_leaving.callback(self._watch.close)
             self._version.start()
-            self._target = self._share() if on_socket else self._publish()
+            self.target = self._share() if on_socket else self._publish()
             on_failure.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._leave()
-
-    @property
-    def target(self) -> str:
-        """The unix socket or the published port that the server listens on, once it does."""
-        return self._target
-
-    @property
-    def started_s(self) -> float:
-        """When the container was started, in seconds of `time.monotonic`."""
-        return self._started_s
+        with signals.deferred():
+            self._on_leaving.close()
 
     @property
     def identity(self) -> evidence.Server:
@@ -177,16 +153,8 @@ class DockerSandbox:
         return ended
 
     def log(self) -> str:
-        """The end of what the server wrote, at most `base.LOG_TAIL_BYTES`; still available after leaving.
-
-        Raises:
-          ServerLostError: the engine does not answer.
-        """
+        """The end of what the server wrote; raises ServerLostError if the engine does not answer."""
         return self._watch.log()
-
-    def _leave(self) -> None:
-        with signals.deferred():
-            self._on_leaving.close()
 
     def _find_image(self) -> docker_images.Image:
         image = docker_images.find(self._engine, self._reference)
@@ -203,15 +171,11 @@ class DockerSandbox:
             self._on_leaving.callback(shutil.rmtree, self._run_directory, ignore_errors=True)
             self._socket.parent.mkdir(mode=0o700)
             if self._launch.batching_parameters_file is not None:
-                copy = self._run_directory / _BATCHING_PARAMETERS
+                copy = self._run_directory / docker_model.BATCHING_PARAMETERS
                 copy.write_bytes(self._launch.batching_parameters_file.read_bytes())
                 copy.chmod(0o444)
         except OSError as error:
             raise errors.ServerStartError(f"The sandbox's directory could not be created: {error}") from error
-
-    @property
-    def _socket(self) -> Path:
-        return self._run_directory / _SOCKET_DIRECTORY / docker_container.SOCKET
 
     def _create(self) -> bool:
         """Creates the container: with mounts if the engine allows it, else with copies.
@@ -255,7 +219,7 @@ class DockerSandbox:
         launch, docker, engine = self._launch, self._docker, self._engine
         files = {launch.model_name: launch.model_base_path}
         if launch.batching_parameters_file is not None:
-            files[docker_model.BATCHING_PARAMETERS] = self._run_directory / _BATCHING_PARAMETERS
+            files[docker_model.BATCHING_PARAMETERS] = self._run_directory / docker_model.BATCHING_PARAMETERS
         mounts = []
         if on_socket:
             socket = docker_container.bind(self._socket.parent, docker_container.SOCKET_DIRECTORY, read_only=False)
@@ -284,15 +248,16 @@ class DockerSandbox:
         remove_container = functools.partial(engine.api.remove_container, v=True, force=True)
         # Each is noted for removal before it is created: a signal may arrive before the engine's answer does.
         if not mounted:
-            self._made.append((engine.api.remove_volume, self._name))
-            docker_model.make_volume(engine, self._name, self._labels)
-        self._made.append((remove_container, self._name))
+            self._on_leaving.callback(docker_engine.remove, engine, engine.api.remove_volume, self._name)
+            failed = "A volume for the model could not be created"
+            with docker_engine.failing_as(errors.ServerStartError, failed), signals.deferred():
+                engine.api.create_volume(self._name, labels=self._labels)
+        self._on_leaving.callback(docker_engine.remove, engine, remove_container, self._name)
         docker_container.create(engine, arguments, host, mounts)
         if not mounted:
             helper = f"{self._name}-copy"
-            self._made.append((remove_container, helper))
+            self._on_leaving.callback(docker_engine.remove, engine, remove_container, helper)
             docker_model.copy(engine, self._name, helper, self._image.id, self._labels, files)
-            self._made.pop()
 
     def _share(self) -> str:
         """The socket that the server is to listen on."""
@@ -318,7 +283,7 @@ class DockerSandbox:
             )
         # A server that has already ended has no port any more; `poll` says that it has ended.
         port = int(published[0]["HostPort"]) if published else 0
-        host = docker_container.host_ip_address(self._docker)
+        host = self._docker.host_ip_address or docker_container.LOOPBACK
         self._listening = docker_watch.ListeningCheck(
             functools.partial(docker_watch.connects, (host, port)),
             self.log,
@@ -328,10 +293,3 @@ class DockerSandbox:
             "this machine.",
         )
         return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def _remove(engine: docker_engine.Engine, made: list[tuple[Callable[[str], None], str]]) -> None:
-    """Removes what was created, latest first."""
-    while made:
-        removal, name = made.pop()
-        docker_engine.remove(engine, removal, name)

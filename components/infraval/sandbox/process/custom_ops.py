@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -41,17 +40,12 @@ def check(modules: Sequence[str], directory: Path, environment: Mapping[str, str
     """
     environment = {**environment, "TF_CPP_MIN_LOG_LEVEL": "3"}
     with supervised.SupervisedCommand([sys.executable, "-c", _SCRIPT, *modules], directory, environment) as command:
-        try:
-            command.wait(_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            module, _ = _said(command.log())
-            raise errors.OptionError(
-                f"--import-ops (server.import_ops) {module} was not imported within {_TIMEOUT_S:g} s."
-            ) from None
-        ended = command.poll()
-    if ended is None or ended.code == 0:
-        return
+        ended = command.wait(_TIMEOUT_S)
     module, said = _said(command.log())
+    if ended is None:
+        raise errors.OptionError(f"--import-ops (server.import_ops) {module} was not imported within {_TIMEOUT_S:g} s.")
+    if ended.code == 0:
+        return
     outcome, _, reason = said.partition(" ")
     advice = "Correct the module."
     if not said:

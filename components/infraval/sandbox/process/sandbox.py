@@ -14,20 +14,17 @@ import re
 import shlex
 import shutil
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from typing_extensions import Self
 
 import infraval
 from infraval import errors, evidence, options, workspace
 from infraval.sandbox import base, model_server
 from infraval.sandbox.process import custom_ops, memory_limit, supervised
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
 
 VERSION_TIMEOUT_S = 20.0
 """How long `--version` may take."""
@@ -52,11 +49,10 @@ def check(server: options.ProcessServer, progress: Callable[[str], None]) -> Non
     """
     program = _program(server)
     with workspace.workspace() as directory:
-        if not program.embedded:
-            _tf_serving_identity(program, directory / "identity")
+        _identity(program, directory / "identity")
         if server.server_arguments:
             _check_arguments(program, server.server_arguments, directory)
-        if program.embedded and _embedded_identity() and server.import_ops:
+        if program.embedded and server.import_ops:
             progress(f"Importing {', '.join(server.import_ops)}")
             custom_ops.check(server.import_ops, directory / "ops", program.environment)
 
@@ -88,19 +84,13 @@ def _correct(program: _Program) -> str:
     )
 
 
-def each(server: options.ServerOptions) -> tuple[options.ServerOptions, ...]:
+def each(server: options.ServerOptions) -> dict[str, options.ServerOptions]:
+    """One server, by its platform."""
+    return {server.platform: server}
+
+
+def side_by_side(_: options.ServerOptions) -> int:
     """One server."""
-    return (server,)
-
-
-def label(server: options.ServerOptions) -> str:
-    """The platform, as a job has only one such server."""
-    return server.platform
-
-
-def side_by_side(server: options.ServerOptions) -> int:
-    """How many servers may run at the same time."""
-    del server
     return 1
 
 
@@ -110,63 +100,45 @@ def create(server: options.ProcessServer, launch: base.Launch, run_directory: Pa
 
 
 class ProcessSandbox:
-    """The `Sandbox` of a server that runs as a process.
-
-    The run directory's path is absolute and short, in a directory that only this user can enter. It is made on
-    entering, mode 0700, and removed on leaving.
-    """
+    """The `Sandbox` of a server that runs as a process."""
 
     def __init__(self, launch: base.Launch, process: options.ProcessServer, run_directory: Path) -> None:
         self._launch = launch
         self._process = process
         self._run_directory = run_directory
         self._socket = run_directory / "s"
+        self.target = f"unix:{self._socket}"
+        self.identity: evidence.Server
+        self.started_s: float
         self._server: supervised.SupervisedCommand
-        self._identity: evidence.Server
-        self._started_s: float
         self._on_leaving = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
-        """Starts the server.
-
-        Raises:
-          ServerStartError: there is no such server, it cannot be executed, or it is a different program.
-        """
         base.check_socket_path(self._socket)
         program = _program(self._process)
-        flags = self._flags()
+        launch, batching = self._launch, self._launch.batching_parameters_file
+        flags = [
+            "--port=0",  # no TCP; tensorflow_model_server listens on every address otherwise
+            f"--grpc_socket_path={self._socket}",
+            f"--model_name={launch.model_name}",
+            f"--model_base_path={launch.model_base_path}",
+            *model_server.flags(launch, None if batching is None else str(batching)),
+            *self._process.server_arguments,
+        ]
         if program.embedded:
-            self._identity = _embedded_identity()
             flags += [f"--import-ops={module}" for module in self._process.import_ops]
         with contextlib.ExitStack() as on_failure:
             self._server = on_failure.enter_context(
                 supervised.SupervisedCommand([*program.command, *flags], self._run_directory, program.environment)
             )
-            self._started_s = time.monotonic()
-            if not program.embedded:
-                # While the server boots, so that it takes no extra time.
-                directory = self._run_directory.with_name(f"{self._run_directory.name}-version")
-                self._identity = _tf_serving_identity(program, directory)
+            self.started_s = time.monotonic()
+            # While the server boots, so that it takes no extra time.
+            self.identity = _identity(program, self._run_directory.with_name(f"{self._run_directory.name}-version"))
             self._on_leaving = on_failure.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._on_leaving.close()
-
-    @property
-    def target(self) -> str:
-        """The unix socket that the server listens on, once it does."""
-        return f"unix:{self._socket}"
-
-    @property
-    def identity(self) -> evidence.Server:
-        """Which server this is."""
-        return self._identity
-
-    @property
-    def started_s(self) -> float:
-        """When the server was started, in seconds of `time.monotonic`."""
-        return self._started_s
 
     def poll(self) -> base.ServerExit | None:
         """How the server ended, or None while it runs."""
@@ -181,20 +153,8 @@ class ProcessSandbox:
         return dataclasses.replace(ended, outside=outside)
 
     def log(self) -> str:
-        """The end of what the server wrote, at most `base.LOG_TAIL_BYTES`; still available after leaving."""
+        """The end of what the server wrote."""
         return self._server.log()
-
-    def _flags(self) -> list[str]:
-        launch = self._launch
-        batching = launch.batching_parameters_file
-        return [
-            "--port=0",  # no TCP; tensorflow_model_server listens on every address otherwise
-            f"--grpc_socket_path={self._socket}",
-            f"--model_name={launch.model_name}",
-            f"--model_base_path={launch.model_base_path}",
-            *model_server.flags(launch, None if batching is None else str(batching)),
-            *self._process.server_arguments,
-        ]
 
 
 def scrubbed_environment(environment: Mapping[str, str]) -> dict[str, str]:
@@ -213,14 +173,7 @@ def scrubbed_environment(environment: Mapping[str, str]) -> dict[str, str]:
 
 @dataclasses.dataclass(frozen=True)
 class _Program:
-    """What to run as the server.
-
-    Attributes:
-      name: what messages call it.
-      command: the executable's absolute path, and the arguments that come first.
-      environment: all that it may see.
-      embedded: whether it is infraval's own.
-    """
+    """What to run as the server, what messages call it, all that it may see, and whether it is infraval's own."""
 
     name: str
     command: Sequence[str]
@@ -230,27 +183,21 @@ class _Program:
 
 def _program(server: options.ProcessServer) -> _Program:
     environment = scrubbed_environment(os.environ)
-    binary = _binary(server.server)
-    if binary is not None:
-        return _Program(binary, [binary], environment, embedded=False)
+    if server.server != "embedded":
+        found = shutil.which(model_server.TF_SERVING if server.server == "auto" else server.server)
+        if found is not None:
+            binary = str(Path(found).absolute())
+            return _Program(binary, [binary], environment, embedded=False)
+        if server.server != "auto":
+            raise errors.ServerStartError(
+                f"{server.server} is not an executable file. Set --server (server.server) to the path of a "
+                f"{model_server.TF_SERVING} binary, or to `embedded` for the embedded server."
+            )
     # The other interpreter must find what this one finds, and write its log without delay. Modules in the working
     # directory are found as well: a console script has its own directory on the path instead.
     entries = dict.fromkeys(str(Path(entry).absolute()) for entry in (*sys.path, ""))
     environment |= {"PYTHONPATH": os.pathsep.join(entries), "PYTHONUNBUFFERED": "1"}
     return _Program("The embedded server", [sys.executable, "-m", "infraval_server"], environment, embedded=True)
-
-
-def _binary(server: str) -> str | None:
-    """The absolute path of the `tensorflow_model_server` to run, or None for the embedded server."""
-    if server == "embedded":
-        return None
-    found = shutil.which(model_server.TF_SERVING if server == "auto" else server)
-    if found is None and server != "auto":
-        raise errors.ServerStartError(
-            f"{server} is not an executable file. Set --server (server.server) to the path of a "
-            f"{model_server.TF_SERVING} binary, or to `embedded` for the embedded server."
-        )
-    return None if found is None else str(Path(found).absolute())
 
 
 def _embedded_identity() -> evidence.Server:
@@ -272,7 +219,9 @@ def _embedded_identity() -> evidence.Server:
     )
 
 
-def _tf_serving_identity(program: _Program, directory: Path) -> evidence.Server:
+def _identity(program: _Program, directory: Path) -> evidence.Server:
+    if program.embedded:
+        return _embedded_identity()
     _, answer = _ask(program, ["--version"], directory)
     version = model_server.version(answer)
     if version is None:
@@ -290,15 +239,13 @@ def _ask(program: _Program, arguments: Sequence[str], directory: Path) -> tuple[
       ServerStartError: it cannot be executed, or does not end.
     """
     with supervised.SupervisedCommand([*program.command, *arguments], directory, program.environment) as command:
-        try:
-            command.wait(VERSION_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            raise errors.ServerStartError(
-                f"`{_asking(program, arguments[-1])}` did not end within {VERSION_TIMEOUT_S:.0f} s. Set --server "
-                f"(server.server) to the path of a {model_server.TF_SERVING}."
-            ) from None
-        ended = command.poll()
-        return None if ended is None else ended.code, command.log()
+        ended = command.wait(VERSION_TIMEOUT_S)
+    if ended is None:
+        raise errors.ServerStartError(
+            f"`{_asking(program, arguments[-1])}` did not end within {VERSION_TIMEOUT_S:.0f} s. Set --server "
+            f"(server.server) to the path of a {model_server.TF_SERVING}."
+        )
+    return ended.code, command.log()
 
 
 def _not_tf_serving(program: _Program, argument: str) -> errors.ServerStartError:

@@ -10,14 +10,13 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, cast
+from typing import IO, cast
+
+from typing_extensions import Self
 
 from infraval import errors, signals
 from infraval.sandbox import base
 from infraval.sandbox.process import supervisor
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
 
 _STOP_TIMEOUT_S = 10.0
 
@@ -32,6 +31,7 @@ class SupervisedCommand:
     def __init__(self, command: Sequence[str], directory: Path, environment: Mapping[str, str]) -> None:
         self._command = [*command]
         self._directory = directory
+        self._home = directory / "home"
         self._environment = dict(environment)
         self._log_tail = ""
         self._log_file: IO[bytes]
@@ -64,13 +64,11 @@ class SupervisedCommand:
         code = self._supervisor.poll()
         return None if code is None else base.server_exit(code)
 
-    def wait(self, timeout_s: float) -> None:
-        """Waits for the command's end.
-
-        Raises:
-          subprocess.TimeoutExpired: it is still running after `timeout_s`.
-        """
-        self._supervisor.wait(timeout_s)
+    def wait(self, timeout_s: float) -> base.ServerExit | None:
+        """How the command ended, or None if it is still running after `timeout_s`."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._supervisor.wait(timeout_s)
+        return self.poll()
 
     def log(self) -> str:
         """The last `base.LOG_TAIL_BYTES` of what the command wrote; still available after leaving."""
@@ -88,10 +86,6 @@ class SupervisedCommand:
         self._home.mkdir(mode=0o700)
         self._log_file = on_leaving.enter_context((self._directory / "log").open("a+b", buffering=0))
         on_leaving.callback(self.log)
-
-    @property
-    def _home(self) -> Path:
-        return self._directory / "home"
 
     def _start(self, on_leaving: contextlib.ExitStack) -> None:
         script = [sys.executable, "-I", "-S", supervisor.__file__]
