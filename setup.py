@@ -7,7 +7,47 @@ from pathlib import Path
 import setuptools
 
 TENSORFLOW = "tensorflow>=2.16,<2.22"
-TFX = "tfx>=1.16,<1.22"
+# 1.17 excludes the versions of Beam that it works with; there is no 1.18 to 1.20.
+TFX = "tfx>=1.16,<1.22,!=1.17.*"
+# Python 3.10 gets TFX 1.16, which needs protobuf 3.20. These are the first versions that need a later one, or a later TFX:
+# without the bounds, pip tries its way back through all of them, for more than ten minutes.
+TFX_1_16 = [
+    f'{requirement}; python_version < "3.11"'
+    for requirement in (
+        "apache-beam<2.75",
+        "envoy-data-plane<0.3",
+        "google-api-core<2.30",
+        "google-cloud-aiplatform<1.166",
+        "google-cloud-bigquery-storage<2.37",
+        "google-cloud-bigtable<2.37",
+        "google-cloud-build<3.36",
+        "google-cloud-datastore<2.24",
+        "google-cloud-dlp<3.35",
+        "google-cloud-kms<3.12",
+        "google-cloud-language<2.20",
+        "google-cloud-monitoring<2.30",
+        "google-cloud-pubsub<2.37",
+        "google-cloud-recommendations-ai<0.11",
+        "google-cloud-resource-manager<1.17",
+        "google-cloud-secret-manager<2.27",
+        "google-cloud-spanner<3.65",
+        "google-cloud-videointelligence<2.19",
+        "google-cloud-vision<3.13",
+        "googleapis-common-protos<1.74",
+        "grpc-google-iam-v1<0.14.4",
+        "grpcio-status<1.49",
+        "ml-metadata<1.17",
+        "proto-plus<1.28",
+        "protobuf<4",
+        "tensorflow<2.17",
+        "tensorflow-serving-api<2.17",
+        "tfx<1.17",
+    )
+]
+KFP_1_16 = [
+    f'{requirement}; python_version < "3.11"'
+    for requirement in ("kfp<2.6", "kfp-pipeline-spec<0.3", "kfp-server-api<2.1", "kubernetes<27", "requests-toolbelt<1")
+]
 
 # Pictures and relative links need the repository: an index shows the README without those parts.
 README = Path(__file__).with_name("README.md").read_text(encoding="utf-8")
@@ -44,14 +84,17 @@ setuptools.setup(
         "xxhash>=3.4",
     ],
     extras_require={
-        "tfx": [TFX, "ml-metadata>=1.16", "setuptools<81"],  # tensorflow_hub still imports pkg_resources
+        "tfx": [TFX, *TFX_1_16, "ml-metadata>=1.16", "setuptools<81"],  # tensorflow_hub still imports pkg_resources
         "docker": ["docker>=7"],
         "kubernetes": ["kubernetes>=12"],
-        "kfp": [f"tfx[kfp]{TFX.removeprefix('tfx')}"],
+        "kfp": [f"tfx[kfp]{TFX.removeprefix('tfx')}", *TFX_1_16, *KFP_1_16],
     },
     entry_points={"console_scripts": ["infraval=infraval.cli:main"]},
     classifiers=[
         "Programming Language :: Python :: 3.10",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
         "Topic :: Scientific/Engineering :: Artificial Intelligence",
     ],
 )
