@@ -7,10 +7,10 @@ from pathlib import Path
 import setuptools
 
 TENSORFLOW = "tensorflow>=2.16,<2.22"
-# 1.17 excludes the versions of Beam that it works with; there is no 1.18 to 1.20.
+# 1.17 cannot be resolved: its parts ask for different versions of Beam. There is no 1.18 to 1.20.
 TFX = "tfx>=1.16,<1.22,!=1.17.*"
-# Python 3.10 gets TFX 1.16, which needs protobuf 3.20. These are the first versions that need a later one, or a later TFX:
-# without the bounds, pip tries its way back through all of them, for more than ten minutes.
+# Python 3.10 gets TFX 1.16, which needs protobuf 3.20. What is excluded here needs a later one: without the bounds, pip
+# tries its way back through all of it, for more than ten minutes.
 TFX_1_16 = [
     f'{requirement}; python_version < "3.11"'
     for requirement in (
@@ -46,7 +46,13 @@ TFX_1_16 = [
 ]
 KFP_1_16 = [
     f'{requirement}; python_version < "3.11"'
-    for requirement in ("kfp<2.6", "kfp-pipeline-spec<0.3", "kfp-server-api<2.1", "kubernetes<27", "requests-toolbelt<1")
+    for requirement in (
+        "kfp<2.6",
+        "kfp-pipeline-spec<0.3",
+        "kfp-server-api<2.1",
+        "kubernetes<27",
+        "requests-toolbelt<1",
+    )
 ]
 
 # Pictures and relative links need the repository: an index shows the README without those parts.
