@@ -1,7 +1,7 @@
 # The verbs of the project. Each sets up what it needs; `make` alone lists them.
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-kfp demo check format docs test test-slow test-docker test-newest coverage image kfp-image \
-	kfp-local bench bench-docker lock clean
+	kfp-local bench bench-setup bench-docker lock clean
 
 PYTHON := .venv/bin/python
 # Without INFRAVAL_STACK, any stack that is there will do.
@@ -90,6 +90,9 @@ bench: setup ## measure speed against peers in the same run
 
 bench-docker: setup ## the same for the Docker sandbox, on an engine of its own (as root)
 	@tests/docker/run.sh sh -c 'DOCKER_HOST=$$INFRAVAL_TEST_ENGINE $(PYTHON) tests/benchmarks/containers.py'
+
+bench-setup: setup ## measure a fresh clone: set-up and demo, step by step
+	$(PYTHON) tests/benchmarks/fresh_clone.py
 
 lock: setup ## resolve every .in again, each stack from any machine
 	$(LOCK) requirements/tfx-1.16.in --output-file requirements/tfx-1.16.txt --python-version 3.10
