@@ -253,7 +253,8 @@ def _no_sampler_left() -> Iterator[None]:
         with signals.deferred():
             sampler = statesampler.get_current_tracker()
             if sampler not in {before, None} and not sampler.finished:
-                with contextlib.suppress(AttributeError):  # there is no thread yet
+                # There is no thread yet, or it has only just begun, and ends by itself.
+                with contextlib.suppress(AttributeError, RuntimeError):
                     sampler.stop()
 
 
