@@ -58,7 +58,9 @@ def main(behaviour: str, boots: Path, flags: list[str]) -> int:  # noqa: C901 - 
         os.abort()
     if behaviour == "kill-at-load":
         os.kill(os.getpid(), signal.SIGKILL)
-    if behaviour == "hang-at-load":
+    if behaviour == "claim-and-hang":
+        print("I Running gRPC ModelServer at 0.0.0.0:8500 ...", file=sys.stderr, flush=True)
+    if behaviour in {"hang-at-load", "claim-and-hang"}:
         hang()
     if behaviour == "outgrow-memory":
         outgrow_memory()
@@ -74,12 +76,12 @@ def main(behaviour: str, boots: Path, flags: list[str]) -> int:  # noqa: C901 - 
         found = f"Finished reading warmup data for model at {warmup}. Number of warmup records read: 1. Elapsed time "
         text = f"{found}(microseconds): 1." if warmup.exists() else f"No warmup data file found at {warmup}"
         print(text, file=sys.stderr, flush=True)
-    serve(behaviour, f"unix:{options['grpc_socket_path']}" if "grpc_socket_path" in options else "0.0.0.0:8500")
+    serve(behaviour, options.get("grpc_socket_path", ""), int(options.get("port", "8500")))
     return 0
 
 
-def serve(behaviour: str, address: str) -> None:
-    """Answers GetModelStatus and Predict until it is killed."""
+def serve(behaviour: str, socket_path: str, port: int) -> None:
+    """Answers GetModelStatus and Predict, on the socket if there is one, until it is killed."""
     import grpc  # noqa: PLC0415 - takes seconds with what follows, and not every behaviour gets here
     from tensorflow_serving.apis import (  # noqa: PLC0415
         get_model_status_pb2,
@@ -110,8 +112,9 @@ def serve(behaviour: str, address: str) -> None:
     server = grpc.server(futures.ThreadPoolExecutor(4))
     model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(), server)
     prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(PredictionService(), server)
-    server.add_insecure_port(address)
+    server.add_insecure_port(f"unix:{socket_path}" if socket_path else f"0.0.0.0:{port}")
     server.start()
+    address = f"UNIX socket {socket_path}" if socket_path else f"0.0.0.0:{port}"
     print(f"Running gRPC ModelServer at {address} ...", file=sys.stderr, flush=True)
     server.wait_for_termination()
 

@@ -108,7 +108,8 @@ def _on_signal(number: int, frame: FrameType | None) -> None:
         if not watch.deferrals:
             raise _ending(arrived)
     elif time.monotonic() >= watch.received_s + _ONE_REQUEST_S:
-        _end_now(watch, arrived, f"Ended by a second signal, {arrived.name}. The next run removes what this one left.")
+        left = "temporary files, containers and volumes may be left, which the next run on this machine removes"
+        _end_now(watch, arrived, f"Ended by a second signal, {arrived.name}; {left}.")
         raise _ending(arrived)
 
 

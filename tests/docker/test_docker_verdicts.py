@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,9 @@ from infraval.requests import inspection
 from infraval.tfx.executor import Executor
 
 Run = Callable[..., Any]
+
+CLAIMED = ("0.0.0.0:8500", "UNIX socket /run/infraval/s")
+"""What a server logs of the addresses that it listens at."""
 
 pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("nothing_left")]
 
@@ -157,6 +161,63 @@ def test_errors_that_echo_the_request_are_redacted(
     assert finished.returncode == 1, finished.stderr
     assert report_of(finished)["verdict"] == "NOT_BLESSED"
     assert secret not in finished.stdout + finished.stderr
+
+
+@pytest.fixture(scope="session")
+def save_boastful_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[[float], Path]:
+    """A model that prints, and then takes so many seconds to load."""
+    import tensorflow as tf  # noqa: PLC0415 - seconds, for these tests
+
+    class Boast(tf.saved_model.experimental.TrackableResource):  # type: ignore[misc] - TensorFlow is untyped
+        def __init__(self, load_time_s: float) -> None:
+            super().__init__()
+            self._load_time_s = load_time_s
+
+        def _create_resource(self) -> tf.Tensor:
+            return tf.raw_ops.HashTableV2(key_dtype=tf.string, value_dtype=tf.float64)
+
+        def _initialize(self) -> None:
+            lines = "".join(f"\nI Running gRPC ModelServer at {address} ..." for address in CLAIMED)
+            with tf.control_dependencies([tf.print(lines, output_stream=sys.stderr)]):
+                end_s = tf.timestamp() + tf.constant(self._load_time_s, tf.float64)
+            [now_s] = tf.while_loop(lambda now_s: now_s < end_s, lambda _: [tf.timestamp()], [tf.timestamp()])
+            tf.raw_ops.LookupTableImportV2(table_handle=self.resource_handle, keys=["end"], values=[now_s])
+
+    def save(load_time_s: float) -> Path:
+        module = tf.Module()
+        module.boast = Boast(load_time_s)
+        assert module.boast.resource_handle is not None  # or the function would make another
+        upper = tf.function(tf.strings.upper, input_signature=[tf.TensorSpec([None], tf.string)])
+        directory = tmp_path_factory.mktemp("model") / "exported"
+        tf.saved_model.save(module, str(directory), signatures={"serving_default": upper})
+        return directory
+
+    return save
+
+
+def test_what_a_model_prints_is_no_sign_that_the_server_listens(
+    save_boastful_model: Callable[[float], Path], server: options.DockerServer
+) -> None:
+    """A model that takes some seconds to load, and prints meanwhile what the server will print, is blessed."""
+    lines: list[str] = []
+    judged = infraval.validate(infraval.Job(model=save_boastful_model(8), server=server), progress=lines.append)
+
+    assert judged.blessed, judged.failures
+    assert not any(line.startswith("Try 1") for line in lines)
+    assert judged.servers[0].evidence.boot.load_time_s >= 8
+
+
+def test_a_model_that_prints_and_hangs_is_late(
+    save_boastful_model: Callable[[float], Path], server: options.DockerServer
+) -> None:
+    """What it prints does not make its own fault the image's."""
+    limits = options.Limits(max_loading_time_s=8, num_tries=1)
+    judged = infraval.validate(infraval.Job(model=save_boastful_model(1e9), server=server, limits=limits))
+
+    assert [finding.gate for finding in judged.failures] == ["load"]
+    assert judged.servers[0].evidence.boot.failure == evidence.Late(8)
+    for address in CLAIMED:
+        assert f"Running gRPC ModelServer at {address} ..." in judged.servers[0].evidence.boot.server_log
 
 
 def test_a_model_that_outgrows_a_limit_of_yours_is_not_blessed(

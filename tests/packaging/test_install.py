@@ -106,7 +106,7 @@ def test_the_newest_stack_that_runs_is_chosen(
         ("glibc 2.41", "3.13", "1.17", None),
     ],
 )
-def test_a_named_python_decides_on_the_stack(  # noqa: PLR0917 - a row of the table above
+def test_a_named_python_decides_on_the_stack(
     project: Path, machine: Machine, libc: str, version: str, asked: str, stack: str | None
 ) -> None:
     """What does not go together is refused, and nothing that was there is touched."""

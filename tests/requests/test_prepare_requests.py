@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import threading
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -299,3 +300,29 @@ def test_a_shard_whose_name_is_not_utf_8(
     shard.rename(shard.with_name(os.fsdecode(b"data_tfrecord-\xff")))
     prepared = prepare(pattern, name=os.fsdecode(b"requests \xff"), num_examples=3)
     assert prepared.count == len(list(prediction_logs.read(prepared.path))) == 3
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_signal_while_beam_starts_a_thread_leaves_no_thread(
+    when: str,
+    taxi_records: list[bytes],
+    write_shards: WriteShards,
+    prepare: Prepare,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Python would wait for it at exit, for ever."""
+    start, interrupted = threading.Thread.start, []
+
+    def interrupt(thread: threading.Thread) -> None:
+        sampler = "StateSampler" in repr(getattr(thread, "_target", None))
+        if not sampler or when == "after":
+            start(thread)
+        if sampler:
+            interrupted.append(thread)
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(threading.Thread, "start", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        prepare(write_shards(taxi_records[:5]))
+    assert len(interrupted) == 1
+    assert not interrupted[0].is_alive()

@@ -123,6 +123,7 @@ def test_other_text_is_neither_a_refusal_nor_an_end_of_warmup(text: str) -> None
     assert serving_log.refusal(text) is None
     assert serving_log.warmup_records_read(text) is None
     assert serving_log.unregistered_op(text) is None
+    assert serving_log.addresses(text) == set()
 
 
 def test_a_refusal_within_another_text_is_none() -> None:
@@ -143,3 +144,18 @@ def test_an_unregistered_op_is_named() -> None:
     """The op that a server lacks is told by its name."""
     message = "Op type not registered 'ExampleOp>V2' in binary running on host. Make sure the Op is registered."
     assert serving_log.unregistered_op(refused(message)) == "ExampleOp>V2"
+
+
+@pytest.mark.parametrize(
+    ("lines", "addresses"),
+    [
+        (["0.0.0.0:8500"], {"8500"}),
+        (["[::]:9000"], {"9000"}),
+        (["0.0.0.0:8500", "UNIX socket /run/infraval/s"], {"8500", "/run/infraval/s"}),
+        (["nowhere", "0.0.0.0:"], set()),
+    ],
+)
+def test_addresses_are_those_of_every_line(lines: list[str], addresses: set[str]) -> None:
+    """Ports and sockets, as a server tells them."""
+    log = "".join(f"I server.cc:423] Running gRPC ModelServer at {line} ...\n" for line in lines)
+    assert serving_log.addresses(log) == addresses

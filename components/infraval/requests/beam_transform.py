@@ -6,6 +6,7 @@ back as a field of the result, not as an exception that a runner would wrap.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -16,6 +17,7 @@ from pathlib import Path
 
 import apache_beam as beam
 from apache_beam.runners.portability import fn_api_runner
+from apache_beam.runners.worker import statesampler
 from tensorflow_serving.apis import prediction_log_pb2
 
 from infraval import errors, options, signals
@@ -205,7 +207,7 @@ def prepare(plan: Plan, paths: Sequence[str], path: Path, make_pipeline: Callabl
       ExamplesError: a shard cannot be read, there is no record, too many records cannot feed the targets, or the
         requests would be too large.
     """
-    with _made_in(path.parent, make_pipeline) as pipeline:
+    with _no_sampler_left(), _made_in(path.parent, make_pipeline) as pipeline:
         (
             pipeline
             | "Shards" >> beam.Create([os.fsencode(path) for path in paths])
@@ -236,6 +238,24 @@ def _made_in(directory: Path, make_pipeline: Callable[[], beam.Pipeline]) -> bea
         Path(pipeline.local_tempdir).rmdir()
         pipeline.local_tempdir = tempfile.mkdtemp(dir=directory)
         return pipeline
+
+
+@contextlib.contextmanager
+def _no_sampler_left() -> Iterator[None]:
+    """Ends the thread in which Beam measures time, and for which Python would wait at exit, for ever.
+
+    Beam ends it, but not if a signal raises while it is being started.
+    """
+    before = statesampler.get_current_tracker()
+    try:
+        yield
+    finally:
+        with signals.deferred():
+            sampler = statesampler.get_current_tracker()
+            if sampler not in {before, None} and not sampler.finished:
+                # There is no thread yet, or it has only just begun, and ends by itself.
+                with contextlib.suppress(AttributeError, RuntimeError):
+                    sampler.stop()
 
 
 def _build(plan: Plan, records: Sequence[bytes]) -> Iterator[prediction_log_pb2.PredictionLog]:

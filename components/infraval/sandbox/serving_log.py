@@ -4,7 +4,7 @@ Pure functions over the log. They never raise: a message that is not there gives
 
 What a server says before it begins to load is its own: no model can have printed it. Later lines may be a model's.
 
-source: tensorflow_serving/model_servers/{main,server_core}.cc, servables/tensorflow/saved_model_warmup_util.cc
+source: tensorflow_serving/model_servers/{main,server,server_core}.cc, servables/tensorflow/saved_model_warmup_util.cc
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ _WARMUP_END = re.compile(
 _BEGINS_TO_LOAD = "Building single TensorFlow model file config:"
 _UNKNOWN_ARGUMENT = re.compile(r"^unknown argument: (?P<argument>[^\n]*)$", re.MULTILINE)
 _IGNORED_FLAG = re.compile(r": W (?P<flag>--\w+) has no effect on this server\.$", re.MULTILINE)
+_LISTENS = re.compile(r"Running gRPC ModelServer at (?:UNIX socket (?P<path>\S+)|\S*:(?P<port>\d+)) \.\.\.")
 _UNREGISTERED_OP = re.compile(r"Op type not registered '(?P<op>[^'\n]+)'")
 
 
@@ -61,6 +62,11 @@ def warmup_records_read(log: str) -> int | None:
     """How many warmup records the last load replayed, 0 without a warmup file; None if no load got past them."""
     ends = [*_WARMUP_END.finditer(log)]
     return int(ends[-1]["records"] or 0) if ends else None
+
+
+def addresses(log: str) -> set[str]:
+    """The ports and the paths of sockets that the log says the server listens at; a model may have printed it."""
+    return {found["port"] or found["path"] for found in _LISTENS.finditer(log)}
 
 
 def unregistered_op(log: str) -> str | None:

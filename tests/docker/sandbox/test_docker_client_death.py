@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from infraval.sandbox.docker import sandbox as docker_sandbox
 pytestmark = pytest.mark.docker
 
 StartClient = Callable[..., contextlib.AbstractContextManager["subprocess.Popen[str]"]]
+StartValidation = Callable[[str, str], "subprocess.Popen[str]"]
 Leftovers = Callable[..., list[str]]
 
 PHASES = ["check", "load", "replay"]
@@ -116,3 +118,70 @@ def check(base_url: str, image: str) -> list[str]:
     said: list[str] = []
     docker_sandbox.check(options.DockerServer(images=image, base_url=base_url), said.append)
     return said
+
+
+@pytest.fixture
+def start_validation(
+    infraval_command: Path, upper_model: Path, secret_examples: Path, faulty_image: str, private_directory: Path
+) -> Iterator[StartValidation]:
+    """Starts `infraval validate` with a server that behaves as named, on the engine at an address."""
+    running = []
+
+    def start(behaviour: str, address: str) -> subprocess.Popen[str]:
+        command = [infraval_command, "validate", "--model", upper_model, "--examples", secret_examples]
+        command += ["--platform", "docker", "--image", faulty_image, "--env", f"BEHAVIOUR={behaviour}"]
+        process = subprocess.Popen(
+            [*command, "--docker-host", address],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "TMPDIR": str(private_directory)},
+        )
+        running.append(process)
+        return process
+
+    yield start
+    for process in running:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize(("behaviour", "said"), [("hang-at-load", "Booting"), ("hang-in-request", "Sending")])
+def test_a_second_signal_does_not_wait_for_an_engine_that_hangs(
+    behaviour: str,
+    said: str,
+    start_validation: StartValidation,
+    tcp_engine: tuple[str, subprocess.Popen[str]],
+    base_url: str,
+    leftovers: Leftovers,
+    private_directory: Path,
+) -> None:
+    """The first waits for the clean-up, in vain; what is left is told, and the next validation removes it."""
+    address, proxy = tcp_engine
+    before = set(private_directory.iterdir())
+    client = start_validation(behaviour, address)
+    assert client.stderr is not None
+    assert any(said in line for line in client.stderr), "it ended before it got there"
+
+    proxy.send_signal(signal.SIGSTOP)  # it still takes connections, and never answers
+    client.send_signal(signal.SIGINT)
+    with pytest.raises(subprocess.TimeoutExpired):
+        client.wait(timeout=3)
+    client.send_signal(signal.SIGINT)
+    _, errors = client.communicate(timeout=6)  # a tenth of the time that a call of the engine may take
+
+    assert client.returncode == 128 + signal.SIGINT
+    assert re.search(r"^infraval: Ended by a second signal, SIGINT[^.\n]*left[^.\n]*\.\n\Z", errors, re.MULTILINE), (
+        errors
+    )
+    left = leftovers()
+    assert left
+    assert set(private_directory.iterdir()) > before
+
+    proxy.send_signal(signal.SIGCONT)
+    # The removal that it was asked for may have reached the proxy, so some of it may be gone by now.
+    succeeding = start_validation("serve", base_url)
+    output, errors = succeeding.communicate(timeout=300)
+    assert succeeding.returncode == 0, output + errors
+    assert leftovers() == []
+    assert set(private_directory.iterdir()) == before

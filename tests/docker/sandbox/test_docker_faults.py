@@ -312,7 +312,9 @@ def test_an_image_whose_entrypoint_is_missing_is_an_error(
         pass
 
 
+@pytest.mark.parametrize("elsewhere", ["", "--port=9000", "--grpc_socket_path=/tmp/s"])
 def test_an_image_that_does_not_hand_on_flags_is_an_error(
+    elsewhere: str,
     make_sandbox: MakeSandbox,
     boot: Boot,
     faulty_image: str,
@@ -320,8 +322,8 @@ def test_an_image_that_does_not_hand_on_flags_is_an_error(
     build_image: Callable[..., str],
 ) -> None:
     """Its server runs, and not on the socket: no fault of the model, which would be late for ever."""
-    entrypoint = '["sh", "-c", "tensorflow_model_server --model_base_path=/model/m"]'
-    dockerfile = f"FROM {faulty_image}\nENTRYPOINT {entrypoint}\n"
+    command = f"tensorflow_model_server --model_base_path=/model/m {elsewhere}"
+    dockerfile = f'FROM {faulty_image}\nENTRYPOINT ["sh", "-c", "{command}"]\n'
     name = build_image(engine, "infraval-test/keeps-flags:1", {"Dockerfile": dockerfile.encode()})
     with (
         pytest.raises(errors.SandboxError, match=r"not listening on the socket .* pass further flags on"),

@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from infraval import errors, options
 from infraval.sandbox import base
 from infraval.sandbox.docker import container as docker_container
 from infraval.sandbox.docker import engine as docker_engine
+from infraval.sandbox.docker import listening as docker_listening
 from infraval.sandbox.docker import owner as docker_owner
 from infraval.sandbox.docker import sandbox as docker_sandbox
 
@@ -161,6 +163,26 @@ def test_a_published_port_out_of_reach_is_no_late_model(
     assert client.returncode == 2
     assert re.search(r"\nSandboxError: The model server is running, but does not answer at 127.0.0.1:\d+, ", output)
     assert leftovers(second_engine) == []
+
+
+def test_a_published_port_out_of_reach_is_not_told_by_the_log_alone(
+    make_sandbox: MakeSandbox,
+    boot: Boot,
+    second_engine_url: str,
+    second_faulty_image: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A model that prints that it listens, and hangs, is late; nothing listens in its container."""
+    monkeypatch.setattr(docker_listening, "connects", lambda _: False)
+    arguments = {"image": second_faulty_image, "base_url": second_engine_url}
+    with make_sandbox("claim-and-hang", **arguments) as sandbox, pytest.raises(TimeoutError):
+        boot(sandbox, within_s=6)
+    assert "Running gRPC ModelServer at 0.0.0.0:8500" in sandbox.log()
+    with (
+        make_sandbox("serve", name="r2", **arguments) as sandbox,
+        pytest.raises(errors.SandboxError, match="does not answer"),
+    ):
+        base.wait_until(lambda: False, sandbox, time.monotonic() + 90)
 
 
 @pytest.fixture

@@ -25,6 +25,7 @@ from infraval.sandbox import base, model_server
 from infraval.sandbox.docker import container as docker_container
 from infraval.sandbox.docker import engine as docker_engine
 from infraval.sandbox.docker import images as docker_images
+from infraval.sandbox.docker import listening as docker_listening
 from infraval.sandbox.docker import model as docker_model
 from infraval.sandbox.docker import owner as docker_owner
 from infraval.sandbox.docker import watch as docker_watch
@@ -81,7 +82,7 @@ class DockerSandbox:
         self._engine: docker_engine.Engine
         self._image: docker_images.Image
         self._watch: docker_watch.ContainerWatch
-        self._listening: docker_watch.ListeningCheck
+        self._listening: docker_listening.ListeningCheck
         self._version: docker_watch.VersionQuery
         self._on_leaving = contextlib.ExitStack()
 
@@ -112,6 +113,8 @@ class DockerSandbox:
             self._on_leaving.callback(self._watch.close)
             self._version.start()
             self.target = self._share() if on_socket else self._publish()
+            self._on_leaving.callback(self._listening.close)
+            self._listening.start()
             on_failure.pop_all()
         return self
 
@@ -261,10 +264,9 @@ class DockerSandbox:
 
     def _share(self) -> str:
         """The socket that the server is to listen on."""
-        self._listening = docker_watch.ListeningCheck(
+        self._listening = self._check_listening(
             # If it exists, the server got the flag; a server that has died since leaves it behind.
             self._socket.exists,
-            self.log,
             f"The server in {self._reference} is running, but not listening on the socket of --grpc_socket_path, so "
             f"the image does not pass that flag on. {docker_engine.IMAGE_CONTRACT}",
         )
@@ -284,12 +286,15 @@ class DockerSandbox:
         # A server that has already ended has no port any more; `poll` says that it has ended.
         port = int(published[0]["HostPort"]) if published else 0
         host = self._docker.host_ip_address or docker_container.LOOPBACK
-        self._listening = docker_watch.ListeningCheck(
-            functools.partial(docker_watch.connects, (host, port)),
-            self.log,
+        self._listening = self._check_listening(
+            functools.partial(docker_listening.connects, (host, port)),
             f"The model server is running, but does not answer at {host}:{port}, where the engine at "
             f"{self._engine.url} publishes its port: the engine is on another machine, or in another container. Set "
             "server.host_ip_address to the address of its machine in a network that you trust, or use an engine on "
             "this machine.",
         )
         return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+    def _check_listening(self, reached: Callable[[], bool], message: str) -> docker_listening.ListeningCheck:
+        sockets = functools.partial(docker_watch.output, self._engine, self._name, docker_listening.READ_SOCKETS)
+        return docker_listening.ListeningCheck(reached, self.log, sockets, message)

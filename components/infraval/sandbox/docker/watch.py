@@ -1,13 +1,11 @@
-"""A running container: how it ended, known at once, what it wrote, whether it can be reached, and its version."""
+"""A running container: how it ended, known at once, what it wrote, and its version."""
 
 from __future__ import annotations
 
 import contextlib
 import signal
-import socket
 import threading
-import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from concurrent import futures
 
 import docker.errors
@@ -19,12 +17,7 @@ from infraval.sandbox.docker import engine as docker_engine
 
 _JOIN_TIMEOUT_S = 1.0
 _VERSION_TIMEOUT_S = 20.0
-_VERSION_BYTES = 1 << 16
-_CHECK_INTERVAL_S = 1.0
-_CONNECT_TIMEOUT_S = 1.0
-
-_LISTENING = "Running gRPC ModelServer at "
-"""source: tensorflow_serving/model_servers/server.cc; the embedded server writes the same."""
+_OUTPUT_BYTES = 1 << 16
 
 _versions: dict[str, str] = {}
 """By image id."""
@@ -140,62 +133,27 @@ class VersionQuery:
             self._thread.join(_JOIN_TIMEOUT_S)
 
     def _ask(self) -> None:
-        answer = b""
-        try:
-            query = self._engine.api.exec_create(self._container, [model_server.TF_SERVING, "--version"])
-            stream = self._engine.api.exec_start(query["Id"], socket=True)
-            # docker-py closes neither. An image may write for ever.
-            with contextlib.closing(stream), contextlib.closing(stream._response):  # noqa: SLF001 - it has no public name
-                for _, chunk in docker.utils.socket.frames_iter(stream, tty=False):
-                    answer += chunk
-                    if len(answer) > _VERSION_BYTES:
-                        return
-        except (*docker_engine.API_ERRORS, OSError):
-            return  # the container or the engine has ended; docker-py reads this answer from the bare socket
-        version = model_server.version(answer.decode(errors="replace"))
+        answer = output(self._engine, self._container, [model_server.TF_SERVING, "--version"])
+        version = model_server.version(answer)
         if version is not None:
             _versions[self._image_id] = version
 
 
-class ListeningCheck:
-    """Tells a server that cannot be reached from one that is not ready yet.
+def output(engine: docker_engine.Engine, container: str, command: Sequence[str]) -> str:
+    """What a command in a running container writes; empty if that fails, or if it is more than 64 KiB.
 
-    Args:
-      reached: whether the server listens where it should.
-      log: reads the server's log.
-      message: of the error if the server listens somewhere else.
+    It may block until the container ends.
     """
-
-    def __init__(self, reached: Callable[[], bool], log: Callable[[], str], message: str) -> None:
-        self._is_reached = reached
-        self._log = log
-        self._message = message
-        self._reached = False
-        self._next_s = 0.0
-
-    def check(self) -> None:
-        """Checks that a server whose log says that it listens can be reached.
-
-        Raises:
-          SandboxError: it cannot.
-        """
-        if self._reached or time.monotonic() < self._next_s:
-            return
-        self._next_s = time.monotonic() + _CHECK_INTERVAL_S
-        if self._is_reached():
-            self._reached = True
-            return
-        # The log first: between the two it may have begun to listen.
-        listening = _LISTENING in self._log()
-        self._reached = self._is_reached()
-        if listening and not self._reached:
-            raise errors.SandboxError(self._message)
-
-
-def connects(address: tuple[str, int]) -> bool:
-    """Whether anything listens at `(host, port)`."""
+    written = b""
     try:
-        socket.create_connection(address, _CONNECT_TIMEOUT_S).close()
-    except OSError:
-        return False
-    return True
+        query = engine.api.exec_create(container, list(command))
+        stream = engine.api.exec_start(query["Id"], socket=True)
+        # docker-py closes neither. An image may write for ever.
+        with contextlib.closing(stream), contextlib.closing(stream._response):  # noqa: SLF001 - it has no public name
+            for _, chunk in docker.utils.socket.frames_iter(stream, tty=False):
+                written += chunk
+                if len(written) > _OUTPUT_BYTES:
+                    return ""
+    except (*docker_engine.API_ERRORS, OSError):
+        return ""  # the container or the engine has ended; docker-py reads this answer from the bare socket
+    return written.decode(errors="replace")
