@@ -104,6 +104,14 @@ def test_an_error_that_cannot_be_written_as_json_is_exit_code_2(
     assert "Standard output cannot be written: Broken pipe." in finished.stderr
 
 
+def test_tensorflow_says_nothing_of_itself(infraval_command: Path, sink_model: Path) -> None:
+    """Neither of the drivers that it looks for when it is imported, nor of processors."""
+    finished = subprocess.run(
+        [infraval_command, "inspect", sink_model, "--json"], capture_output=True, text=True, check=False
+    )
+    assert (finished.returncode, finished.stderr) == (0, "")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("flags", [[], ["--json"]])
 def test_an_inspection_that_cannot_be_written_is_exit_code_2(

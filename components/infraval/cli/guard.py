@@ -88,8 +88,9 @@ def _complain(error: errors.InfravalError, *, as_json: bool) -> None:
 def _last_words(sentence: str, *, as_json: bool) -> None:
     """Writes past Python's streams: a signal handler may have interrupted a write to them."""
     said = _json(errors.AbortedError(sentence)) if as_json else f"infraval: {sentence}"
-    cursor = _SHOW_CURSOR if os.isatty(2) else ""
-    for descriptor, text in ((2, cursor), (1 if as_json else 2, f"{said}\n")):
+    standard_error = streams.standard_error()
+    cursor = _SHOW_CURSOR if os.isatty(standard_error) else ""
+    for descriptor, text in ((standard_error, cursor), (1 if as_json else standard_error, f"{said}\n")):
         with contextlib.suppress(OSError):
             os.write(descriptor, text.encode())
 
@@ -100,7 +101,7 @@ def _json(error: errors.InfravalError) -> str:
 
 
 def _quiet_tensorflow() -> None:
-    """Keeps TensorFlow's start-up noise off the terminal; call it before TensorFlow is imported."""
+    """Keeps what TensorFlow logs off the terminal; its import is `streams.held_back`, for it logs past all of these."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
