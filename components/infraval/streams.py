@@ -38,8 +38,8 @@ def optional(stream: TextIO | None) -> Iterator[None]:
 def held_back() -> Iterator[None]:
     """Around an import of TensorFlow: what is written to file descriptor 2 is shown only if the import fails.
 
-    TensorFlow's C++ side logs before any log level is in effect. It is for code that owns the process: the descriptor is
-    redirected for all threads. An import that kills the process shows Python's stack.
+    TensorFlow's C++ side logs before any log level is in effect. The descriptor is redirected for all threads, so only
+    code that owns the process may do this. An import that kills the process shows Python's stack.
     """
     try:
         shown = os.dup(_STANDARD_ERROR)

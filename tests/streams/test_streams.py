@@ -71,9 +71,7 @@ def test_what_an_import_writes_is_shown_if_it_fails(
 
 
 @pytest.mark.parametrize("module", ["infraval.streams", "infraval_server.log"])
-def test_an_import_that_kills_the_process_says_where(
-    module: str, noisy: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_import_that_kills_the_process_says_where(module: str, noisy: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """TensorFlow aborts on a processor that it was not built for."""
     monkeypatch.setenv("ENDING", "os.abort()")
     code = f"import {module}\nwith {module}.held_back():\n    import {noisy}\n"
