@@ -39,9 +39,9 @@ class Command(click.Command):
             ctx.exit(COULD_NOT_JUDGE)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Runs the function with TensorFlow quiet, and exits."""
+        """Runs the function with TensorFlow and Beam quiet, and exits."""
         as_json = ctx.params.get("as_json", False)
-        _quiet_tensorflow()
+        _quiet_libraries()
         try:
             with signals.abort_on_signal(functools.partial(_last_words, as_json=as_json)):
                 workspace.check()
@@ -100,9 +100,11 @@ def _json(error: errors.InfravalError) -> str:
     return json.dumps({"verdict": None, "error": described})
 
 
-def _quiet_tensorflow() -> None:
-    """Keeps what TensorFlow logs off the terminal; its import is `streams.held_back`, for it logs past all of these."""
+def _quiet_libraries() -> None:
+    """Keeps what libraries log off the terminal; TensorFlow's import, which no level stops, is `streams.held_back`."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    # Beam warns of each cloud's file system whose packages are incomplete.
+    for library in ("tensorflow", "apache_beam"):
+        logging.getLogger(library).setLevel(logging.ERROR)
     warnings.simplefilter("ignore")
