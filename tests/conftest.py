@@ -45,8 +45,8 @@ REWORDED_IN = (2, 21)
 REWORDED = {
     "One of JPEG, PNG, GIF, BMP required.": "One of JPEG, JPEG XL, PNG, GIF, BMP, WebP required.",
     "Can't parse serialized Example.": "Can't parse serialized Example: Some float_list slice was not parsed.",
-    "Error while parsing JSON: Unexpected token. <redacted> ^": "Error while parsing JSON: invalid JSON in  "
-    "type.googleapis.com/tensorflow.Example, near 1:1 (offset 0):   unexpected character: 'Z';   expected  '{'",
+    "Error while parsing JSON: Unexpected token. <redacted> ^": "Error while parsing JSON: invalid JSON in "
+    "type.googleapis.com/tensorflow.Example, near 1:1 (offset 0): unexpected character: 'Z'; expected '{'",
 }
 
 # Below what Linux gives to connections and to those who ask for any port (net.ipv4.ip_local_port_range).

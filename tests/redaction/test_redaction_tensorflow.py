@@ -80,6 +80,11 @@ def one_line(text: str) -> str:
     return re.sub(r"\s*[\n\t]\s*", " ", text)
 
 
+def one_space(text: str) -> str:
+    """A text with one space where any white space is: protobuf 6 puts one or two into its errors, by chance."""
+    return re.sub(r"\s+", " ", text)
+
+
 ON_TEXT = {
     "missing": (parse(TIPS), [OTHER], "Feature: tips (data type: float) is required but could not be found."),
     "missing in one": (parse_one(TIPS), OTHER, "Feature: tips (data type: float) is required but could not be found."),
@@ -215,10 +220,10 @@ def forms(text: str) -> set[str]:
 def test_text_that_an_op_fails_on_is_not_shown(case: str, as_said_here: Callable[[str], str]) -> None:
     """The message says which feature, type or op it was about, and nothing of the text."""
     build, value, expected = ON_TEXT[case]
-    expected = as_said_here(expected)
+    expected = one_space(as_said_here(expected))
     text, redactor = run(build, value, tf.string)
     shown = redactor.message(text)
-    assert one_line(expected) in shown
+    assert expected in one_space(shown)
     assert not [form for form in forms(PERSON) if form in shown and form not in expected]
     assert redactor.message(shown) == shown
 
