@@ -121,7 +121,8 @@ class _Client(kfp_client.Client):
 
     def get_kfp_healthz(self, sleep_duration: int = 0) -> kfp_server_api.V2beta1GetHealthzResponse:
         del sleep_duration
-        return self._healthz_api.get_healthz()
+        renamed = getattr(self._healthz_api, "healthz_service_get_healthz", None)  # since kfp-server-api 2.17
+        return (renamed or self._healthz_api.get_healthz)()
 
 
 def submit(client: kfp_client.Client, submission: Submission) -> str:

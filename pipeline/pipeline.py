@@ -8,6 +8,15 @@ from typing import Any
 
 import tensorflow_model_analysis as tfma
 from tfx import v1 as tfx
+
+# Not from tfx.v1, where TFX 1.21 has None in place of a component that cannot be imported.
+from tfx.components.evaluator.component import Evaluator
+from tfx.components.example_gen.import_example_gen.component import ImportExampleGen
+from tfx.components.example_validator.component import ExampleValidator
+from tfx.components.pusher.component import Pusher
+from tfx.components.schema_gen.component import SchemaGen
+from tfx.components.statistics_gen.component import StatisticsGen
+from tfx.components.trainer.component import Trainer
 from tfx.dsl.components.base import base_node
 
 import config
@@ -71,23 +80,23 @@ def make_components(
       baseline: a Resolver finds the latest blessed model, and Evaluator wants the new one to be no worse.
       conditional_push: Pusher is not started unless both blessings are given; otherwise it starts and pushes nothing.
     """
-    example_gen = tfx.components.ImportExampleGen(
+    example_gen = ImportExampleGen(
         input_base=data,
         input_config=tfx.proto.Input(
             splits=[tfx.proto.Input.Split(name=split, pattern=f"{split}.tfrecord") for split in digits.SPLITS]
         ),
     )
     examples = example_gen.outputs["examples"]
-    statistics_gen = tfx.components.StatisticsGen(examples=examples)
-    schema_gen = tfx.components.SchemaGen(statistics=statistics_gen.outputs["statistics"])
-    example_validator = tfx.components.ExampleValidator(
+    statistics_gen = StatisticsGen(examples=examples)
+    schema_gen = SchemaGen(statistics=statistics_gen.outputs["statistics"])
+    example_validator = ExampleValidator(
         statistics=statistics_gen.outputs["statistics"], schema=schema_gen.outputs["schema"]
     )
-    model_trainer = tfx.components.Trainer(examples=examples, **trainer)
+    model_trainer = Trainer(examples=examples, **trainer)
     model_trainer.add_upstream_node(example_validator)  # the data is looked at before anything is trained on it
     model = model_trainer.outputs["model"]
     resolver = _latest_blessed_model() if baseline else None
-    evaluator = tfx.components.Evaluator(
+    evaluator = Evaluator(
         examples=examples,
         model=model,
         baseline_model=resolver.outputs["model"] if resolver else None,
@@ -103,7 +112,7 @@ def make_components(
             for blessing in blessings.values():
                 stack.enter_context(tfx.dsl.Cond(blessing.future()[0].custom_property("blessed") == 1))
         # No `model` for Pusher: it then pushes the blessing's copy, the one with the warmup file.
-        pusher = tfx.components.Pusher(
+        pusher = Pusher(
             push_destination=tfx.proto.PushDestination(
                 filesystem=tfx.proto.PushDestination.Filesystem(base_directory=destination)
             ),

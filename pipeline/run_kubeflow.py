@@ -12,6 +12,7 @@ from datetime import datetime
 from pathlib import Path
 
 import config
+from infraval import streams
 
 
 def main() -> int:
@@ -26,9 +27,10 @@ def main() -> int:
     warnings.simplefilter("ignore")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-    import tensorflow as tf  # noqa: PLC0415 - takes seconds, with TFX ten, and `--help` does not need it
+    with streams.held_back():
+        import tensorflow as tf  # noqa: PLC0415 - takes seconds, with TFX ten, and `--help` does not need it
 
-    import kubeflow_pipeline  # noqa: PLC0415 - the same
+        import kubeflow_pipeline  # noqa: PLC0415 - the same
 
     made = kubeflow_pipeline.make_pipeline(
         pipeline_root=options.pipeline_root,

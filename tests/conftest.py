@@ -39,8 +39,37 @@ LONGEST_FIRST = ("e2e", "switching", "integration", "kubeflow", "infraval_server
 LONG_TIMEOUT_S = 1800
 EVENTUALLY_S = 60.0
 
+# What TensorFlow 2.16 says, from which the golden answers were recorded, and what TensorFlow 2.21 says instead. The
+# codes of these errors, and all other words, are the same. No version between the two is tested.
+REWORDED_IN = (2, 21)
+REWORDED = {
+    "One of JPEG, PNG, GIF, BMP required.": "One of JPEG, JPEG XL, PNG, GIF, BMP, WebP required.",
+    "Can't parse serialized Example.": "Can't parse serialized Example: Some float_list slice was not parsed.",
+    "Error while parsing JSON: Unexpected token. <redacted> ^": "Error while parsing JSON: invalid JSON in "
+    "type.googleapis.com/tensorflow.Example, near 1:1 (offset 0): unexpected character: 'Z'; expected '{'",
+}
+
 # Below what Linux gives to connections and to those who ask for any port (net.ipv4.ip_local_port_range).
 TEST_PORTS = range(20_000, 30_000)
+
+
+# TFX 1.21 has its kfp extra below Python 3.12 only. Files that import kfp cannot even be collected without it: those
+# with the marker are left out there, and the run's header says so.
+NEEDS_KFP = b"pytestmark = pytest.mark.kfp"
+HAS_KFP = importlib.util.find_spec("kfp") is not None
+
+
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """Leaves out what needs kfp if it is not installed."""
+    if HAS_KFP or not collection_path.match("test_*.py"):
+        return None
+    return NEEDS_KFP in collection_path.read_bytes() or None
+
+
+def pytest_report_header() -> list[str]:
+    """Says what is left out."""
+    left_out = [str(file.relative_to(TESTS)) for file in TESTS.rglob("test_*.py") if NEEDS_KFP in file.read_bytes()]
+    return [] if HAS_KFP else [f"kfp is not installed, so these files are left out: {', '.join(sorted(left_out))}"]
 
 
 @pytest.hookimpl(trylast=True)  # after -m has taken its pick
@@ -86,6 +115,33 @@ def reserve_port() -> Iterator[ReservePort]:
     yield reserve
     for reservation in reserved:
         reservation.close()
+
+
+@pytest.fixture
+def importers() -> tuple[Any, Any]:
+    """TFX's Importers of Examples and of a Model that come from outside the pipeline."""
+    from tfx import v1 as tfx  # noqa: PLC0415 - ten seconds, and few tests need it
+
+    types = tfx.types.standard_artifacts
+    examples = tfx.dsl.Importer(source_uri="gs://bucket/examples", artifact_type=types.Examples).with_id("Examples")
+    model = tfx.dsl.Importer(source_uri="gs://bucket/model", artifact_type=types.Model).with_id("Model")
+    return examples, model
+
+
+@pytest.fixture(scope="session")
+def as_said_here() -> Callable[[str], str]:
+    """Turns a text with TensorFlow 2.16's messages into what the TensorFlow of this environment says."""
+    import tensorflow as tf  # noqa: PLC0415 - seconds, and not every test needs it
+
+    major, minor, _ = tf.__version__.split(".", 2)
+    reworded = REWORDED if (int(major), int(minor)) >= REWORDED_IN else {}
+
+    def translate(text: str) -> str:
+        for before, now in reworded.items():
+            text = text.replace(before, now)
+        return text
+
+    return translate
 
 
 @pytest.fixture(scope="session")

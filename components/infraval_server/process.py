@@ -95,7 +95,8 @@ def _serve(options: flags.Options, listening: threading.Event) -> int:
       StatusError: the server cannot start, or the model does not load.
     """
     # TensorFlow takes seconds to import, and asking for help or a wrong flag does not need it.
-    from infraval_server import endpoints, loading, service, xla  # noqa: PLC0415 - see above
+    with log.held_back():
+        from infraval_server import endpoints, loading, service, xla  # noqa: PLC0415 - see above
 
     endpoints.check(options)
     parameters = loading.check(options)

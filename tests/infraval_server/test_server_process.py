@@ -201,6 +201,7 @@ def test_signal_ends_a_starting_server(start_interpreter: Any) -> None:
     server = start_interpreter("--no_such_flag")
     server.wait_until_logged("unknown argument")
     assert server.end() == 0
+    assert "Ended by SIGTERM" in server.log()
     assert "Loading servable" not in server.log()
 
 

@@ -31,6 +31,23 @@ run()
 """
 
 
+WARNINGS = """
+import logging, warnings
+import click
+from infraval.cli import guard
+
+@click.command(cls=guard.Command)
+def run():
+    logging.getLogger("apache_beam.io.filesystems").warning("Failed to import GCSFileSystem")
+    logging.getLogger("tensorflow").warning("AutoGraph could not transform")
+    warnings.warn("filter_query has been removed", DeprecationWarning)
+    logging.getLogger("apache_beam").error("Out of memory")
+    return 0
+
+run()
+"""
+
+
 @pytest.fixture
 def unwritable() -> Callable[[str], int]:
     """A descriptor that cannot be written: of a disk that is full, or of a pipe that nobody reads."""
@@ -102,6 +119,20 @@ def test_an_error_that_cannot_be_written_as_json_is_exit_code_2(
     os.close(descriptor)
     assert finished.returncode == 2
     assert "Standard output cannot be written: Broken pipe." in finished.stderr
+
+
+def test_libraries_are_heard_only_when_something_fails() -> None:
+    """Beam warns of file systems that nobody asked for, and all warn of each other."""
+    finished = subprocess.run([sys.executable, "-c", WARNINGS], capture_output=True, text=True, check=False)
+    assert (finished.returncode, finished.stderr) == (0, "Out of memory\n")
+
+
+def test_tensorflow_says_nothing_of_itself(infraval_command: Path, sink_model: Path) -> None:
+    """Neither of the drivers that it looks for when it is imported, nor of processors."""
+    finished = subprocess.run(
+        [infraval_command, "inspect", sink_model, "--json"], capture_output=True, text=True, check=False
+    )
+    assert (finished.returncode, finished.stderr) == (0, "")
 
 
 @pytest.mark.slow

@@ -34,6 +34,7 @@ def test_a_good_model_is_blessed_and_its_copy_starts_warm(
 
     report = report_of(first)
     assert first.returncode == 0
+    assert all(line.startswith("infraval: ") for line in first.stderr.splitlines()), first.stderr
     assert report["verdict"] == "BLESSED"
     assert {finding["status"] for finding in report["servers"][0]["findings"]} == {"passed"}
     assert report["warmup"] == {"records": 4, "from_model": 0, "dropped": 0}

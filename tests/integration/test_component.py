@@ -1,4 +1,4 @@
-"""`WarmupInfraValidator` in pipelines: arguments, compilation, and what importing it costs."""
+"""`WarmupInfraValidator` in pipelines: arguments, and what importing it costs."""
 
 from __future__ import annotations
 
@@ -7,30 +7,15 @@ import inspect
 import json
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from tfx import v1 as tfx
 from tfx.components import InfraValidator
-from tfx.orchestration.kubeflow.v2 import kubeflow_v2_dag_runner
 
 import infraval
 from infraval import errors
 from infraval.tfx import component, from_protos
-
-
-@pytest.fixture
-def importers() -> tuple[Any, Any]:
-    """Examples and Model that come from outside the pipeline."""
-    examples = tfx.dsl.Importer(
-        source_uri="gs://bucket/examples", artifact_type=tfx.types.standard_artifacts.Examples
-    ).with_id("Examples")
-    model = tfx.dsl.Importer(source_uri="gs://bucket/model", artifact_type=tfx.types.standard_artifacts.Model).with_id(
-        "Model"
-    )
-    return examples, model
 
 
 def test_the_arguments_are_those_of_infra_validator() -> None:
@@ -55,83 +40,6 @@ def test_constants_in_the_requests_dict(importers: tuple[Any, Any]) -> None:
     )
     job = from_protos.read(validator.exec_properties, examples=True).make_job(model="model", examples="*")
     assert job.requests.inputs == ("serving_default/k=0.5", 'serving_default/mode="fast"')
-
-
-def test_a_pipeline_compiles_for_kubeflow_pipelines_v2(importers: tuple[Any, Any], tmp_path: Path) -> None:
-    """Schema 2.1.0, with a RuntimeParameter for a proto and for an extra."""
-    examples, model = importers
-    validator = infraval.WarmupInfraValidator(
-        model=model.outputs["result"],
-        examples=examples.outputs["result"],
-        serving_spec=tfx.proto.ServingSpec(model_name="taxi"),
-        request_spec=tfx.dsl.experimental.RuntimeParameter(name="request-spec", ptype=str, default="{}"),
-        requests=infraval.RequestOptions(signatures=("classify:classify",), splits=("eval",)),
-        warmup=tfx.dsl.experimental.RuntimeParameter(name="warmup-spec", ptype=str, default="{}"),
-        server=infraval.ProcessServer(import_ops=("my_ops",)),
-    )
-    pusher = tfx.components.Pusher(
-        infra_blessing=validator.outputs["blessing"],
-        push_destination=tfx.proto.PushDestination(
-            filesystem=tfx.proto.PushDestination.Filesystem(base_directory="gs://bucket/serving")
-        ),
-    )
-    config = kubeflow_v2_dag_runner.KubeflowV2DagRunnerConfig(default_image="image", use_pipeline_spec_2_1=True)
-    kubeflow_v2_dag_runner.KubeflowV2DagRunner(
-        config=config, output_dir=str(tmp_path), output_filename="pipeline.yaml"
-    ).run(
-        tfx.dsl.Pipeline(
-            pipeline_name="compiled",
-            pipeline_root="gs://bucket/root",
-            components=[examples, model, validator, pusher],
-        )
-    )
-
-    compiled = yaml.safe_load((tmp_path / "pipeline.yaml").read_text())
-    task = compiled["root"]["dag"]["tasks"]["WarmupInfraValidator"]
-    parameters = task["inputs"]["parameters"]
-    assert compiled["schemaVersion"] == "2.1.0"
-    assert parameters["request_spec"]["componentInputParameter"] == "request-spec"
-    assert parameters["warmup"]["componentInputParameter"] == "warmup-spec"
-    assert json.loads(parameters["server"]["runtimeValue"]["constant"]) == {
-        "import_ops": ["my_ops"],
-        "platform": "process",
-    }
-    assert json.loads(parameters["requests"]["runtimeValue"]["constant"]) == {
-        "signatures": ["classify:classify"],
-        "splits": ["eval"],
-    }
-    executor = compiled["deploymentSpec"]["executors"]["WarmupInfraValidator_executor"]["container"]
-    assert "infraval.tfx.executor.Executor" in executor["args"]
-
-
-def test_the_blessed_model_is_an_output_if_asked_for(importers: tuple[Any, Any], tmp_path: Path) -> None:
-    """A Model, which BulkInferrer takes, under a condition on the blessing; also in Kubeflow Pipelines v2."""
-    examples, model = importers
-    assert set(infraval.WarmupInfraValidator(model=model.outputs["result"]).outputs) == {"blessing"}
-    validator = infraval.WarmupInfraValidator(model=model.outputs["result"], output_blessed_model=True)
-    with tfx.dsl.Cond(validator.outputs["blessing"].future()[0].custom_property("blessed") == 1):
-        inferrer = tfx.components.BulkInferrer(
-            examples=examples.outputs["result"], model=validator.outputs["blessed_model"]
-        )
-
-    config = kubeflow_v2_dag_runner.KubeflowV2DagRunnerConfig(default_image="image", use_pipeline_spec_2_1=True)
-    kubeflow_v2_dag_runner.KubeflowV2DagRunner(
-        config=config, output_dir=str(tmp_path), output_filename="pipeline.yaml"
-    ).run(tfx.dsl.Pipeline("compiled", "gs://bucket/root", components=[examples, model, validator, inferrer]))
-
-    compiled = yaml.safe_load((tmp_path / "pipeline.yaml").read_text())
-    outputs = compiled["components"]["WarmupInfraValidator"]["outputDefinitions"]["artifacts"]
-    schemas = {name: yaml.safe_load(each["artifactType"]["instanceSchema"]) for name, each in outputs.items()}
-    assert {name: schema["title"] for name, schema in schemas.items()} == {
-        "blessing": "tfx.InfraBlessing",
-        "blessed_model": "tfx.Model",
-    }
-    task = compiled["root"]["dag"]["tasks"]["BulkInferrer"]
-    assert task["inputs"]["artifacts"]["model"]["taskOutputArtifact"] == {
-        "producerTask": "WarmupInfraValidator",
-        "outputArtifactKey": "blessed_model",
-    }
-    assert "metadata['blessed'] == 1" in task["triggerPolicy"]["condition"]
 
 
 PARAMETER = tfx.dsl.experimental.RuntimeParameter(name="p", ptype=str, default="{}")

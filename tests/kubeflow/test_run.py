@@ -16,6 +16,8 @@ import pytest
 
 PIPELINE = Path(__file__).parents[2] / "pipeline"
 
+pytestmark = pytest.mark.kfp
+
 
 @pytest.fixture
 def kubeflow_run(monkeypatch: pytest.MonkeyPatch) -> ModuleType:

@@ -80,6 +80,11 @@ def one_line(text: str) -> str:
     return re.sub(r"\s*[\n\t]\s*", " ", text)
 
 
+def one_space(text: str) -> str:
+    """A text with one space where any white space is: protobuf 6 puts one or two into its errors, by chance."""
+    return re.sub(r"\s+", " ", text)
+
+
 ON_TEXT = {
     "missing": (parse(TIPS), [OTHER], "Feature: tips (data type: float) is required but could not be found."),
     "missing in one": (parse_one(TIPS), OTHER, "Feature: tips (data type: float) is required but could not be found."),
@@ -123,7 +128,7 @@ ON_TEXT = {
         PERSON,
         f'assertion failed: [not empty] [[\\"{REDACTED}\\" \\"{REDACTED}\\"]]',
     ),
-    "no image": (tf.io.decode_image, PERSON, "Unknown image file format. One of JPEG, PNG, GIF, BMP"),
+    "no image": (tf.io.decode_image, PERSON, "Unknown image file format. One of JPEG, PNG, GIF, BMP required."),
     "no wave": (tf.audio.decode_wav, PERSON, "Header mismatch: Expected "),
     "no raw floats": (lambda fed: tf.io.decode_raw(fed, tf.float32), PERSON[:15], "Input to DecodeRaw has length "),
     "no JSON": (tf.io.decode_json_example, PERSON, f"Error while parsing JSON: Unexpected token. {REDACTED} ^"),
@@ -212,12 +217,13 @@ def forms(text: str) -> set[str]:
 
 
 @pytest.mark.parametrize("case", ON_TEXT)
-def test_text_that_an_op_fails_on_is_not_shown(case: str) -> None:
+def test_text_that_an_op_fails_on_is_not_shown(case: str, as_said_here: Callable[[str], str]) -> None:
     """The message says which feature, type or op it was about, and nothing of the text."""
     build, value, expected = ON_TEXT[case]
+    expected = one_space(as_said_here(expected))
     text, redactor = run(build, value, tf.string)
     shown = redactor.message(text)
-    assert one_line(expected) in shown
+    assert expected in one_space(shown)
     assert not [form for form in forms(PERSON) if form in shown and form not in expected]
     assert redactor.message(shown) == shown
 

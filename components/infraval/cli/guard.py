@@ -39,9 +39,9 @@ class Command(click.Command):
             ctx.exit(COULD_NOT_JUDGE)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Runs the function with TensorFlow quiet, and exits."""
+        """Runs the function with TensorFlow and Beam quiet, and exits."""
         as_json = ctx.params.get("as_json", False)
-        _quiet_tensorflow()
+        _quiet_libraries()
         try:
             with signals.abort_on_signal(functools.partial(_last_words, as_json=as_json)):
                 workspace.check()
@@ -88,8 +88,9 @@ def _complain(error: errors.InfravalError, *, as_json: bool) -> None:
 def _last_words(sentence: str, *, as_json: bool) -> None:
     """Writes past Python's streams: a signal handler may have interrupted a write to them."""
     said = _json(errors.AbortedError(sentence)) if as_json else f"infraval: {sentence}"
-    cursor = _SHOW_CURSOR if os.isatty(2) else ""
-    for descriptor, text in ((2, cursor), (1 if as_json else 2, f"{said}\n")):
+    standard_error = streams.standard_error()
+    cursor = _SHOW_CURSOR if os.isatty(standard_error) else ""
+    for descriptor, text in ((standard_error, cursor), (1 if as_json else standard_error, f"{said}\n")):
         with contextlib.suppress(OSError):
             os.write(descriptor, text.encode())
 
@@ -99,9 +100,11 @@ def _json(error: errors.InfravalError) -> str:
     return json.dumps({"verdict": None, "error": described})
 
 
-def _quiet_tensorflow() -> None:
-    """Keeps TensorFlow's start-up noise off the terminal; call it before TensorFlow is imported."""
+def _quiet_libraries() -> None:
+    """Keeps what libraries log off the terminal; TensorFlow's import, which no level stops, is `streams.held_back`."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    # Beam warns of each cloud's file system whose packages are incomplete.
+    for library in ("tensorflow", "apache_beam"):
+        logging.getLogger(library).setLevel(logging.ERROR)
     warnings.simplefilter("ignore")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from infraval import cli
+from infraval import cli, streams
 from infraval.cli import guard
 
 
@@ -16,8 +16,9 @@ from infraval.cli import guard
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
 def command(*, directory: Path, as_json: bool) -> int:
     """Prints the signatures and the coverage."""
-    from infraval.report import terminal  # noqa: PLC0415 - takes seconds
-    from infraval.requests import inspection  # noqa: PLC0415 - takes seconds
+    with streams.held_back():
+        from infraval.report import terminal  # noqa: PLC0415 - takes seconds
+        from infraval.requests import inspection  # noqa: PLC0415 - takes seconds
 
     found = inspection.inspect(directory)
     with guard.writing():

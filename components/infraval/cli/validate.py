@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from infraval import cli, escape, options
+from infraval import cli, escape, options, streams
 from infraval.cli import guard
 from infraval.cli import options as flags
 
@@ -24,8 +24,9 @@ _BLESSED, _NOT_BLESSED = 0, 1
 def command(context: click.Context, /, *, as_json: bool, **_: Any) -> int:
     """Validates, and prints the report."""
     job = flags.read(options.Job, context)
-    from infraval import publish, validation  # noqa: PLC0415 - takes seconds
-    from infraval.report import data, terminal  # noqa: PLC0415 - the same
+    with streams.held_back():
+        from infraval import publish, validation  # noqa: PLC0415 - takes seconds
+        from infraval.report import data, terminal  # noqa: PLC0415 - the same
 
     with terminal.progress() as progress:
         judged = validation.validate(job, progress=progress)

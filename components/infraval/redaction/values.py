@@ -38,7 +38,8 @@ def values(request: prediction_log_pb2.PredictionLog) -> Values:
         if isinstance(item, tensor_pb2.TensorProto):
             numbers += _packed(item)
         for field, content in item.ListFields():
-            repeated = field.label == _Field.LABEL_REPEATED
+            # By its type: protobuf 6 has deprecated the descriptor's label, and protobuf 3 has nothing else.
+            repeated = not isinstance(content, (message.Message, str, bytes, int, float))
             if field.type == _Field.TYPE_MESSAGE and field.name not in _NOT_VALUES:
                 pending += content.values() if hasattr(content, "values") else content if repeated else [content]
             elif repeated and field.type == _Field.TYPE_BYTES:

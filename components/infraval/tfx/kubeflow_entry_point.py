@@ -11,6 +11,7 @@ artifacts from ML Metadata without it: tensorflow/tfx issue 7768), and kfp.local
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import os
 import runpy
@@ -18,7 +19,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from infraval import errors, signals, workspace
+from infraval import errors, signals, streams, workspace
 
 _TFX = "tfx.orchestration.kubeflow.v2.container.kubeflow_v2_run_executor"
 _EXECUTOR_INPUT = "--json_serialized_invocation_args"
@@ -28,12 +29,14 @@ _INPUTS_SPEC = "--json_serialized_inputs_spec_args"
 def main() -> None:
     """Runs the executor in this process, as TFX's module does."""
     # As process 1 of a container, Python would ignore SIGTERM.
-    with signals.abort_on_signal(lambda sentence: os.write(sys.stderr.fileno(), f"{sentence}\n".encode())):
+    with signals.abort_on_signal(lambda sentence: os.write(streams.standard_error(), f"{sentence}\n".encode())):
         try:
             workspace.check()
         except errors.SandboxError as error:
             sys.exit(f"infraval: {error}")
         sys.argv[1:] = restore_types(sys.argv[1:])
+        with streams.held_back():
+            importlib.import_module("tensorflow")
         runpy.run_module(_TFX, run_name="__main__", alter_sys=True)
 
 
