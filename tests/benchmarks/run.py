@@ -130,7 +130,7 @@ def _prepare(*signatures: str) -> Callable[[], Callable[[str], int]]:
                 reader.read(SINK),
                 shards.peek(paths),
                 (1, 4),
-                graph.reader(SINK),
+                graph.of(reader.meta_graph(SINK)),
             )
             plan = beam_transform.Plan(tuple(called), (1, 4), 10, 0, "sink")
             with tempfile.TemporaryDirectory() as output:

@@ -62,7 +62,9 @@ def make_plan(taxi_model: Path) -> Callable[..., beam_transform.Plan]:
         share: float = 0.1,
     ) -> beam_transform.Plan:
         requests = options.RequestOptions(signatures=keys or ("predict",), multi_inference=pairs, features=features)
-        called, _ = targets.resolve(requests, signatures.read(model), records, batch_sizes, graph.reader(model))
+        called, _ = targets.resolve(
+            requests, signatures.read(model), records, batch_sizes, graph.of(signatures.meta_graph(model))
+        )
         return beam_transform.Plan(tuple(called), batch_sizes, num_examples, seed, "model", share)
 
     return make

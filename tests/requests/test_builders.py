@@ -57,7 +57,8 @@ def records_of_features(request: predict_pb2.PredictRequest) -> list[bytes]:
 def resolve(sink_model: Path, taxi_model: Path) -> Callable[..., targets.Target]:
     """The target of a request spec for the recorded models; the examples tell which features there are."""
     models = {
-        name: (signatures.read(path), graph.reader(path)) for name, path in (("sink", sink_model), ("taxi", taxi_model))
+        name: (signatures.read(path), graph.of(signatures.meta_graph(path)))
+        for name, path in (("sink", sink_model), ("taxi", taxi_model))
     }
 
     def of(model: str, records: list[bytes], *names: str, **given: Any) -> targets.Target:
@@ -137,7 +138,9 @@ def test_predict_with_defaults_and_constants_is_what_the_real_server_answered(
     records = [example.SerializeToString()]
     requests = options.RequestOptions(signatures=(key,), inputs=tuple(given))
     model = odd_models / "inputs" / "1"
-    (target,), _ = targets.resolve(requests, signatures.read(model), records, [1], graph.reader(model))
+    (target,), _ = targets.resolve(
+        requests, signatures.read(model), records, [1], graph.of(signatures.meta_graph(model))
+    )
     assert target.takes_examples == target.takes_records == ("x" in golden)
 
     log = builders.build(target, "m", records if target.takes_records else ())

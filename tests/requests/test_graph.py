@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tensorflow.core.protobuf import meta_graph_pb2
 
-from infraval.requests import graph
+from infraval.requests import graph, signatures
 
 ONE = {"n": tf.io.FixedLenFeature([2], tf.float32)}
 NEEDED = {"n": graph.Feature("float_list", required=True, count=2)}
@@ -136,7 +136,7 @@ def read(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], graph.Pars
         setattr(module, name, function)
     directory = tmp_path_factory.mktemp("graph")
     tf.saved_model.save(module, str(directory), signatures=functions)
-    parsing = graph.reader(directory)
+    parsing = graph.of(signatures.meta_graph(directory))
     return lambda name: parsing(name, "data")
 
 
@@ -178,7 +178,7 @@ def test_several_parsers_of_one_input(read: Callable[[str], graph.Parsing | None
 
 def test_the_model_of_an_estimator(taxi_model: Path) -> None:
     """A TF1 graph has no functions; it parses sparse features, all of them optional."""
-    parsing = graph.reader(taxi_model)
+    parsing = graph.of(signatures.meta_graph(taxi_model))
     for key, alias in (("predict", "examples"), ("classification", "inputs")):
         parsed = parsing(key, alias)
         assert parsed is not None
@@ -189,7 +189,7 @@ def test_the_model_of_an_estimator(taxi_model: Path) -> None:
 
 def test_the_model_of_tfx_penguin(penguin_model: Path) -> None:
     """A Keras model that serves serialized tf.Examples."""
-    parsed = graph.reader(penguin_model)("serving_default", "examples")
+    parsed = graph.of(signatures.meta_graph(penguin_model))("serving_default", "examples")
     assert parsed is not None
     assert parsed.features is not None
     assert parsed.features["body_mass_g"] == graph.Feature("float_list", required=True, count=1)

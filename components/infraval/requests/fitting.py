@@ -19,8 +19,9 @@ def misfit(job: options.Job) -> str | None:
       ModelError: the model cannot be read.
       ExamplesError: the examples cannot be read.
     """
-    available = signatures.read(job.model, job.requests.tag_set)
-    parsing = graph.reader(job.model, job.requests.tag_set)
+    meta_graph = signatures.meta_graph(job.model, job.requests.tag_set)
+    available = signatures.of(meta_graph)
+    parsing = graph.of(meta_graph)
     records = list(shards.peek(shards.find(job.examples)))
     try:
         called, _ = targets.resolve(job.requests, available, records, batch_sizes.batch_sizes(job.warmup), parsing)

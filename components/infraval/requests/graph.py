@@ -11,13 +11,10 @@ import functools
 import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf import meta_graph_pb2
-
-from infraval.requests import signatures
 
 _PASSING = frozenset(
     [
@@ -100,21 +97,8 @@ ReadParsing = Callable[[str, str], Parsing | None]
 """(signature, alias of an input) -> how the graph parses records from it; None if it does not."""
 
 
-def reader(model: Path, tag_set: tuple[str, ...] = ()) -> ReadParsing:
-    """Reads the graph of a SavedModel when it is first asked about it.
-
-    The function raises ModelError, as `signatures.read` does.
-    """
-    read = functools.cache(lambda: of(signatures.meta_graph(model, tag_set)))
-
-    def parsing(key: str, alias: str) -> Parsing | None:
-        return read()(key, alias)
-
-    return parsing
-
-
 def of(meta_graph: meta_graph_pb2.MetaGraphDef) -> ReadParsing:
-    """Reads a graph."""
+    """Reads the graph of a MetaGraphDef, scope by scope as it is asked about."""
     return functools.cache(_Graph(meta_graph).parsing)
 
 

@@ -47,14 +47,15 @@ def select(job: options.Job) -> Selection:
     Raises:
       InputError: the model, the examples and the options do not fit together.
     """
-    available = signatures.read(job.model, job.requests.tag_set)
+    meta_graph = signatures.meta_graph(job.model, job.requests.tag_set)
+    available = signatures.of(meta_graph)
     sizes = batch_sizes.batch_sizes(job.warmup)
     _check_existing_warmup(job, available)
-    warnings = tuple(filter(None, [variables.warning(job.model, job.requests.tag_set)]))
+    warnings = tuple(filter(None, [variables.warning(job.model, meta_graph)]))
     paths = tuple(shards.find(job.examples))
     if not paths:
         return Selection(available, (), (), {}, sizes, warnings)
-    parsing = graph.reader(job.model, job.requests.tag_set)
+    parsing = graph.of(meta_graph)
     called, left_out = targets.resolve(job.requests, available, shards.peek(paths), sizes, parsing)
     cells = sum(len(target.records_per_request(sizes)) for target in called)
     if job.make_warmup and cells > job.warmup.max_records:

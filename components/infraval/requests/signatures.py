@@ -80,7 +80,11 @@ def read(model: Path, tag_set: tuple[str, ...] = ()) -> dict[str, Signature]:
     Raises:
       ModelError: there is no readable SavedModel, no MetaGraphDef with these tags, or several and no tags were given.
     """
-    graph = meta_graph(model, tag_set)
+    return of(meta_graph(model, tag_set))
+
+
+def of(graph: meta_graph_pb2.MetaGraphDef) -> dict[str, Signature]:
+    """The callable signatures of a MetaGraphDef, sorted by key."""
     kinds = composites.kinds(graph)
     return {
         key: Signature(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from pathlib import Path
 
-from infraval.requests import signatures
+from tensorflow.core.protobuf import meta_graph_pb2
 
 _INDEX = Path("variables", "variables.index")
 
@@ -13,15 +13,11 @@ _VARIABLES = frozenset(["AutoReloadVariable", "VarHandleOp", "Variable", "Variab
 """Ops that make a variable."""
 
 
-def warning(model: Path, tag_set: tuple[str, ...] = ()) -> str | None:
-    """What to know about a model with variables and no index of their values; None if there is nothing.
-
-    Raises:
-      ModelError: as `signatures.read`.
-    """
+def warning(model: Path, meta_graph: meta_graph_pb2.MetaGraphDef) -> str | None:
+    """What to know about a model with variables and no index of their values; None if there is nothing."""
     if (model / _INDEX).exists():
         return None
-    graph = signatures.meta_graph(model, tag_set).graph_def
+    graph = meta_graph.graph_def
     nodes = itertools.chain(graph.node, *(function.node_def for function in graph.library.function))
     if all(node.op not in _VARIABLES for node in nodes):
         return None
