@@ -95,7 +95,7 @@ def test_a_file_that_cannot_be_read_is_an_error(store: Any, tmp_path: Path) -> N
     """The message names the place, the cause and what to look at."""
     store.objects |= {f"{URI}/a": b"a", f"{URI}/b": b"b"}
     store.refuses = lambda operation, key: (operation, key) == ("read", f"{URI}/b")
-    with pytest.raises(errors.ModelError, match=rf"{URI} cannot be fetched to .*refuses to read {URI}/b\. Check that"):
+    with pytest.raises(errors.ModelError, match=rf"{URI} cannot be fetched to .*refuses to read {URI}/b\. Check the"):
         artifacts.fetch(URI, tmp_path / "copy", errors.ModelError)
 
 

@@ -8,19 +8,22 @@ from pathlib import Path
 import click
 
 from infraval import cli, streams
-from infraval.cli import guard
+from infraval.cli import guard, uris
 
 
 @click.command("inspect", cls=guard.Command, help=cli.VERBS["inspect"])
-@click.argument("directory", type=click.Path(path_type=Path))
+@click.argument("directory", type=uris.PathOrUri())
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
-def command(*, directory: Path, as_json: bool) -> int:
+@click.pass_context
+def command(context: click.Context, /, *, directory: Path, as_json: bool) -> int:
     """Prints the signatures and the coverage."""
     with streams.held_back():
         from infraval.report import terminal  # noqa: PLC0415 - takes seconds
         from infraval.requests import inspection  # noqa: PLC0415 - takes seconds
 
-    found = inspection.inspect(directory)
+    with uris.local_model(directory, context, "directory") as model:
+        found = inspection.inspect(model)
+    found["model"] = uris.given(context, "directory") or found["model"]
     with guard.writing():
         if as_json:
             click.echo(json.dumps(found))

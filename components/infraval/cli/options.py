@@ -11,6 +11,7 @@ from typing import Any, Literal
 import click
 from pydantic.fields import FieldInfo
 
+from infraval.cli import uris
 from infraval.options import base
 
 
@@ -69,7 +70,7 @@ def _type(field: FieldInfo, flag: base.Flag) -> Any:
         return click.Choice([member.value for member in kind])
     if kind in {int, float}:
         return (click.IntRange if kind is int else click.FloatRange)(**_limits(field))
-    return click.Path(path_type=pathlib.Path) if pathlib.Path in {kind, *typing.get_args(kind)} else click.STRING
+    return uris.PathOrUri() if pathlib.Path in {kind, *typing.get_args(kind)} else click.STRING
 
 
 def _limits(field: FieldInfo) -> dict[str, Any]:

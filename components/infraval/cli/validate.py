@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from infraval import cli, escape, options, streams
-from infraval.cli import guard
+from infraval.cli import guard, uris
 from infraval.cli import options as flags
 
 _BLESSED, _NOT_BLESSED = 0, 1
@@ -28,8 +28,8 @@ def command(context: click.Context, /, *, as_json: bool, **_: Any) -> int:
         from infraval import publish, validation  # noqa: PLC0415 - takes seconds
         from infraval.report import data, terminal  # noqa: PLC0415 - the same
 
-    with terminal.progress() as progress:
-        judged = validation.validate(job, progress=progress)
+    with terminal.progress() as progress, uris.local_job(job, context, progress) as local:
+        judged = validation.validate(local, progress=progress)
     with guard.writing():
         if as_json:
             click.echo(data.report(judged).model_dump_json())
@@ -38,6 +38,7 @@ def command(context: click.Context, /, *, as_json: bool, **_: Any) -> int:
             if job.output is None and judged.blessed:
                 click.echo("The copy that was blessed is not kept; give --output DIR to get it.")
             if job.output is not None:
-                written = job.output / (publish.STAMPED_MODEL if judged.blessed else data.REPORT)
-                click.echo(escape.one_line(f"written {written}"))
+                written = publish.STAMPED_MODEL if judged.blessed else data.REPORT
+                output = uris.given(context, "output") or str(job.output)
+                click.echo(escape.one_line(f"written {output.rstrip('/')}/{written}"))
     return _BLESSED if judged.blessed else _NOT_BLESSED

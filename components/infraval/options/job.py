@@ -26,11 +26,12 @@ class Job(base.Options):
     """What to validate, and how."""
 
     model: Annotated[pathlib.Path, base.Lax, base.Flag("--model", metavar="PATH")]
-    """SavedModel directory."""
+    """SavedModel directory; on the command line also a URI that TensorFlow can read, such as gs://BUCKET/DIRECTORY."""
     allow_links_to: Annotated[base.Strings, base.Flag("--allow-links-to", metavar="DIR")] = ()
     """Directories that links in the model may lead to, such as a content store; others must not leave the model."""
     examples: Annotated[base.Strings, base.Flag("--examples", metavar="GLOB")] = ()
-    """TFRecord files (.gz: gzip) of serialized examples to build requests from; with none, the model is only loaded."""
+    """TFRecord files (.gz: gzip) of serialized examples to build requests from; with none, the model is only loaded. On
+    the command line also URIs."""
     requests: Annotated[RequestOptions, base.Lax] = RequestOptions()
     make_warmup: Annotated[bool, base.Flag("--no-warmup")] = True
     """Whether the model gets new warmup records; without them (--no-warmup), it is only validated."""
@@ -38,7 +39,7 @@ class Job(base.Options):
     server: Annotated[SerializeAsAny[ServerOptions], AfterValidator(lambda server: server.complete())] = ProcessServer()
     limits: Annotated[Limits, base.Lax] = Limits()
     output: Annotated[pathlib.Path | None, base.Lax, base.Flag("--output", metavar="PATH")] = None
-    """New or empty directory for the results."""
+    """New or empty directory for the results; on the command line also a URI."""
     server_messages: Annotated[ServerMessages, base.Flag("--server-messages")] = "redacted"
     """How much of a server's messages is shown: all, all but what occurs in the requests, or only status codes."""
 

@@ -14,7 +14,6 @@ def advice(location: str | os.PathLike[str]) -> str:
     if not _SCHEME.match(os.fspath(location)):
         return ""
     return (
-        "The command line and infraval.validate take paths of this machine, not URIs. Copy it from or to there with "
-        "the store's own tool, such as gcloud storage or aws s3, or mount it; the component WarmupInfraValidator takes "
-        "URIs."
+        "infraval.validate takes paths of this machine, not URIs. The command line and the component take URIs; or "
+        "copy it from or to there with the store's own tool, such as gcloud storage or aws s3, or mount it."
     )

@@ -1,0 +1,148 @@
+"""URIs on the command line, through TensorFlow's file systems: `file://` here, as no object store is at hand."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import click.testing
+import pytest
+
+from infraval import cli, errors, options, validation
+
+Invoke = Callable[..., click.testing.Result]
+
+
+@pytest.fixture
+def temporary(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Where this process makes its temporary folders; nothing may be left in it."""
+    with tempfile.TemporaryDirectory(prefix="uris-") as folder:
+        monkeypatch.setattr(tempfile, "tempdir", folder)
+        yield Path(folder)
+        assert list(Path(folder).iterdir()) == []
+
+
+@pytest.fixture
+def invoke(monkeypatch: pytest.MonkeyPatch, temporary: Path) -> Invoke:
+    """Runs a command line in this process; leaves the environment as it was."""
+    del temporary
+    for name in ("TF_CPP_MIN_LOG_LEVEL", "GRPC_VERBOSITY"):
+        monkeypatch.setenv(name, "3" if name.startswith("TF") else "NONE")
+
+    def run(*arguments: object) -> click.testing.Result:
+        return click.testing.CliRunner().invoke(cli.commands, list(map(str, arguments)), prog_name="infraval")
+
+    return run
+
+
+@pytest.fixture
+def validated(monkeypatch: pytest.MonkeyPatch) -> list[options.Job]:
+    """The jobs that get to the validation, which writes a file and finds that it could not judge."""
+    jobs: list[options.Job] = []
+
+    def validate(job: options.Job, **_: Any) -> None:
+        jobs.append(job)
+        assert job.model.joinpath("saved_model.pb").exists()
+        if job.output is not None:
+            (job.output / "report.json").write_text("{}")
+        raise errors.SandboxError("No server.")
+
+    monkeypatch.setattr(validation, "validate", validate)
+    return jobs
+
+
+def test_a_model_and_examples_at_uris_are_judged_and_the_results_are_at_theirs(
+    run: Callable[..., Any], report_of: Callable[..., Any], taxi_model: Path, taxi_examples: Path, tmp_path: Path
+) -> None:
+    """The blessed copy is the same as from paths."""
+    uris = {
+        "--model": f"file://{taxi_model}",
+        "--examples": f"file://{taxi_examples}/Split-eval/*",
+        "--output": f"file://{tmp_path}/at-uri",
+    }
+    paths = {option: uri.removeprefix("file://") for option, uri in uris.items()} | {"--output": tmp_path / "at-path"}
+    reports = [
+        report_of(
+            run("validate", *[part for each in given.items() for part in each], "--signature", "predict", "--json")
+        )
+        for given in (uris, paths)
+    ]
+
+    assert [report["verdict"] for report in reports] == ["BLESSED", "BLESSED"]
+    assert reports[0]["model_digest"] == reports[1]["model_digest"]
+    assert json.loads((tmp_path / "at-uri/report.json").read_text()) == reports[0]
+    written, expected = (
+        {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+        for folder in (tmp_path / "at-uri", tmp_path / "at-path")
+    )
+    assert written.keys() == expected.keys()
+    assert {name for name in written if written[name] != expected[name]} == {Path("report.json")}
+
+
+def test_paths_and_uris_go_together(
+    invoke: Invoke, validated: list[options.Job], sink_model: Path, tmp_path: Path
+) -> None:
+    """Files of one name do not replace each other, and a compressed one keeps its ending."""
+    for name in ("a/shard.gz", "b/shard.gz", "c/shard"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_bytes(name.encode())
+    seen: list[list[bytes]] = []
+
+    def look(job: options.Job, **_: Any) -> None:
+        seen.append([path.read_bytes() for pattern in job.examples for path in sorted(Path("/").glob(pattern[1:]))])
+        raise errors.SandboxError("No server.")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(validation, "validate", look)
+        invoke(
+            *("validate", "--model", sink_model),
+            *("--examples", f"file://{tmp_path}/[ab]/shard.gz", "--examples", f"{tmp_path}/c/*"),
+        )
+    assert validated == []
+    assert sorted(seen[0]) == [b"a/shard.gz", b"b/shard.gz", b"c/shard"]
+
+
+def test_without_a_verdict_nothing_is_written(
+    invoke: Invoke, validated: list[options.Job], sink_model: Path, tmp_path: Path
+) -> None:
+    """Results go to their URI once there is a verdict."""
+    result = invoke("validate", "--model", sink_model, "--output", f"file://{tmp_path}/out")
+    assert result.exit_code == 2
+    assert len(validated) == 1
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "code", "says"),
+    [
+        (("--model", "s3://bucket/model"), "option/invalid", "no file system for s3://bucket/model"),
+        (("--examples", "nowhere://x"), "option/invalid", "no file system for nowhere://x"),
+        (("--output", "hdfs:///x"), "option/invalid", "no file system for hdfs:///x"),
+        (("--model", "file:///nowhere"), "model/unreadable", "nothing at file:///nowhere"),
+        (("--examples", "file:///nowhere/*"), "examples/missing", "No file matches file:///nowhere/*"),
+        (("--output", "file:///etc"), "output/not-empty", "file:///etc is not empty"),
+    ],
+)
+def test_what_cannot_be_used_ends_before_the_validation(
+    invoke: Invoke, validated: list[options.Job], sink_model: Path, given: tuple[str, str], code: str, says: str
+) -> None:
+    """The URI is in the message as it was written."""
+    result = invoke("validate", *(("--model", sink_model) if "--model" not in given else ()), *given, "--json")
+    found = json.loads(result.stdout)["error"]
+    assert (result.exit_code, found["code"]) == (2, code)
+    assert says in found["message"]
+    assert validated == []
+
+
+def test_a_model_at_a_uri_is_inspected(invoke: Invoke, sink_model: Path) -> None:
+    """As one on this machine is."""
+    result = invoke("inspect", f"file://{sink_model}", "--json")
+    assert result.exit_code == 0, result.output
+    of_path = json.loads(invoke("inspect", sink_model, "--json").stdout)
+    assert json.loads(result.stdout) == of_path | {"model": f"file://{sink_model}"}
+    missing = invoke("inspect", "file:///nowhere")
+    assert missing.exit_code == 2
+    assert "nothing at file:///nowhere" in missing.stderr
