@@ -1,12 +1,16 @@
-"""A model that this TensorFlow cannot run."""
+"""A model that this TensorFlow cannot run, and command lines in this process."""
 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
+import click.testing
 import pytest
 from tensorflow.core.protobuf import saved_model_pb2
+
+from infraval import cli
 
 
 @pytest.fixture(scope="session")
@@ -20,3 +24,15 @@ def unregistered_op_model(upper_model: Path, tmp_path_factory: pytest.TempPathFa
             node.op = "HouseBlend" if node.op == "StringUpper" else node.op
     (directory / "saved_model.pb").write_bytes(saved_model.SerializeToString())
     return directory
+
+
+@pytest.fixture
+def invoke(monkeypatch: pytest.MonkeyPatch) -> Callable[..., click.testing.Result]:
+    """Runs a command line in this process; leaves the environment as it was."""
+    for name in ("TF_CPP_MIN_LOG_LEVEL", "GRPC_VERBOSITY"):
+        monkeypatch.setenv(name, "3" if name.startswith("TF") else "NONE")
+
+    def run(*arguments: object) -> click.testing.Result:
+        return click.testing.CliRunner().invoke(cli.commands, list(map(str, arguments)), prog_name="infraval")
+
+    return run

@@ -25,7 +25,7 @@ from tensorflow.core.example import example_pb2
 from tensorflow.core.protobuf import saved_model_pb2
 
 import infraval
-from infraval import cli, errors, options
+from infraval import errors, options
 
 ODD_MODELS = Path(__file__).parents[1] / "golden" / "models" / "odd"
 
@@ -44,18 +44,6 @@ def temporary(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="bad-") as folder:
         monkeypatch.setattr(tempfile, "tempdir", folder)
         yield Path(folder)
-
-
-@pytest.fixture
-def invoke(monkeypatch: pytest.MonkeyPatch) -> Callable[..., click.testing.Result]:
-    """Runs a command line in this process; leaves the environment as it was."""
-    for name in ("TF_CPP_MIN_LOG_LEVEL", "GRPC_VERBOSITY"):
-        monkeypatch.setenv(name, "3" if name.startswith("TF") else "NONE")
-
-    def run(*arguments: object) -> click.testing.Result:
-        return click.testing.CliRunner().invoke(cli.commands, list(map(str, arguments)), prog_name="infraval")
-
-    return run
 
 
 @dataclasses.dataclass(frozen=True)

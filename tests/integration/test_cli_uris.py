@@ -11,31 +11,19 @@ from typing import Any
 import click.testing
 import pytest
 
-from infraval import cli, errors, options, validation
+from infraval import errors, options, validation
 
 Invoke = Callable[..., click.testing.Result]
 
 
-@pytest.fixture
-def temporary(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+@pytest.fixture(autouse=True)
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Where this process makes its temporary folders; nothing may be left in it."""
+    del tmp_path  # pytest's own are elsewhere
     with tempfile.TemporaryDirectory(prefix="uris-") as folder:
         monkeypatch.setattr(tempfile, "tempdir", folder)
         yield Path(folder)
         assert list(Path(folder).iterdir()) == []
-
-
-@pytest.fixture
-def invoke(monkeypatch: pytest.MonkeyPatch, temporary: Path) -> Invoke:
-    """Runs a command line in this process; leaves the environment as it was."""
-    del temporary
-    for name in ("TF_CPP_MIN_LOG_LEVEL", "GRPC_VERBOSITY"):
-        monkeypatch.setenv(name, "3" if name.startswith("TF") else "NONE")
-
-    def run(*arguments: object) -> click.testing.Result:
-        return click.testing.CliRunner().invoke(cli.commands, list(map(str, arguments)), prog_name="infraval")
-
-    return run
 
 
 @pytest.fixture
