@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import os
 import subprocess
@@ -23,6 +24,7 @@ import infraval
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
+TFX = ".".join(importlib.metadata.version("tfx").split(".")[:2])
 GOLDEN = ROOT / "tests" / "golden" / "kubeflow.json"
 
 pytestmark = pytest.mark.kfp
@@ -69,7 +71,7 @@ def test_it_is_a_pipeline_spec(package: str, request: pytest.FixtureRequest) -> 
 @pytest.mark.parametrize(
     ("python", "lock"),
     [
-        pytest.param(sys.executable, "tfx-1.16.txt", id="lock"),
+        pytest.param(sys.executable, f"tfx-{TFX}.txt", id="lock"),
         # An environment more.
         pytest.param(ROOT / ".venv-kfp" / "bin" / "python", "kfp.txt", id="newest", marks=pytest.mark.slow),
     ],
