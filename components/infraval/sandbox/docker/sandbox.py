@@ -259,8 +259,11 @@ class DockerSandbox:
         docker_container.create(engine, arguments, host, mounts)
         if not mounted:
             helper = f"{self._name}-copy"
-            self._on_leaving.callback(docker_engine.remove, engine, remove_container, helper)
-            docker_model.copy(engine, self._name, helper, self._image.id, self._labels, files)
+            with contextlib.ExitStack() as on_failure:
+                remove_helper = functools.partial(docker_engine.remove, engine, remove_container, helper)
+                on_failure.callback(lambda: self._on_leaving.callback(remove_helper))
+                docker_model.copy(engine, self._name, helper, self._image.id, self._labels, files)
+                on_failure.pop_all()
 
     def _share(self) -> str:
         """The socket that the server is to listen on."""
