@@ -37,10 +37,13 @@ TFX_1_16 = [
         "grpc-google-iam-v1<0.14.4",
         "grpcio-status<1.49",
         "ml-metadata<1.17",
+        "numpy<2",
         "proto-plus<1.28",
         "protobuf<4",
+        "pyarrow<11",
         "tensorflow<2.17",
         "tensorflow-serving-api<2.17",
+        "tf-keras<2.17",
         "tfx<1.17",
     )
 ]

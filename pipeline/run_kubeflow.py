@@ -12,7 +12,6 @@ from datetime import datetime
 from pathlib import Path
 
 import config
-from infraval import streams
 
 
 def main() -> int:
@@ -26,6 +25,8 @@ def main() -> int:
     # TFX's dependencies warn of each other and of Python 3.10; none of it is about this pipeline.
     warnings.simplefilter("ignore")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+    from infraval import streams  # noqa: PLC0415 - whoever only runs the package has no infraval
 
     with streams.held_back():
         import tensorflow as tf  # noqa: PLC0415 - takes seconds, with TFX ten, and `--help` does not need it
