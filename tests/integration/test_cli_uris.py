@@ -42,6 +42,7 @@ def validated(monkeypatch: pytest.MonkeyPatch) -> list[options.Job]:
     return jobs
 
 
+@pytest.mark.slow
 def test_a_model_and_examples_at_uris_are_judged_and_the_results_are_at_theirs(
     run: Callable[..., Any], report_of: Callable[..., Any], taxi_model: Path, taxi_examples: Path, tmp_path: Path
 ) -> None:

@@ -87,6 +87,7 @@ def test_the_model_is_pushed_warm(
     assert boot_pushed(tmp_path / "serving_model") == (3, 3)
 
 
+@pytest.mark.slow
 def test_the_transform_graph_is_pushed_warm(
     run_tail: RunTail,
     boot_pushed: Callable[[Path], tuple[int, int | None]],
