@@ -98,6 +98,11 @@ def deferred() -> Iterator[None]:
             raise _ending(watch.received)
 
 
+def has_arrived() -> bool:
+    """Whether a signal has asked the run that is under way to end."""
+    return any(watch.received is not None for watch in _watches)
+
+
 def _on_signal(number: int, frame: FrameType | None) -> None:
     del frame
     watch, arrived = _watches[0], signal.Signals(number)

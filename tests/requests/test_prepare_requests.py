@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import os
+import signal
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ import pytest
 from tensorflow.core.example import example_pb2, feature_pb2
 from tensorflow_serving.apis import prediction_log_pb2
 
-from infraval import errors, options
+from infraval import errors, options, signals
 from infraval.requests import beam_transform, prediction_logs, sampling, shards
 
 GARBAGE = [b"\xff\xffGrace.Hopper.1906", b"Grace.Hopper.1906\xff", b"the name is Grace.Hopper.1906"]
@@ -326,3 +328,45 @@ def test_a_signal_while_beam_starts_a_thread_leaves_no_thread(
         prepare(write_shards(taxi_records[:5]))
     assert len(interrupted) == 1
     assert not interrupted[0].is_alive()
+
+
+@pytest.mark.parametrize(("number", "raised"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)])
+def test_a_signal_within_a_do_fn_is_not_logged(
+    number: signal.Signals,
+    raised: type[BaseException],
+    taxi_records: list[bytes],
+    write_shards: WriteShards,
+    prepare: Prepare,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Beam logs the traceback of whatever a DoFn raises."""
+
+    def read(_: str) -> Iterator[list[bytes]]:
+        signal.raise_signal(number)
+        yield [b"never"]
+
+    pattern = write_shards(taxi_records[:5])
+    monkeypatch.setattr(shards, "read", read)
+    with pytest.raises(raised), signals.abort_on_signal():
+        prepare(pattern)
+    assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
+
+
+def test_a_fault_in_a_do_fn_is_logged(
+    taxi_records: list[bytes],
+    write_shards: WriteShards,
+    prepare: Prepare,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Unlike a signal, it is to be found."""
+
+    def read(_: str) -> Iterator[list[bytes]]:
+        raise MemoryError
+
+    pattern = write_shards(taxi_records[:5])
+    monkeypatch.setattr(shards, "read", read)
+    with pytest.raises(RuntimeError), signals.abort_on_signal():
+        prepare(pattern)
+    assert [record for record in caplog.records if record.levelno >= logging.ERROR]

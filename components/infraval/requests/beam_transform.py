@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import logging
 import os
 import tempfile
 from collections import Counter
@@ -207,7 +208,7 @@ def prepare(plan: Plan, paths: Sequence[str], path: Path, make_pipeline: Callabl
       ExamplesError: a shard cannot be read, there is no record, too many records cannot feed the targets, or the
         requests would be too large.
     """
-    with _no_sampler_left(), _made_in(path.parent, make_pipeline) as pipeline:
+    with _no_traceback_of_a_signal(), _no_sampler_left(), _made_in(path.parent, make_pipeline) as pipeline:
         (
             pipeline
             | "Shards" >> beam.Create([os.fsencode(path) for path in paths])
@@ -256,6 +257,21 @@ def _no_sampler_left() -> Iterator[None]:
                 # There is no thread yet, or it has only just begun, and ends by itself.
                 with contextlib.suppress(AttributeError, RuntimeError):
                     sampler.stop()
+
+
+@contextlib.contextmanager
+def _no_traceback_of_a_signal() -> Iterator[None]:
+    """Beam logs the traceback of whatever ends a DoFn, also of a signal, which is no fault."""
+
+    def is_of_interest(_: logging.LogRecord) -> bool:
+        return not signals.has_arrived()
+
+    log = logging.getLogger("apache_beam.runners.common")
+    log.addFilter(is_of_interest)
+    try:
+        yield
+    finally:
+        log.removeFilter(is_of_interest)
 
 
 def _build(plan: Plan, records: Sequence[bytes]) -> Iterator[prediction_log_pb2.PredictionLog]:
