@@ -137,7 +137,9 @@ class Examples:
 
     Attributes:
       records_read: records in the examples.
-      dead_letters: records that no request could be built from, by cause.
+      records_checked: how many of them were looked at: all, or, if there are many, those of a random sample.
+      dead_letters: how many of these no request could be built from, by cause.
+      dead_letter_share_at_most: of all records, with a confidence of 99 %; None if all were looked at.
       left_out: signatures that `all` left out, and why.
       fed: what feeds each input.
       constants: inputs that get the same value in every request, `SIGNATURE/INPUT` -> its JSON.
@@ -145,7 +147,9 @@ class Examples:
     """
 
     records_read: int = 0
+    records_checked: int = 0
     dead_letters: dict[str, int] = dataclasses.field(default_factory=dict)
+    dead_letter_share_at_most: float | None = None
     left_out: dict[str, str] = dataclasses.field(default_factory=dict)
     fed: tuple[Fed, ...] = ()
     constants: dict[str, str] = dataclasses.field(default_factory=dict)

@@ -34,7 +34,7 @@ def validate(
 
     Args:
       job: what to validate.
-      make_pipeline: makes the Beam pipeline that builds the requests; by default one in this process.
+      make_pipeline: makes the Beam pipeline that reads the examples; by default processes of this machine read them.
       progress: called with a sentence about each step.
       gates: what the model must pass.
 

@@ -14,7 +14,7 @@ import tensorflow as tf
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from infraval import options
-from infraval.requests import beam_transform, graph, shards, signatures, targets
+from infraval.requests import beam_transform, graph, making, processes, shards, signatures, targets
 
 
 @pytest.fixture(scope="session")
@@ -47,7 +47,7 @@ def write_shards(tmp_path: Path) -> Callable[..., str]:
 
 
 @pytest.fixture(scope="session")
-def make_plan(taxi_model: Path) -> Callable[..., beam_transform.Plan]:
+def make_plan(taxi_model: Path) -> Callable[..., making.Plan]:
     """A plan to call signatures of a model, `predict` of the taxi model by default."""
 
     def make(
@@ -60,24 +60,31 @@ def make_plan(taxi_model: Path) -> Callable[..., beam_transform.Plan]:
         num_examples: int = 1,
         seed: int = 0,
         share: float = 0.1,
-    ) -> beam_transform.Plan:
+    ) -> making.Plan:
         requests = options.RequestOptions(signatures=keys or ("predict",), multi_inference=pairs, features=features)
         called, _ = targets.resolve(
             requests, signatures.read(model), records, batch_sizes, graph.of(signatures.meta_graph(model))
         )
-        return beam_transform.Plan(tuple(called), batch_sizes, num_examples, seed, "model", share)
+        return making.Plan(tuple(called), batch_sizes, num_examples, seed, "model", share)
 
     return make
 
 
 @pytest.fixture
-def prepare(tmp_path: Path, make_plan: Callable[..., beam_transform.Plan]) -> Callable[..., beam_transform.Requests]:
-    """Prepares requests from shards, in this process unless Beam pipeline options say otherwise."""
+def prepare(tmp_path: Path, make_plan: Callable[..., making.Plan]) -> Callable[..., making.Requests]:
+    """Prepares requests from shards: in the client's own way, with Beam in this process, or with pipeline options."""
 
-    def run(pattern: str, *keys: str, given: Sequence[str] = (), name: str = "requests", **plan: Any) -> Any:
+    def run(
+        pattern: str, *keys: str, beam_too: bool = False, given: Sequence[str] = (), name: str = "requests", **of: Any
+    ) -> making.Requests:
         def make_pipeline() -> beam.Pipeline:
             return beam.Pipeline(options=PipelineOptions(list(given))) if given else beam_transform.in_memory_pipeline()
 
-        return beam_transform.prepare(make_plan(*keys, **plan), shards.find([pattern]), tmp_path / name, make_pipeline)
+        plan, paths, path = make_plan(*keys, **of), shards.find([pattern]), tmp_path / name
+        if given or beam_too:
+            harvest = beam_transform.collect(plan, paths, path.parent, make_pipeline)
+        else:
+            harvest = processes.collect(plan, paths)
+        return making.make(plan, harvest, path)
 
     return run

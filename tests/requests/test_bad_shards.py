@@ -11,11 +11,11 @@ import apache_beam as beam
 import pytest
 
 from infraval import errors
-from infraval.requests import beam_transform, shards
+from infraval.requests import beam_transform, making, shards
 
 SECRET = b"Grace.Hopper.1906"
 
-Prepare = Callable[..., beam_transform.Requests]
+Prepare = Callable[..., making.Requests]
 
 
 @pytest.fixture
@@ -159,7 +159,7 @@ def test_each_pattern_has_to_match(whole: Callable[..., Path], tmp_path: Path) -
 
 
 def test_a_file_that_cannot_be_opened(
-    whole: Callable[..., Path], tmp_path: Path, make_plan: Callable[..., beam_transform.Plan]
+    whole: Callable[..., Path], tmp_path: Path, make_plan: Callable[..., making.Plan]
 ) -> None:
     """Gone, or a directory by the time that a worker gets to it, which no permission of root's can help."""
 
@@ -172,9 +172,10 @@ def test_a_file_that_cannot_be_opened(
         path.mkdir()
         return beam_transform.in_memory_pipeline()
 
-    path = whole()
+    plan, path = make_plan(), whole()
     content = path.read_bytes()
     for make_pipeline in (gone, replaced):
         path.write_bytes(content)
+        harvest = beam_transform.collect(plan, [str(path)], tmp_path, make_pipeline)
         with pytest.raises(errors.ExamplesError, match=f"{path} cannot be read"):
-            beam_transform.prepare(make_plan(), [str(path)], tmp_path / "requests", make_pipeline)
+            making.make(plan, harvest, tmp_path / "requests")

@@ -1,7 +1,8 @@
-"""From shards of real Examples to the file of requests, through Beam's DirectRunner."""
+"""From shards of real Examples to the file of requests, in processes of the client and through Beam."""
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import logging
 import os
@@ -17,7 +18,7 @@ from tensorflow.core.example import example_pb2, feature_pb2
 from tensorflow_serving.apis import prediction_log_pb2
 
 from infraval import errors, options, signals
-from infraval.requests import beam_transform, prediction_logs, sampling, shards
+from infraval.requests import beam_transform, making, prediction_logs, processes, sampling, shards
 
 GARBAGE = [b"\xff\xffGrace.Hopper.1906", b"Grace.Hopper.1906\xff", b"the name is Grace.Hopper.1906"]
 """No tf.Examples; the name stands for personal data in them."""
@@ -25,7 +26,7 @@ GARBAGE = [b"\xff\xffGrace.Hopper.1906", b"Grace.Hopper.1906\xff", b"the name is
 STOPPED = "ignore:Unexpected end-group tag:RuntimeWarning"
 """protobuf 3.20's way to say that it stopped in the middle, as of the last of these."""
 
-Prepare = Callable[..., beam_transform.Requests]
+Prepare = Callable[..., making.Requests]
 WriteShards = Callable[..., str]
 
 
@@ -54,25 +55,71 @@ def test_any_sharding_gives_the_same_file(
     assert len(files) == 1
 
 
-@pytest.mark.parametrize("mode", ["in_memory", "multi_threading"])
-def test_the_direct_runner_gives_the_same_file(mode: str, taxi_examples: Path, prepare: Prepare) -> None:
-    """All 15,000 Examples of both splits, on the runner that a TFX pipeline has by default and without it."""
+@pytest.mark.parametrize("way", ["in_memory", "multi_threading", "alone", "processes"])
+def test_every_way_gives_the_same_file(
+    way: str, taxi_examples: Path, prepare: Prepare, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All 15,000 Examples of both splits: Beam in this process or as TFX starts it, and the client without Beam."""
     pattern = str(taxi_examples / "Split-*" / "*")
-    given = (f"--direct_running_mode={mode}", "--direct_num_workers=2")
-    here = prepare(pattern, "predict", "regression", name="here", batch_sizes=(1, 4), num_examples=5)
-    there = prepare(pattern, "predict", "regression", name="there", batch_sizes=(1, 4), num_examples=5, given=given)
-    assert here.records_read == there.records_read == 15_000
+    plan = {"batch_sizes": (1, 4), "num_examples": 5}
+    here = prepare(pattern, "predict", "regression", name="here", beam_too=True, **plan)
+    if way == "processes":
+        monkeypatch.setattr(processes, "_WORTH_A_PROCESS_BYTES", 1)
+    given = () if way in {"alone", "processes"} else (f"--direct_running_mode={way}", "--direct_num_workers=2")
+    there = prepare(pattern, "predict", "regression", name="there", given=given, **plan)
     assert here.path.read_bytes() == there.path.read_bytes()
+    assert dataclasses.replace(there, path=here.path) == here
+    assert here.records_read == 15_000
+    assert 10_000 <= here.records_checked < 15_000
+    assert here.dead_letter_share_at_most == pytest.approx(0.00054, abs=0.00001)
+
+
+def test_all_records_are_looked_at_if_there_are_few(taxi_examples: Path, prepare: Prepare) -> None:
+    """The share of those that do not fit is then no estimate."""
+    prepared = prepare(str(taxi_examples / "Split-eval" / "*"))
+    assert prepared.records_read == prepared.records_checked == 5091
+    assert prepared.dead_letter_share_at_most is None
+
+
+def test_the_share_of_records_that_do_not_fit_is_estimated(
+    taxi_records: list[bytes], write_shards: WriteShards, prepare: Prepare, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A third of the records is bad, one of them very often: what was looked at says about that, and the error too."""
+    monkeypatch.setattr(sampling, "LIMITS", sampling.Limits(spare_records=100))
+    bad = [b"\xff%d" % number for number in range(212)]
+    pattern = write_shards([*taxi_records, *bad], 3)
+    prepared = prepare(pattern, "regression", share=0.5)
+    assert prepared.records_read == 636
+    assert prepared.records_checked == 100
+    share = sum(prepared.dead_letters.values()) / 100
+    assert 0.15 < share < 0.52
+    assert share < (prepared.dead_letter_share_at_most or 0) < share + 0.13
+    with pytest.raises(errors.ExamplesError, match=r"of 100 records, sampled from 636, cannot feed") as caught:
+        prepare(pattern, "regression", share=0.1)
+    assert caught.value.code == "examples/unfit"
+
+
+def test_more_examples_are_needed_than_were_found_to_fit(
+    taxi_records: list[bytes], write_shards: WriteShards, prepare: Prepare, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not sent fewer in silence."""
+    monkeypatch.setattr(sampling, "LIMITS", sampling.Limits(spare_records=1))
+    pattern = write_shards([*taxi_records[:40], *(b"\xff%d" % number for number in range(360))])
+    with pytest.raises(errors.ExamplesError, match="and 30 are needed") as caught:
+        prepare(pattern, "regression", num_examples=30, share=0.99)
+    assert caught.value.code == "examples/unfit"
 
 
 def test_the_seed_decides(taxi_records: list[bytes], write_shards: WriteShards, prepare: Prepare) -> None:
     """Requests hold the sample of all records; another seed, other records."""
     pattern = write_shards(taxi_records, 3)
     for seed in (0, 2**64 - 1):
-        sample = sampling.Sample(5, seed, sampling.MAX_BYTES)
+        sample = sampling.Sample(5, seed)
         sample.add(taxi_records)
         prepared = prepare(pattern, name=str(seed), num_examples=5, seed=seed)
-        assert [records_of(log) for log in prediction_logs.read(prepared.path)] == [[r] for r in sample.records]
+        assert [records_of(log) for log in prediction_logs.read(prepared.path)] == [
+            [r.record] for r in sample.records()[:5]
+        ]
 
 
 def test_the_first_requests_touch_every_cell(
@@ -197,13 +244,10 @@ def test_a_record_that_can_be_read_in_two_ways_is_no_request(
 
     good = record(feature("float_list", 1, 2, 3))
     odd = record(feature("float_list", 1, 2, 3) + feature(second, 4))
-    plan = {"model": sink_model, "records": [good], "num_examples": 9}
-    with pytest.raises(
-        errors.ExamplesError, match=r"sets a field twice.* \(feature 'x' .*\)\. Write the examples again"
-    ):
-        prepare(write_shards([good, odd], folder="good"), "serving_default", **plan)
-    prepared = prepare(write_shards([good, odd, b"\xff"], folder="bad"), "serving_default", share=0.7, **plan)
-    assert (prepared.count, sum(prepared.dead_letters.values())) == (1, 2)
+    plan = {"model": sink_model, "records": [good], "num_examples": 9, "share": 0.7}
+    for number, records in enumerate(([good, odd], [good, odd, b"\xff"])):
+        prepared = prepare(write_shards(records, folder=str(number)), "serving_default", **plan)
+        assert (prepared.count, sum(prepared.dead_letters.values())) == (1, number + 1)
 
 
 def test_requests_of_several_shapes(
@@ -256,25 +300,25 @@ def test_beam_leaves_nothing_if_it_is_interrupted(
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(beam_transform.PrepareRequests, "expand", interrupt)
+    monkeypatch.setattr(beam_transform.Collect, "expand", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        prepare(str(taxi_examples / "Split-eval" / "*"), "predict", name="run/requests")
+        prepare(str(taxi_examples / "Split-eval" / "*"), "predict", name="run/requests", beam_too=True)
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
 
 @pytest.mark.parametrize(
     ("module", "name", "limit", "refused"),
     [
-        (sampling, "MAX_BYTES", 100_000, False),
-        (sampling, "MAX_BYTES", 1_000, True),
-        (beam_transform, "_MAX_REQUESTS_BYTES", 100_000, False),
-        (beam_transform, "_MAX_REQUESTS_BYTES", 10_000, True),
+        (sampling, "LIMITS", sampling.Limits(100_000), False),
+        (sampling, "LIMITS", sampling.Limits(1_000), True),
+        (making, "_MAX_REQUESTS_BYTES", 100_000, False),
+        (making, "_MAX_REQUESTS_BYTES", 10_000, True),
     ],
 )
 def test_examples_that_are_too_large_for_so_many(
     module: Any,
     name: str,
-    limit: int,
+    limit: Any,
     refused: bool,
     taxi_records: list[bytes],
     write_shards: WriteShards,
@@ -300,8 +344,9 @@ def test_a_shard_whose_name_is_not_utf_8(
     pattern = write_shards(taxi_records[:3], suffix="")
     (shard,) = Path(pattern).parent.iterdir()
     shard.rename(shard.with_name(os.fsdecode(b"data_tfrecord-\xff")))
-    prepared = prepare(pattern, name=os.fsdecode(b"requests \xff"), num_examples=3)
-    assert prepared.count == len(list(prediction_logs.read(prepared.path))) == 3
+    for beam_too in (False, True):
+        prepared = prepare(pattern, name=os.fsdecode(b"requests \xff"), num_examples=3, beam_too=beam_too)
+        assert prepared.count == len(list(prediction_logs.read(prepared.path))) == 3
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
@@ -325,7 +370,7 @@ def test_a_signal_while_beam_starts_a_thread_leaves_no_thread(
 
     monkeypatch.setattr(threading.Thread, "start", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        prepare(write_shards(taxi_records[:5]))
+        prepare(write_shards(taxi_records[:5]), beam_too=True)
     assert len(interrupted) == 1
     assert not interrupted[0].is_alive()
 
@@ -349,7 +394,7 @@ def test_a_signal_within_a_do_fn_is_not_logged(
     pattern = write_shards(taxi_records[:5])
     monkeypatch.setattr(shards, "read", read)
     with pytest.raises(raised), signals.abort_on_signal():
-        prepare(pattern)
+        prepare(pattern, beam_too=True)
     assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
 
 
@@ -368,5 +413,5 @@ def test_a_fault_in_a_do_fn_is_logged(
     pattern = write_shards(taxi_records[:5])
     monkeypatch.setattr(shards, "read", read)
     with pytest.raises(RuntimeError), signals.abort_on_signal():
-        prepare(pattern)
+        prepare(pattern, beam_too=True)
     assert [record for record in caplog.records if record.levelno >= logging.ERROR]

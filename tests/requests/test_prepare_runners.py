@@ -14,12 +14,12 @@ import grpc
 import pytest
 
 from infraval import errors
-from infraval.requests import beam_transform, shards
+from infraval.requests import making, shards
 
 START_TIMEOUT_S = 120.0
 POLL_INTERVAL_S = 0.05
 
-Prepare = Callable[..., beam_transform.Requests]
+Prepare = Callable[..., making.Requests]
 
 
 @pytest.fixture
@@ -89,7 +89,7 @@ def test_another_runner_gives_the_same_file(
         (taxi_examples / "Split-eval" / "*", ("predict", "classification", "regression"), taxi),
         (sink_examples, ("all", "classify:classify"), sink),
     ):
-        here = prepare(str(examples), *keys, name="here", **plan)
+        here = prepare(str(examples), *keys, name="here", beam_too=True, **plan)
         there = prepare(str(examples), *keys, name="there", given=options, **plan)
         assert there.path.read_bytes() == here.path.read_bytes()
         assert (there.count, there.records_read, there.dead_letters) == (
@@ -110,6 +110,6 @@ def test_another_runner_tells_of_bad_examples_likewise(
     messages = []
     for options in ((), request.getfixturevalue(runner)):
         with pytest.raises(errors.ExamplesError, match=f"{bad} is corrupt") as caught:
-            prepare(str(bad), given=options)
+            prepare(str(bad), given=options, beam_too=True)
         messages.append(str(caught.value))
     assert messages[0] == messages[1]

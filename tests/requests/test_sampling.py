@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infraval.requests import sampling
+from infraval.requests import harvest, sampling
 
 RECORDS = st.lists(st.binary(max_size=6), max_size=40)
 SIZES = st.integers(min_value=1, max_value=8)
@@ -15,11 +16,24 @@ LIMITS = st.integers(min_value=1, max_value=60)
 SEEDS = st.integers(min_value=0, max_value=2**64 - 1)
 
 
-def sample_of(records: list[bytes], size: int, seed: int = 0, max_bytes: int = sampling.MAX_BYTES) -> sampling.Sample:
+MAX_BYTES = 1 << 20
+
+
+def empty(size: int, seed: int = 0, max_bytes: int = MAX_BYTES) -> sampling.Sample:
+    """A sample for so many distinct records."""
+    return sampling.Sample(size, seed, sampling.Limits(max_bytes, times_needed=1, spare_records=0))
+
+
+def sample_of(records: list[bytes], size: int, seed: int = 0, max_bytes: int = MAX_BYTES) -> sampling.Sample:
     """A sample that has seen the records."""
-    sample = sampling.Sample(size, seed, max_bytes)
+    sample = empty(size, seed, max_bytes)
     sample.add(records)
     return sample
+
+
+def distinct(sample: sampling.Sample) -> list[bytes]:
+    """The sampled records, without how often each occurs."""
+    return [sampled.record for sampled in sample.records()]
 
 
 @given(parts=st.lists(RECORDS, min_size=1, max_size=6), size=SIZES, limit=LIMITS, seed=SEEDS, data=st.data())
@@ -34,41 +48,89 @@ def test_samples_of_any_partition_merge_into_the_sample_of_the_whole(
         other = samples.pop(data.draw(st.integers(0, len(samples) - 1)))
         one.merge(other)
         samples.append(one)
-    assert samples[0].records == whole.records
-    assert samples[0].is_cut == whole.is_cut
+    assert samples[0].records() == whole.records()
+    assert (samples[0].is_cut, samples[0].is_whole) == (whole.is_cut, whole.is_whole)
+    counts = Counter(record for part in parts for record in part)
+    assert {record: count for record, count in whole.records() if counts[record] != count} == {}
 
 
 @given(records=RECORDS, size=SIZES, limit=LIMITS)
 def test_a_limit_cuts_the_sample(records: list[bytes], size: int, limit: int) -> None:
     """It is the head of the sample without one, and as long as the bytes allow."""
-    cut, whole = sample_of(records, size, max_bytes=limit), sample_of(records, size).records
-    assert cut.records == whole[: len(cut.records)]
-    assert sum(map(len, cut.records)) <= limit
-    assert cut.is_cut == (len(cut.records) < len(whole))
-    assert not cut.is_cut or sum(map(len, whole[: len(cut.records) + 1])) > limit
+    sample, whole = sample_of(records, size, max_bytes=limit), distinct(sample_of(records, size))
+    cut = distinct(sample)
+    assert cut == whole[: len(cut)]
+    assert sum(map(len, cut)) <= limit
+    assert sample.is_cut == (len(cut) < len(whole))
+    assert not sample.is_cut or sum(map(len, whole[: len(cut) + 1])) > limit
 
 
 @given(records=RECORDS, size=SIZES, data=st.data())
 def test_order_and_duplicates_do_not_matter(records: list[bytes], size: int, data: st.DataObject) -> None:
     """Records that come again, in another order, change nothing."""
     again = data.draw(st.permutations(records * 2))
-    assert sample_of(again, size).records == sample_of(records, size).records
+    assert distinct(sample_of(again, size)) == distinct(sample_of(records, size))
 
 
-@given(records=RECORDS, size=SIZES)
-def test_merging_is_idempotent(records: list[bytes], size: int) -> None:
-    """A sample merged with one of the same records stays as it is, also with itself."""
-    sample = sample_of(records, size)
-    before = sample.records
-    sample.merge(sample_of(records, size))
-    sample.merge(sample)
-    assert sample.records == before
+@given(records=RECORDS, needed=SIZES, spare=st.integers(0, 20), limit=LIMITS, spare_bytes=LIMITS)
+def test_spare_records_come_after_those_that_are_needed(
+    records: list[bytes], needed: int, spare: int, limit: int, spare_bytes: int
+) -> None:
+    """Only in so far as all that it holds has few bytes."""
+    sample = sampling.Sample(needed, 0, sampling.Limits(limit, 2, spare, spare_bytes))
+    sample.add(records)
+    ranked = distinct(sample_of(records, len(records) + 1))
+    held = distinct(sample)
+    assert held == ranked[: len(held)]
+    assert len(held) <= max(2 * needed, spare)
+    assert sum(map(len, held)) <= limit
+    if len(held) > 2 * needed:
+        assert sum(map(len, held)) <= spare_bytes
+    if len(held) < min(len(ranked), max(2 * needed, spare)):
+        more = sum(map(len, ranked[: len(held) + 1]))
+        assert more > (limit if len(held) < 2 * needed else min(limit, spare_bytes))
+    assert sample.is_whole == (held == ranked)
+
+
+@given(records=RECORDS, size=SIZES, limit=LIMITS, data=st.data())
+def test_harvests_pass_through_a_file(records: list[bytes], size: int, limit: int, data: st.DataObject) -> None:
+    """What comes back stands for the same, also when it is merged with others."""
+    here, there = harvest.Harvest(sample_of(records, size, max_bytes=limit), len(records)), harvest.Harvest(empty(size))
+    problems = data.draw(st.lists(st.tuples(st.text(), st.text()), max_size=2))
+    here.problems = tuple(problems)
+    there = harvest.load(harvest.dump(here), empty(size, max_bytes=limit))
+    assert there == harvest.Harvest(there.sample, len(records), tuple(problems))
+    more = data.draw(RECORDS)
+    for each in (here, there):
+        each.sample.merge(sample_of(more, size, max_bytes=limit))
+    assert there.sample.records() == here.sample.records()
+    assert (there.sample.is_whole, there.sample.is_cut) == (here.sample.is_whole, here.sample.is_cut)
+
+
+@pytest.mark.parametrize(
+    "records",
+    [
+        [],
+        [b"{"],
+        [b"[]"],
+        [b"1"],
+        [b"{}"],
+        [b'{"records_read": null, "problems": [], "end": ""}'],
+        [b'{"records_read": 1, "problems": [1], "end": ""}'],
+        [b'{"records_read": 1, "problems": [], "end": "x"}'],
+        [b'{"records_read": 1, "problems": [], "end": ""}', b"short"],
+    ],
+)
+def test_what_is_not_a_harvest_is_not_loaded(records: list[bytes]) -> None:
+    """It is an error of one kind, whatever is wrong."""
+    with pytest.raises(ValueError, match="not a harvest"):
+        harvest.load(records, empty(1))
 
 
 @given(records=RECORDS, size=SIZES)
 def test_it_holds_as_many_distinct_records_as_it_may(records: list[bytes], size: int) -> None:
     """Never more than its size, never one twice, never one that was not added, and all there are if they fit."""
-    sampled = sample_of(records, size).records
+    sampled = distinct(sample_of(records, size))
     assert len(sampled) == len(set(sampled)) == min(size, len(set(records)))
     assert set(sampled) <= set(records)
 
@@ -76,25 +138,25 @@ def test_it_holds_as_many_distinct_records_as_it_may(records: list[bytes], size:
 @given(records=RECORDS, size=SIZES, more=SIZES)
 def test_a_smaller_sample_is_the_head_of_a_larger_one(records: list[bytes], size: int, more: int) -> None:
     """Asking for more examples keeps those that were sampled before."""
-    assert sample_of(records, size + more).records[:size] == sample_of(records, size).records
+    assert distinct(sample_of(records, size + more))[:size] == distinct(sample_of(records, size))
 
 
 @given(records=RECORDS, size=SIZES, data=st.data())
 def test_chunks_of_any_size_make_the_same_sample(records: list[bytes], size: int, data: st.DataObject) -> None:
     """How many records come at once does not matter."""
-    sample, start = sampling.Sample(size, 0, sampling.MAX_BYTES), 0
+    sample, start = empty(size), 0
     while start < len(records):
         end = data.draw(st.integers(start + 1, len(records)))
         sample.add(records[start:end])
         start = end
-    assert sample.records == sample_of(records, size).records
+    assert sample.records() == sample_of(records, size).records()
 
 
 def test_another_seed_draws_another_sample(taxi_records: list[bytes]) -> None:
     """Twenty seeds draw twenty different samples of real Examples; the same seed draws the same."""
-    drawn = {tuple(sample_of(taxi_records, 5, seed).records) for seed in range(20)}
+    drawn = {tuple(distinct(sample_of(taxi_records, 5, seed))) for seed in range(20)}
     assert len(drawn) == 20
-    assert sample_of(taxi_records, 5, 7).records == sample_of(taxi_records[::-1], 5, 7).records
+    assert distinct(sample_of(taxi_records, 5, 7)) == distinct(sample_of(taxi_records[::-1], 5, 7))
 
 
 def test_every_distinct_record_is_as_likely_as_any_other(taxi_records: list[bytes]) -> None:
@@ -108,7 +170,7 @@ def test_every_distinct_record_is_as_likely_as_any_other(taxi_records: list[byte
     records = taxi_records + frequent * 5
     draws, size, seeds = Counter[bytes](), 42, 500
     for seed in range(seeds):
-        draws.update(sample_of(records, size, seed).records)
+        draws.update(distinct(sample_of(records, size, seed)))
     share = size / len(taxi_records)
     variance = seeds * share * (1 - share)
     spread = sum((draws[record] - seeds * share) ** 2 for record in taxi_records) / variance

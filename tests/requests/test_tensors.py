@@ -7,12 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
-from google.protobuf import message
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tensorflow.core.example import example_pb2
 
-from infraval import protos
 from infraval.requests import signatures, tensors
 
 STOPPED = "ignore:Unexpected end-group tag:RuntimeWarning"
@@ -212,47 +210,3 @@ def cause(record: bytes, dense_inputs: list[tensors.DenseInput]) -> str | None:
     """What one look at a record alone finds wrong with it."""
     features = example_pb2.Example.FromString(record).features.feature
     return next(filter(None, (tensors.cause_of_rejection(features, dense) for dense in dense_inputs)), None)
-
-
-def parses(record: bytes) -> bool:
-    """Whether protobuf takes it for a tf.Example."""
-    try:
-        protos.parse(record, example_pb2.Example())
-    except message.DecodeError:
-        return False
-    return True
-
-
-@pytest.mark.filterwarnings(STOPPED)
-@settings(max_examples=500)
-@given(records=st.lists(RECORDS, min_size=1, max_size=5), dense_inputs=st.lists(INPUTS, min_size=1, max_size=2))
-def test_many_at_once_never_fit_where_one_alone_does_not(
-    records: list[bytes], dense_inputs: list[tensors.DenseInput]
-) -> None:
-    """TensorFlow's parser and protobuf's agree wherever the first is trusted; what is no Example raises nothing."""
-    if tensors.all_fit(records, dense_inputs) and all(map(parses, records)):
-        assert [cause(record, dense_inputs) for record in records] == [None] * len(records)
-
-
-@given(data=st.data(), dense_inputs=st.lists(INPUTS, min_size=1, max_size=3, unique_by=lambda dense: dense.feature))
-def test_ordinary_examples_fit_at_once(data: st.DataObject, dense_inputs: list[tensors.DenseInput]) -> None:
-    """No record needs a look of its own where all are as they should be, none empty: this is what is fast."""
-    records = []
-    for _ in range(data.draw(st.integers(1, 5))):
-        sizes = {dense: (dense.element_shape(2) is not None) + 1 for dense in dense_inputs}
-        drawn = {dense.feature: data.draw(element(dense.dtype, sizes[dense])) for dense in dense_inputs}
-        records.append(example(**drawn).SerializeToString())
-    if not any(cause(record, dense_inputs) for record in records):
-        assert tensors.all_fit(records, dense_inputs)
-
-
-def test_a_single_bad_record_among_many_is_seen() -> None:
-    """Wherever it is in a chunk of thousands."""
-    dense = tensors.DenseInput("x", "f", "int8", (2,))
-    records = [example(f=[number % 128, -1]).SerializeToString() for number in range(4096)]
-    assert tensors.all_fit(records, [dense])
-    for bad in (example(f=[128, 0]), example(f=[1]), example(f=[1.0, 2.0]), example(g=[1, 2])):
-        for position in (0, 2000, 4095):
-            changed = records.copy()
-            changed[position] = bad.SerializeToString()
-            assert not tensors.all_fit(changed, [dense])

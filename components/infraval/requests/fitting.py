@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -27,9 +26,7 @@ def misfit(job: options.Job) -> str | None:
         called, _ = targets.resolve(job.requests, available, records, batch_sizes.batch_sizes(job.warmup), parsing)
     except errors.ModelError as error:
         return str(error)
-    dead_letters: Counter[str] = Counter()
-    acceptance.Acceptance(called).accepted(records, dead_letters)
-    for cause in dead_letters:
+    for cause in filter(None, map(acceptance.Acceptance(called).cause_of_rejection, records)):
         return f"A record does not fit: {cause}."
     for fed in targets.fed(called):
         name = f"the input {fed.input!r} of signature {fed.signature!r}"

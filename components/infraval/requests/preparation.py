@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tensorflow_serving.apis import prediction_log_pb2
 
 from infraval import errors, escape, evidence, options
-from infraval.requests import batch_sizes, graph, prediction_logs, shards, signatures, targets, variables
+from infraval.requests import (
+    batch_sizes,
+    graph,
+    harvest,
+    making,
+    prediction_logs,
+    processes,
+    shards,
+    signatures,
+    targets,
+    variables,
+)
 
 if TYPE_CHECKING:
     import apache_beam as beam
@@ -99,7 +110,7 @@ def build(
     make_pipeline: Callable[[], beam.Pipeline] | None,
     progress: Callable[[str], None],
 ) -> tuple[list[prediction_log_pb2.PredictionLog], evidence.Examples | None]:
-    """Builds the requests with Beam, in a pipeline in this process if none is given; it writes them to `path`.
+    """Builds the requests and writes them to `path`; a Beam pipeline reads the examples if it can be made.
 
     Returns:
       The requests, those that cover every cell first, and where they came from; none without examples.
@@ -109,8 +120,6 @@ def build(
     """
     if not selection.paths:
         return [], None
-    from infraval.requests import beam_transform  # noqa: PLC0415 - importing Beam takes seconds
-
     progress(f"Building requests for {escape.names(','.join(target.signatures) for target in selection.targets)}")
     for reason in list(selection.left_out.values())[:_SHOWN]:
         progress(f"Left out: {reason}")
@@ -122,7 +131,7 @@ def build(
         progress(f"Left to the model's default: {name}")
     for name in targets.fed_by_lists(selection.targets):
         progress(f"Each request to {escape.name(name)} is one ExampleListWithContext; its examples are the batch")
-    plan = beam_transform.Plan(
+    plan = making.Plan(
         targets=selection.targets,
         batch_sizes=selection.batch_sizes,
         num_examples=job.requests.num_examples,
@@ -130,13 +139,25 @@ def build(
         model_name=job.server.model_name,
         max_dead_letter_share=job.requests.max_dead_letter_share,
     )
-    prepared = beam_transform.prepare(plan, selection.paths, path, make_pipeline or beam_transform.in_memory_pipeline)
+    prepared = making.make(plan, _collect(plan, selection.paths, path.parent, make_pipeline), path)
     examples = evidence.Examples(
-        prepared.records_read,
-        prepared.dead_letters,
-        dict(selection.left_out),
-        targets.fed(selection.targets),
+        records_read=prepared.records_read,
+        records_checked=prepared.records_checked,
+        dead_letters=prepared.dead_letters,
+        dead_letter_share_at_most=prepared.dead_letter_share_at_most,
+        left_out=dict(selection.left_out),
+        fed=targets.fed(selection.targets),
         constants=targets.constants_of(selection.targets),
         defaults=targets.left_to_defaults(selection.targets, selection.signatures),
     )
     return list(prediction_logs.read(prepared.path)), examples
+
+
+def _collect(
+    plan: making.Plan, paths: Sequence[str], directory: Path, make_pipeline: Callable[[], beam.Pipeline] | None
+) -> harvest.Harvest:
+    if make_pipeline is None:
+        return processes.collect(plan, paths)
+    from infraval.requests import beam_transform  # noqa: PLC0415 - importing Beam takes seconds
+
+    return beam_transform.collect(plan, paths, directory, make_pipeline)

@@ -20,8 +20,6 @@ _LISTS = {
 }
 """dtype of an input -> kind of the tf.train.Feature that can feed it (tensorflow/core/example/feature.proto)."""
 
-_VALUE_TYPES = {"float_list": tf.float32, "int64_list": tf.int64, "bytes_list": tf.string}
-
 
 @dataclasses.dataclass(frozen=True)
 class DenseInput:
@@ -86,34 +84,6 @@ def cause_of_rejection(features: Any, dense: DenseInput) -> str | None:
     if kind == "int64_list" and values and not _fits(values, dense.dtype):
         return f"feature {dense.feature!r} has values that input {dense.alias!r} cannot hold ({dense.dtype})"
     return None
-
-
-def all_fit(records: Sequence[bytes], dense_inputs: Sequence[DenseInput]) -> bool:
-    """Whether all of these tf.Examples certainly can feed the inputs; False means that some may not.
-
-    Args:
-      records: serialized tf.Examples as protobuf writes them, at least one; if a Feature has two lists, or a list has
-        two parts, TensorFlow's parser sees only the first.
-      dense_inputs: at least one.
-    """
-    if not tf.executing_eagerly():  # the caller may have switched it off
-        return False
-    kinds = {dense.feature: tf.io.RaggedFeature(_VALUE_TYPES[_LISTS[dense.dtype]]) for dense in dense_inputs}
-    try:
-        parsed = tf.io.parse_example(records, kinds)
-    except (tf.errors.InvalidArgumentError, UnicodeDecodeError):  # the latter if the message quotes the record
-        return False
-    return all(_all_rows_fit(parsed[dense.feature], dense) for dense in dense_inputs)
-
-
-def _all_rows_fit(rows: tf.RaggedTensor, dense: DenseInput) -> bool:
-    counts = np.unique(rows.row_lengths().numpy())
-    # A missing feature looks like one without values.
-    if rows.dtype is not _VALUE_TYPES[_LISTS[dense.dtype]] or 0 in counts:
-        return False
-    if any(dense.element_shape(int(count)) is None for count in counts):
-        return False
-    return _LISTS[dense.dtype] != "int64_list" or _fits(rows.flat_values.numpy(), dense.dtype)
 
 
 def element_shape(features: Any, dense: DenseInput) -> tuple[int, ...]:

@@ -58,12 +58,17 @@ class TooLargeError(CorruptError):
 
 def write(path: str | os.PathLike[str], records: Iterable[bytes]) -> int:
     """Writes an uncompressed file; returns the number of records."""
-    count = 0
     with open(path, "wb") as file:  # noqa: PTH123 - a path may be a string
-        for record in records:
-            length = _LENGTH.pack(len(record))
-            file.writelines((length, _checksums([length]).tobytes(), record, _checksums([record]).tobytes()))
-            count += 1
+        return write_to(file, records)
+
+
+def write_to(file: BinaryIO, records: Iterable[bytes]) -> int:
+    """The same for an open file."""
+    count = 0
+    for record in records:
+        length = _LENGTH.pack(len(record))
+        file.writelines((length, _checksums([length]).tobytes(), record, _checksums([record]).tobytes()))
+        count += 1
     return count
 
 
@@ -82,29 +87,43 @@ def read(
       TooLargeError: a record is too large.
       OSError: the file cannot be read.
     """
-    count = 0
     with open(path, "rb") as raw:  # noqa: PTH123 - a path may be a string
-        left = None if is_gzip else os.fstat(raw.fileno()).st_size
-        content = _decompressed(raw) if is_gzip else iter(functools.partial(raw.read, _CHUNK_BYTES), b"")
-        buffer = bytearray()
-        while True:
-            if _holds_record(buffer, left, count, max_record_bytes):
-                records, used, fault = _records(bytes(buffer))
-                if records:
-                    yield records
-                count += len(records)
-                if fault:
-                    raise CorruptError(count, fault)
-                left = None if left is None else left - used
-                del buffer[:used]
-                continue
-            try:
-                more = next(content, None)
-            except (EOFError, zlib.error):
-                raise CorruptError(count, "its content is damaged, cut off, or not gzip at all") from None
-            if more is None:
-                break
-            buffer += more
+        size = None if is_gzip else os.fstat(raw.fileno()).st_size
+        yield from read_from(raw, is_gzip=is_gzip, size=size, max_record_bytes=max_record_bytes)
+
+
+def read_from(
+    raw: BinaryIO, *, is_gzip: bool = False, size: int | None = None, max_record_bytes: int = _MAX_PROTO_BYTES
+) -> Iterator[list[bytes]]:
+    """The same for an open file.
+
+    Args:
+      raw: as it is stored.
+      is_gzip: whether it is compressed.
+      size: of what it holds, in bytes, if that is known; a record that claims more is refused at once.
+      max_record_bytes: how large a record may be.
+    """
+    count, left = 0, size
+    content = _decompressed(raw) if is_gzip else iter(functools.partial(raw.read, _CHUNK_BYTES), b"")
+    buffer = bytearray()
+    while True:
+        if _holds_record(buffer, left, count, max_record_bytes):
+            records, used, fault = _records(bytes(buffer))
+            if records:
+                yield records
+            count += len(records)
+            if fault:
+                raise CorruptError(count, fault)
+            left = None if left is None else left - used
+            del buffer[:used]
+            continue
+        try:
+            more = next(content, None)
+        except (EOFError, zlib.error):
+            raise CorruptError(count, "its content is damaged, cut off, or not gzip at all") from None
+        if more is None:
+            break
+        buffer += more
     if buffer:
         raise CorruptError(count, "it ends within a record")
 

@@ -22,7 +22,7 @@ from tfx.utils import path_utils
 
 from infraval import errors, escape, options, signals, validation, verdict, workspace
 from infraval.report import data
-from infraval.requests import fitting
+from infraval.requests import beam_transform, fitting
 from infraval.tfx import artifacts, from_protos
 
 _log = logging.getLogger(__name__)
@@ -81,7 +81,8 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             job = _make_job(asked, given, examples, directory)
             # If the pipeline does not configure Beam, TFX would take the DirectRunner; see ADR 13.
             configured = self._beam_pipeline_args or self._make_beam_pipeline_fn
-            judged = validation.validate(job, self._make_beam_pipeline if configured else None)
+            make_pipeline = self._make_beam_pipeline if configured else beam_transform.in_memory_pipeline
+            judged = validation.validate(job, make_pipeline)
         _set_properties(blessing, judged)
         _log_verdict(judged, blessing.uri, warmup=bool(examples and asked.job["make_warmup"]))
         for server in judged.servers:

@@ -1,0 +1,82 @@
+"""What is known of the records of some shards; what is known of all is merged from that.
+
+However the shards are read, in processes of this machine or by Beam's workers elsewhere, this is the work on each of
+them, and the form in which its result comes back.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+import struct
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from infraval import errors
+from infraval.requests import sampling, shards
+
+_COUNT = struct.Struct("<Q")
+_CHUNK_RECORDS = 1000
+
+
+@dataclasses.dataclass
+class Harvest:
+    """The result of reading some shards.
+
+    Attributes:
+      sample: of their records.
+      records_read: how many there are.
+      problems: code and message for each shard that cannot be read.
+    """
+
+    sample: sampling.Sample
+    records_read: int = 0
+    problems: tuple[tuple[str, str], ...] = ()
+
+    def merge(self, other: Harvest) -> None:
+        """Adds what is known of other shards."""
+        self.sample.merge(other.sample)
+        self.records_read += other.records_read
+        self.problems += other.problems
+
+
+def of_shards(paths: Iterable[str], sample: sampling.Sample) -> Harvest:
+    """Reads shards into an empty sample; what is wrong with one is in the result, not raised."""
+    harvest = Harvest(sample)
+    for path in paths:
+        try:
+            for records in shards.read(path):
+                harvest.records_read += len(records)
+                harvest.sample.add(records)
+        except errors.ExamplesError as error:
+            harvest.problems += ((error.code, str(error)),)
+    return harvest
+
+
+def dump(harvest: Harvest) -> Iterator[bytes]:
+    """A harvest as records: what may be read back from another process or a store, and can be nothing but data."""
+    head = {"records_read": harvest.records_read, "problems": harvest.problems, "end": harvest.sample.end.hex()}
+    yield json.dumps(head).encode()
+    for sampled in harvest.sample.records():
+        yield _COUNT.pack(sampled.times) + sampled.record
+
+
+def load(records: Iterable[bytes], sample: sampling.Sample) -> Harvest:
+    """Reads back what `dump` gave, into an empty sample of the same kind.
+
+    Raises:
+      ValueError: that is not what `dump` gives.
+    """
+    remaining = iter(records)
+    try:
+        head: dict[str, Any] = json.loads(next(remaining, b""))
+        harvest = Harvest(sample, int(head["records_read"]), tuple((code, text) for code, text in head["problems"]))
+        end = bytes.fromhex(head["end"])
+        while chunk := list(itertools.islice(remaining, _CHUNK_RECORDS)):
+            counts = [_COUNT.unpack_from(record)[0] for record in chunk]
+            sample.add([record[_COUNT.size :] for record in chunk], counts)
+    except (ValueError, TypeError, KeyError, struct.error) as error:
+        raise ValueError(f"not a harvest: {error}") from error
+    sample.end_at(end)
+    return harvest

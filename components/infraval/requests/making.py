@@ -1,0 +1,157 @@
+"""The sampled records -> those that fit, and the requests that are built of them."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections import Counter
+from collections.abc import Hashable, Iterator, Sequence
+from pathlib import Path
+
+from tensorflow_serving.apis import prediction_log_pb2
+
+from infraval import errors, options
+from infraval.requests import acceptance, builders, coverage, prediction_logs, sampling, targets
+from infraval.requests.harvest import Harvest
+
+_MAX_REQUESTS_BYTES = 1 << 30
+"""Most that the records in all requests may have together: the client holds the requests in memory."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What to build.
+
+    Attributes:
+      targets: what to call.
+      batch_sizes: examples per request; each is a cell with every target that does not take lists.
+      num_examples: distinct examples to send to each cell.
+      seed: of the sample.
+      model_name: for the requests' ModelSpec.
+      max_dead_letter_share: the share of all records that may be left out.
+    """
+
+    targets: tuple[targets.Target, ...]
+    batch_sizes: tuple[int, ...]
+    num_examples: int
+    seed: int
+    model_name: str
+    max_dead_letter_share: float = options.RequestOptions().max_dead_letter_share
+
+    @property
+    def needed(self) -> int:
+        """Records that fill the largest batch and give all distinct examples."""
+        return max(self.num_examples, *self.batch_sizes)
+
+    def empty_sample(self) -> sampling.Sample:
+        """A sample that has enough of the records."""
+        return sampling.Sample(self.needed, self.seed)
+
+
+@dataclasses.dataclass(frozen=True)
+class Requests:
+    """Prepared requests.
+
+    Attributes:
+      path: TFRecord of PredictionLogs; the first ones cover every cell once.
+      count: how many there are.
+      records_read: records in all shards.
+      records_checked: how many of them were looked at; those that occur several times count as often.
+      dead_letters: how many of these fit no request, by cause.
+      dead_letter_share_at_most: the share of all records, with a confidence of 99 %; None if all were looked at.
+    """
+
+    path: Path
+    count: int
+    records_read: int
+    records_checked: int
+    dead_letters: dict[str, int]
+    dead_letter_share_at_most: float | None
+
+
+def make(plan: Plan, harvest: Harvest, path: Path) -> Requests:
+    """Builds requests of the sampled records that fit, and writes them to `path`.
+
+    Raises:
+      ExamplesError: a shard cannot be read, there is no record, too many records do not fit, or the requests would be
+        too large.
+    """
+    if harvest.problems:
+        code, message = min(harvest.problems)
+        more = f" ({len(harvest.problems) - 1} more problems like this.)" if len(harvest.problems) > 1 else ""
+        raise errors.ExamplesError(message + more, code=code)
+    accept = acceptance.Acceptance(plan.targets)
+    dead_letters: Counter[str] = Counter()
+    fitting, checked, distinct = [], 0, 0
+    for record, count in harvest.sample.records():
+        checked += count
+        distinct += 1
+        if cause := accept.cause_of_rejection(record):
+            dead_letters[cause] += count
+        else:
+            fitting.append(record)
+    _check_share(plan, harvest, dead_letters, checked)
+    if len(fitting) < plan.needed and not harvest.sample.is_whole:
+        if harvest.sample.is_cut:
+            raise _too_large(f"the sample of them takes more than {sampling.LIMITS.max_bytes >> 20} MiB")
+        raise errors.ExamplesError(
+            f"Only {len(fitting)} of {checked} sampled records can feed the requested signatures, and {plan.needed} "
+            "are needed. Use fewer (--num-examples, requests.num_examples) or smaller batches (--batch-size, "
+            "warmup.batch_sizes).",
+            code="examples/unfit",
+        )
+    count = prediction_logs.write(path, _build(plan, fitting[: plan.needed]))
+    at_most = None if harvest.sample.is_whole else _upper_bound(sum(dead_letters.values()) / checked, distinct)
+    return Requests(path, count, harvest.records_read, checked, dict(sorted(dead_letters.items())), at_most)
+
+
+def _upper_bound(share: float, size: int) -> float:
+    """Wilson's one-sided bound, with a confidence of 99 %, on the share of a population of which a sample is known."""
+    z = 2.326
+    middle = share + z * z / (2 * size)
+    spread = z * math.sqrt(share * (1 - share) / size + z * z / (4 * size * size))
+    return min(1.0, (middle + spread) / (1 + z * z / size))
+
+
+def _too_large(what: str) -> errors.ExamplesError:
+    return errors.ExamplesError(
+        f"The examples are too large for so many: {what}. Use fewer of them (--num-examples, requests.num_examples) or "
+        "smaller batches (--batch-size, warmup.batch_sizes).",
+        code="examples/too-large",
+    )
+
+
+def _check_share(plan: Plan, harvest: Harvest, dead_letters: Counter[str], checked: int) -> None:
+    left_out = sum(dead_letters.values())
+    if left_out <= plan.max_dead_letter_share * checked and left_out < checked:
+        return
+    causes = "; ".join(f"{cause} ({count} times)" for cause, count in dead_letters.most_common(3))
+    of_all = "" if harvest.sample.is_whole else f", sampled from {harvest.records_read},"
+    raise errors.ExamplesError(
+        f"{left_out} of {checked} records{of_all} cannot feed the requested signatures: {causes}. At most a share of "
+        f"{plan.max_dead_letter_share:g} may be left out, and never all. Fix the examples or --feature "
+        "(requests.features), or raise --max-dead-letter-share (requests.max_dead_letter_share).",
+        code="examples/unfit",
+    )
+
+
+def _build(plan: Plan, records: Sequence[bytes]) -> Iterator[prediction_log_pb2.PredictionLog]:
+    cells = [
+        ((target, size), size)
+        for target in plan.targets
+        if target.takes_records
+        for size in target.records_per_request(plan.batch_sizes)
+    ]
+    for target in plan.targets:
+        if not target.takes_records:
+            yield builders.build(target, plan.model_name, ())
+
+    def shape_bucket(cell: tuple[targets.Target, int], record: bytes) -> Hashable:
+        return builders.shape_bucket(cell[0], record)
+
+    total = 0
+    for (target, _), batch in coverage.deal(cells, plan.num_examples, records, shape_bucket):
+        total += sum(map(len, batch))
+        if total > _MAX_REQUESTS_BYTES:
+            raise _too_large(f"the requests take more than {_MAX_REQUESTS_BYTES >> 20} MiB")
+        yield builders.build(target, plan.model_name, batch)

@@ -1,0 +1,111 @@
+"""The client's own way to read many shards: in a process per core, without Beam."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, BinaryIO, cast
+
+from infraval import errors, signals
+from infraval.requests import harvest, sampling, tfrecords
+
+if TYPE_CHECKING:
+    from infraval.requests import making
+
+_WORTH_A_PROCESS_BYTES = 64 << 20
+"""Starting one takes as long as reading so much."""
+
+_SCRIPT = f"import json, sys; sys.path[:] = json.loads(sys.argv[1]); import {__name__} as here; here.work()"
+
+
+def collect(plan: making.Plan, paths: Sequence[str]) -> harvest.Harvest:
+    """Reads all shards, as many at a time as there are cores if that is worth it."""
+    groups = _groups(paths, len(os.sched_getaffinity(0)))
+    if len(groups) == 1:
+        return harvest.of_shards(paths, plan.empty_sample())
+    whole = harvest.Harvest(plan.empty_sample())
+    with contextlib.ExitStack() as on_leaving:
+        started = [on_leaving.enter_context(_worker(plan, group)) for group in groups]
+        for number, worker in enumerate(started):
+            whole.merge(_result(plan, worker, groups[number]))
+    return whole
+
+
+def _groups(paths: Sequence[str], cores: int) -> list[list[str]]:
+    """Deals shards out, the largest first, each to the group with the fewest bytes."""
+    sizes = {path: _size(path) for path in paths}
+    count = max(1, min(cores, len(paths), sum(sizes.values()) // _WORTH_A_PROCESS_BYTES))
+    groups: list[list[str]] = [[] for _ in range(count)]
+    totals = [0] * count
+    for path in sorted(paths, key=lambda path: -sizes[path]):
+        least = totals.index(min(totals))
+        groups[least].append(path)
+        totals[least] += sizes[path]
+    return [group for group in groups if group] or [[]]
+
+
+def _size(path: str) -> int:
+    try:
+        return Path(path).stat().st_size
+    except OSError:  # whoever reads it says so
+        return 0
+
+
+@contextlib.contextmanager
+def _worker(plan: making.Plan, paths: Sequence[str]) -> Iterator[subprocess.Popen[bytes]]:
+    task = {"needed": plan.needed, "seed": plan.seed, "paths": [os.fsencode(path).hex() for path in paths]}
+    with signals.deferred():
+        process = subprocess.Popen(
+            [sys.executable, "-I", "-c", _SCRIPT, json.dumps(sys.path)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,  # a Ctrl-C is for the client, which ends it
+        )
+    stdin, stdout = cast("IO[bytes]", process.stdin), cast("IO[bytes]", process.stdout)
+    try:
+        with contextlib.suppress(BrokenPipeError):
+            stdin.write(json.dumps(task).encode() + b"\n")
+            stdin.flush()
+        yield process
+    finally:
+        with signals.deferred():
+            process.kill()
+            process.wait()
+            stdout.close()
+            with contextlib.suppress(BrokenPipeError):
+                stdin.close()
+
+
+def _result(plan: making.Plan, worker: subprocess.Popen[bytes], paths: Sequence[str]) -> harvest.Harvest:
+    stdout = cast("BinaryIO", worker.stdout)
+    try:
+        records = (record for chunk in tfrecords.read_from(stdout) for record in chunk)
+        return harvest.load(records, plan.empty_sample())
+    except (tfrecords.CorruptError, ValueError):
+        raise errors.ExamplesError(
+            f"A process that read {len(paths)} of the example files ended with the code {worker.wait()} before it was "
+            f"done (the first file: {paths[0]}). If it was killed for lack of memory, use fewer examples "
+            "(--num-examples, requests.num_examples).",
+        ) from None
+
+
+def work() -> None:
+    """What a process does: reads a task from standard input, and writes its harvest to standard output."""
+    task = json.loads(sys.stdin.buffer.readline())
+    threading.Thread(target=_end_with_the_client, daemon=True).start()
+    paths = [os.fsdecode(bytes.fromhex(name)) for name in task["paths"]]
+    result = harvest.of_shards(paths, sampling.Sample(task["needed"], task["seed"]))
+    tfrecords.write_to(sys.stdout.buffer, harvest.dump(result))
+    sys.stdout.flush()
+    os._exit(0)  # Python would wait for the thread
+
+
+def _end_with_the_client() -> None:
+    os.read(sys.stdin.fileno(), 1)  # the client keeps its end open while it lives
+    os._exit(1)

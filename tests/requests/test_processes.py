@@ -1,0 +1,101 @@
+"""The client's own way to read many shards: its processes, and what becomes of them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from infraval import errors
+from infraval.requests import harvest, making, processes, shards
+
+MakePlan = Callable[..., making.Plan]
+
+
+@pytest.fixture(autouse=True)
+def a_process_per_shard(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However small the shards, and however many cores there are."""
+    monkeypatch.setattr(processes, "_WORTH_A_PROCESS_BYTES", 1)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(3)))
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The processes that are started."""
+    seen: list[Any] = []
+    worker = processes.subprocess.Popen
+
+    def popen(*arguments: Any, **given: Any) -> Any:
+        seen.append(worker(*arguments, **given))
+        return seen[-1]
+
+    monkeypatch.setattr(processes.subprocess, "Popen", popen)
+    return seen
+
+
+def test_each_process_gets_its_share(taxi_examples: Path, make_plan: MakePlan, started: list[Any]) -> None:
+    """All shards are read, by as many processes as there are cores, and none is left."""
+    paths = shards.find([str(taxi_examples / "Split-*" / "*")])
+    found = processes.collect(make_plan(), paths)
+    assert found.records_read == 15_000
+    assert len(started) == 3
+    assert all(process.returncode is not None for process in started)
+
+
+def test_what_is_wrong_with_shards_comes_back(
+    taxi_records: list[bytes], write_shards: Callable[..., str], make_plan: MakePlan
+) -> None:
+    """Of all of them, whoever read them."""
+    paths = shards.find([write_shards(taxi_records, 4, suffix="")])
+    for path in paths[1:3]:
+        Path(path).write_bytes(b"x" * 100)
+    found = processes.collect(make_plan(), paths)
+    assert {code for code, _ in found.problems} == {"examples/corrupt"}
+    assert [path for path in paths if any(path in text for _, text in found.problems)] == paths[1:3]
+    assert found.records_read == len(taxi_records[::4]) + len(taxi_records[3::4])
+
+
+def test_a_process_that_is_killed(
+    taxi_examples: Path, make_plan: MakePlan, started: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The error says how it ended; no result is made of what the others read."""
+    load = harvest.load
+
+    def kill_first(records: Any, sample: Any) -> Any:
+        os.kill(started[0].pid, signal.SIGKILL)
+        started[0].wait()
+        return load(records, sample)
+
+    monkeypatch.setattr(processes.harvest, "load", kill_first)
+    with pytest.raises(errors.ExamplesError, match="code -9"):
+        processes.collect(make_plan(), shards.find([str(taxi_examples / "Split-*" / "*")]))
+    assert all(process.returncode is not None for process in started)
+
+
+def test_no_process_outlives_a_client_that_is_killed(
+    tmp_path: Path, make_plan: MakePlan, started: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ends once nobody holds the other end of its standard input, whatever it waits for."""
+    monkeypatch.setattr(processes, "_size", lambda _: 1)
+    fifos = [tmp_path / "one", tmp_path / "two"]
+    for fifo in fifos:
+        os.mkfifo(fifo)  # to open it takes for ever
+
+    def kill() -> None:
+        while len(started) < 2:
+            time.sleep(0.01)
+        for worker in list(started):
+            worker.stdin.close()
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    with pytest.raises(errors.ExamplesError, match="code 1 "):
+        processes.collect(make_plan(), list(map(str, fifos)))
+    killer.join()
+    assert [worker.returncode for worker in started][:1] == [1]
