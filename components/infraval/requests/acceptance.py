@@ -10,9 +10,9 @@ from collections import Counter
 from collections.abc import Sequence
 
 from google.protobuf import message
-from tensorflow.core.example import example_pb2
 
 from infraval.requests import record_kinds, targets, tensors
+from infraval.tensorflow_protos import example_pb2
 
 
 class Acceptance:

@@ -19,10 +19,10 @@ from pathlib import Path
 import apache_beam as beam
 from apache_beam.runners.portability import fn_api_runner
 from apache_beam.runners.worker import statesampler
-from tensorflow_serving.apis import prediction_log_pb2
 
 from infraval import errors, options, signals
 from infraval.requests import acceptance, builders, coverage, prediction_logs, sampling, shards, targets
+from infraval.tensorflow_protos import prediction_log_pb2
 
 _MAX_REQUESTS_BYTES = 1 << 30
 """Most that the records in all requests may have together: the client holds the requests in memory."""

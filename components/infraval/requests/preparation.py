@@ -7,10 +7,9 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tensorflow_serving.apis import prediction_log_pb2
-
 from infraval import errors, escape, evidence, options
 from infraval.requests import batch_sizes, graph, prediction_logs, shards, signatures, targets, variables
+from infraval.tensorflow_protos import prediction_log_pb2
 
 if TYPE_CHECKING:
     import apache_beam as beam

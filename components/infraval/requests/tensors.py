@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
-from tensorflow.core.framework import tensor_pb2
 
+from infraval import dtypes
 from infraval.requests import signatures
+from infraval.tensorflow_protos import tensor_pb2, types_pb2
 
 _LISTS = {
     **dict.fromkeys(("float", "double", "half", "bfloat16"), "float_list"),
@@ -19,8 +19,6 @@ _LISTS = {
     "string": "bytes_list",
 }
 """dtype of an input -> kind of the tf.train.Feature that can feed it (tensorflow/core/example/feature.proto)."""
-
-_VALUE_TYPES = {"float_list": tf.float32, "int64_list": tf.int64, "bytes_list": tf.string}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,20 +94,23 @@ def all_fit(records: Sequence[bytes], dense_inputs: Sequence[DenseInput]) -> boo
         two parts, TensorFlow's parser sees only the first.
       dense_inputs: at least one.
     """
+    import tensorflow as tf  # noqa: PLC0415 - takes seconds
+
     if not tf.executing_eagerly():  # the caller may have switched it off
         return False
-    kinds = {dense.feature: tf.io.RaggedFeature(_VALUE_TYPES[_LISTS[dense.dtype]]) for dense in dense_inputs}
+    types = {"float_list": tf.float32, "int64_list": tf.int64, "bytes_list": tf.string}
+    kinds = {dense.feature: tf.io.RaggedFeature(types[_LISTS[dense.dtype]]) for dense in dense_inputs}
     try:
         parsed = tf.io.parse_example(records, kinds)
     except (tf.errors.InvalidArgumentError, UnicodeDecodeError):  # the latter if the message quotes the record
         return False
-    return all(_all_rows_fit(parsed[dense.feature], dense) for dense in dense_inputs)
+    return all(_all_rows_fit(parsed[dense.feature], types[_LISTS[dense.dtype]], dense) for dense in dense_inputs)
 
 
-def _all_rows_fit(rows: tf.RaggedTensor, dense: DenseInput) -> bool:
+def _all_rows_fit(rows: Any, dtype: Any, dense: DenseInput) -> bool:
     counts = np.unique(rows.row_lengths().numpy())
     # A missing feature looks like one without values.
-    if rows.dtype is not _VALUE_TYPES[_LISTS[dense.dtype]] or 0 in counts:
+    if rows.dtype is not dtype or 0 in counts:
         return False
     if any(dense.element_shape(int(count)) is None for count in counts):
         return False
@@ -127,18 +128,28 @@ def build(examples: Sequence[Any], dense: DenseInput) -> tensor_pb2.TensorProto:
     Each element of the batch is the `feature` map of an accepted tf.Example; all must give elements of one shape.
     """
     kind = _LISTS[dense.dtype]
-    dtype = tf.dtypes.as_dtype(dense.dtype)
     values = [value for features in examples for value in getattr(features[dense.feature], kind).value]
-    tensor = tensor_pb2.TensorProto(dtype=dtype.as_datatype_enum)
-    for size in (len(examples), *element_shape(examples[0], dense)):
-        tensor.tensor_shape.dim.add(size=size)
+    tensor = empty(dense.dtype, (len(examples), *element_shape(examples[0], dense)))
     if dense.dtype == "string":
         tensor.string_val.extend(values)
     else:
         with np.errstate(over="ignore"):  # a float32 beyond float16 becomes infinite, as in any cast
-            array = np.asarray(values, dtype=np.float32 if kind == "float_list" else None).astype(dtype.as_numpy_dtype)
-        tensor.tensor_content = array.astype(array.dtype.newbyteorder("<")).tobytes()
+            array = np.asarray(values, dtype=np.float32 if kind == "float_list" else None)
+            tensor.tensor_content = content(array.astype(dtypes.as_numpy(dense.dtype)))
     return tensor
+
+
+def empty(dtype: str, shape: Iterable[int]) -> tensor_pb2.TensorProto:
+    """A tensor that still lacks its values."""
+    tensor = tensor_pb2.TensorProto(dtype=types_pb2.DataType.Value(f"DT_{dtype.upper()}"))
+    for size in shape:
+        tensor.tensor_shape.dim.add(size=size)
+    return tensor
+
+
+def content(array: np.ndarray[Any, Any]) -> bytes:
+    """The values of an array of numbers as a TensorProto's `tensor_content`, which is little-endian."""
+    return array.astype(array.dtype.newbyteorder("<")).tobytes()
 
 
 def _fits(values: Any, dtype: str) -> bool:
