@@ -128,6 +128,7 @@ def test_a_malformed_tensor_is_no_error() -> None:
     tensor.string_val.append(b"Quxley")
     log.predict_log.request.inputs["y"].dtype = tf.float32.as_datatype_enum
     log.predict_log.request.inputs["y"].tensor_content = np.array([4321.125, 1], np.float32).tobytes()[:-1]
+    log.predict_log.request.inputs["z"].dtype = tf.variant.as_datatype_enum
     assert Redactor().message("Quxley 4321.125 end", log) == f"{REDACTED} end"
 
 

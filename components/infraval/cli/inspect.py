@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from infraval import cli, streams
+from infraval import cli
 from infraval.cli import guard, uris
 
 
@@ -17,9 +17,8 @@ from infraval.cli import guard, uris
 @click.pass_context
 def command(context: click.Context, /, *, directory: Path, as_json: bool) -> int:
     """Prints the signatures and the coverage."""
-    with streams.held_back():
-        from infraval.report import terminal  # noqa: PLC0415 - takes seconds
-        from infraval.requests import inspection  # noqa: PLC0415 - takes seconds
+    from infraval.report import terminal  # noqa: PLC0415 - takes a moment, and the help text does not need it
+    from infraval.requests import inspection  # noqa: PLC0415 - the same
 
     with uris.local_model(directory, context, "directory") as model:
         found = inspection.inspect(model)

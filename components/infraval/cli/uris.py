@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from infraval import errors, escape, options, signals
+from infraval import errors, escape, options, signals, streams
 
 if TYPE_CHECKING:
     from infraval import remote
@@ -49,7 +49,7 @@ def local_model(model: Path, context: click.Context, name: str) -> Iterator[Path
     if not uri:
         yield model
         return
-    from infraval import remote, workspace  # noqa: PLC0415 - TensorFlow takes seconds, and few need it
+    from infraval import remote, workspace  # noqa: PLC0415 - few need it
 
     with signals.abort_on_signal(), workspace.workspace() as directory:
         yield remote.fetch(_file_system(uri), uri, directory / "model", errors.ModelError)
@@ -67,7 +67,7 @@ def local_job(job: options.Job, context: click.Context, progress: Callable[[str]
     if not (model or output or uris):
         yield job
         return
-    from infraval import remote, workspace  # noqa: PLC0415 - TensorFlow takes seconds, and few need it
+    from infraval import remote, workspace  # noqa: PLC0415 - few need it
 
     files = _file_system(*filter(None, (model, output, *uris)))
     with contextlib.ExitStack() as stack:
@@ -97,7 +97,7 @@ def local_job(job: options.Job, context: click.Context, progress: Callable[[str]
 def _fetch_matches(files: remote.Files, pattern: str, target: Path) -> None:
     import tensorflow as tf  # noqa: PLC0415 - the caller has imported it
 
-    from infraval import remote  # noqa: PLC0415 - the same
+    from infraval import remote  # noqa: PLC0415 - few need it
 
     try:
         found = [uri for uri in tf.io.gfile.glob(pattern) if not files.isdir(uri)]
@@ -116,9 +116,10 @@ def _fetch_matches(files: remote.Files, pattern: str, target: Path) -> None:
 
 def _file_system(*uris: str) -> remote.Files:
     """TensorFlow's, which must know the schemes of all these URIs."""
-    import tensorflow as tf  # noqa: PLC0415 - takes seconds
+    with streams.held_back():
+        import tensorflow as tf  # noqa: PLC0415 - takes seconds
 
-    from infraval import remote  # noqa: PLC0415 - needs TensorFlow
+    from infraval import remote  # noqa: PLC0415 - few need it
 
     known = sorted(filter(None, tf.io.gfile.get_registered_schemes()))
     for uri in uris:

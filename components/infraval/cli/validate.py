@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from infraval import cli, escape, options, streams
+from infraval import cli, escape, options
 from infraval.cli import guard, uris
 from infraval.cli import options as flags
 
@@ -24,9 +24,8 @@ _BLESSED, _NOT_BLESSED = 0, 1
 def command(context: click.Context, /, *, as_json: bool, **_: Any) -> int:
     """Validates, and prints the report."""
     job = flags.read(options.Job, context)
-    with streams.held_back():
-        from infraval import publish, validation  # noqa: PLC0415 - takes seconds
-        from infraval.report import data, terminal  # noqa: PLC0415 - the same
+    from infraval import publish, validation  # noqa: PLC0415 - takes a moment, and the help text does not need it
+    from infraval.report import data, terminal  # noqa: PLC0415 - the same
 
     with terminal.progress() as progress, uris.local_job(job, context, progress) as local:
         judged = validation.validate(local, progress=progress)

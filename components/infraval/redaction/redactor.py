@@ -7,12 +7,10 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal
 
-from tensorflow.core.framework import tensor_pb2
-from tensorflow_serving.apis import prediction_log_pb2
-
 from infraval import escape
 from infraval.redaction.search import MIN_LENGTH, search
 from infraval.redaction.values import values
+from infraval.tensorflow_protos import prediction_log_pb2, tensor_pb2
 
 REDACTED = "<redacted>"
 """Takes the place of what was removed."""

@@ -8,13 +8,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import tensorflow as tf
 from google.protobuf import message
 from google.protobuf.descriptor import FieldDescriptor as _Field
-from tensorflow.core.framework import tensor_pb2
-from tensorflow_serving.apis import prediction_log_pb2
 
-from infraval import protos
+from infraval import dtypes, protos
+from infraval.tensorflow_protos import example_pb2, prediction_log_pb2, tensor_pb2, types_pb2
 
 _NOT_VALUES = {"model_spec", "tensor_shape"}
 _FIELD = re.compile(rb"[\x0a\x12]([\x80-\xff]{0,4}[\x00-\x7f])")  # features or context, or feature_lists, and a length
@@ -58,7 +56,7 @@ def _example(string: bytes) -> message.Message | None:
     end = 0
     while end < len(string) and (field := _FIELD.match(string, end)):
         end = field.end() + sum((byte & 0x7F) << 7 * place for place, byte in enumerate(field[1]))
-    example = tf.train.SequenceExample()
+    example = example_pb2.SequenceExample()
     with contextlib.suppress(message.DecodeError):
         if end == len(string) > 0:
             protos.parse(string, example)
@@ -68,8 +66,8 @@ def _example(string: bytes) -> message.Message | None:
 
 def _packed(tensor: tensor_pb2.TensorProto) -> list[npt.NDArray[Any]]:
     """The numbers of a tensor that come as bytes or bits, which may be more or fewer than its shape says."""
-    with contextlib.suppress(TypeError):
-        dtype = np.dtype(tf.dtypes.as_dtype(tensor.dtype).as_numpy_dtype)
+    with contextlib.suppress(TypeError, ValueError):  # not numbers; a DataType that this TensorFlow does not know
+        dtype = dtypes.as_numpy(types_pb2.DataType.Name(tensor.dtype).removeprefix("DT_").lower())
         if dtype.itemsize > 1 and not dtype.hasobject:  # no number of one byte has four digits
             content = tensor.tensor_content or np.array(tensor.half_val, np.uint16).tobytes()
             packed = np.frombuffer(content, dtype, len(content) // dtype.itemsize)

@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 from typing import Any
 
-from tensorflow.core.example import example_pb2
-from tensorflow.core.framework import tensor_pb2, types_pb2
-from tensorflow_serving.apis import input_pb2, model_pb2, prediction_log_pb2
-
 from infraval import options
 from infraval.requests import targets, tensors
+from infraval.tensorflow_protos import example_pb2, input_pb2, model_pb2, prediction_log_pb2, tensor_pb2, types_pb2
 
 
 def shape_bucket(target: targets.Target, record: bytes) -> Hashable:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Mapping
 
-from tensorflow.core.framework import function_pb2, types_pb2
-from tensorflow.core.protobuf import meta_graph_pb2, saved_object_graph_pb2, struct_pb2
+from infraval.tensorflow_protos import function_pb2, meta_graph_pb2, saved_object_graph_pb2, struct_pb2, types_pb2
 
 MAYBE_RAGGED = "maybe ragged"
 """The input looks like a part of a ragged tensor, but two dense inputs can look the same."""

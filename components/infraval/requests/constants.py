@@ -9,11 +9,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
-from tensorflow.core.framework import tensor_pb2
 
-from infraval import errors
+from infraval import dtypes, errors
 from infraval.requests import input_names, signatures, tensors
+from infraval.tensorflow_protos import tensor_pb2
 
 _OPTION = "--input (requests.inputs)"
 
@@ -77,14 +76,12 @@ def _tensor(text: str, spec: signatures.TensorSpec) -> tensor_pb2.TensorProto:
     shape, leaves = _flat(value)
     if not spec.holds(shape):
         raise ValueError(f"the value has the shape [{', '.join(map(str, shape))}]")
-    made = tensor_pb2.TensorProto(dtype=tf.dtypes.as_dtype(spec.dtype).as_datatype_enum)
-    for size in shape:
-        made.tensor_shape.dim.add(size=size)
+    made = tensors.empty(spec.dtype, shape)
     if kind == "bytes_list":
         made.string_val.extend(map(_bytes, leaves))
     else:
         array = _floats(leaves, spec.dtype) if kind == "float_list" else _integers(leaves, spec.dtype)
-        made.tensor_content = array.astype(array.dtype.newbyteorder("<")).tobytes()
+        made.tensor_content = tensors.content(array)
     return made
 
 
@@ -128,7 +125,7 @@ def _floats(leaves: list[Any], dtype: str) -> np.ndarray[Any, Any]:
     except OverflowError:
         raise too_large from None
     with np.errstate(over="ignore"):
-        array = exact.astype(tf.dtypes.as_dtype(dtype).as_numpy_dtype)
+        array = exact.astype(dtypes.as_numpy(dtype))
     if (np.isinf(array.astype(np.float64)) & ~np.isinf(exact)).any():
         raise too_large
     return array

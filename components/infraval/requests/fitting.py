@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from tensorflow.core.example import example_pb2
-
 from infraval import errors, options
 from infraval.requests import acceptance, batch_sizes, graph, record_kinds, shards, signatures, targets
+from infraval.tensorflow_protos import example_pb2
 
 
 def misfit(job: options.Job) -> str | None:

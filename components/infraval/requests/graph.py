@@ -13,8 +13,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from tensorflow.core.framework import types_pb2
-from tensorflow.core.protobuf import meta_graph_pb2
+from infraval.tensorflow_protos import meta_graph_pb2, types_pb2
 
 _PASSING = frozenset(
     [

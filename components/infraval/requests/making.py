@@ -8,11 +8,10 @@ from collections import Counter
 from collections.abc import Hashable, Iterator, Sequence
 from pathlib import Path
 
-from tensorflow_serving.apis import prediction_log_pb2
-
 from infraval import errors, options
 from infraval.requests import acceptance, builders, coverage, prediction_logs, sampling, targets
 from infraval.requests.harvest import Harvest
+from infraval.tensorflow_protos import prediction_log_pb2
 
 _MAX_REQUESTS_BYTES = 1 << 30
 """Most that the records in all requests may have together: the client holds the requests in memory."""

@@ -12,11 +12,10 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from google.protobuf import message
-from tensorflow.core.framework import tensor_pb2
-from tensorflow_serving.apis import input_pb2, prediction_log_pb2
 
 from infraval import errors, options, protos
 from infraval.requests import tfrecords
+from infraval.tensorflow_protos import input_pb2, prediction_log_pb2, tensor_pb2
 
 _METHODS = {
     "predict_log": options.Method.PREDICT,

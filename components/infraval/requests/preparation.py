@@ -7,8 +7,6 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tensorflow_serving.apis import prediction_log_pb2
-
 from infraval import errors, escape, evidence, options
 from infraval.requests import (
     batch_sizes,
@@ -22,6 +20,7 @@ from infraval.requests import (
     targets,
     variables,
 )
+from infraval.tensorflow_protos import prediction_log_pb2
 
 if TYPE_CHECKING:
     import apache_beam as beam

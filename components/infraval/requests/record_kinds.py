@@ -11,10 +11,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from google.protobuf import message
-from tensorflow.core.example import example_pb2
-from tensorflow_serving.apis import input_pb2
 
 from infraval import protos
+from infraval.tensorflow_protos import example_pb2, input_pb2
 
 cannot_be_a_list = re.compile(rb"(?:\n[\x80-\xff]*[\x01-\x7f]){2}\n[\x80-\xff]*[\x00-\x7f][^\n]").match
 r"""Matches a record that starts as most tf.Examples do: with Features, an entry, its key, and not a `\n` in the key.

@@ -7,11 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from google.protobuf import message, text_format
-from tensorflow.core.framework import types_pb2
-from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
 from infraval import errors, escape, options, protos
 from infraval.requests import composites, locations
+from infraval.tensorflow_protos import meta_graph_pb2, saved_model_pb2, types_pb2
 
 _MAX_SHOWN = 20
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
-from tensorflow.core.framework import tensor_pb2
 
+from infraval import dtypes
 from infraval.requests import signatures
+from infraval.tensorflow_protos import tensor_pb2, types_pb2
 
 _LISTS = {
     **dict.fromkeys(("float", "double", "half", "bfloat16"), "float_list"),
@@ -97,18 +97,28 @@ def build(examples: Sequence[Any], dense: DenseInput) -> tensor_pb2.TensorProto:
     Each element of the batch is the `feature` map of an accepted tf.Example; all must give elements of one shape.
     """
     kind = _LISTS[dense.dtype]
-    dtype = tf.dtypes.as_dtype(dense.dtype)
     values = [value for features in examples for value in getattr(features[dense.feature], kind).value]
-    tensor = tensor_pb2.TensorProto(dtype=dtype.as_datatype_enum)
-    for size in (len(examples), *element_shape(examples[0], dense)):
-        tensor.tensor_shape.dim.add(size=size)
+    tensor = empty(dense.dtype, (len(examples), *element_shape(examples[0], dense)))
     if dense.dtype == "string":
         tensor.string_val.extend(values)
     else:
         with np.errstate(over="ignore"):  # a float32 beyond float16 becomes infinite, as in any cast
-            array = np.asarray(values, dtype=np.float32 if kind == "float_list" else None).astype(dtype.as_numpy_dtype)
-        tensor.tensor_content = array.astype(array.dtype.newbyteorder("<")).tobytes()
+            array = np.asarray(values, dtype=np.float32 if kind == "float_list" else None)
+            tensor.tensor_content = content(array.astype(dtypes.as_numpy(dense.dtype)))
     return tensor
+
+
+def empty(dtype: str, shape: Iterable[int]) -> tensor_pb2.TensorProto:
+    """A tensor that still lacks its values."""
+    tensor = tensor_pb2.TensorProto(dtype=types_pb2.DataType.Value(f"DT_{dtype.upper()}"))
+    for size in shape:
+        tensor.tensor_shape.dim.add(size=size)
+    return tensor
+
+
+def content(array: np.ndarray[Any, Any]) -> bytes:
+    """The values of an array of numbers as a TensorProto's `tensor_content`, which is little-endian."""
+    return array.astype(array.dtype.newbyteorder("<")).tobytes()
 
 
 def _fits(values: Any, dtype: str) -> bool:

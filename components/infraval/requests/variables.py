@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from pathlib import Path
 
-from tensorflow.core.protobuf import meta_graph_pb2
+from infraval.tensorflow_protos import meta_graph_pb2
 
 _INDEX = Path("variables", "variables.index")
 

@@ -9,10 +9,9 @@ import shutil
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from tensorflow_serving.apis import prediction_log_pb2
-
 from infraval import evidence, options
 from infraval.staging import copying, warmup_file
+from infraval.tensorflow_protos import prediction_log_pb2
 
 _VERSION = "1"
 

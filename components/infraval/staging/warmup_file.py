@@ -7,10 +7,9 @@ import logging
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from tensorflow_serving.apis import prediction_log_pb2
-
 from infraval import errors, evidence, options
 from infraval.requests import prediction_logs
+from infraval.tensorflow_protos import prediction_log_pb2
 
 _log = logging.getLogger(__name__)
 

@@ -8,10 +8,10 @@ import sys
 from pathlib import Path
 
 import grpc
-from tensorflow_serving.apis import get_model_status_pb2, model_service_pb2_grpc, prediction_log_pb2
 from typing_extensions import Self
 
 from infraval.sandbox import base
+from infraval.tensorflow_protos import get_model_status_pb2, prediction_log_pb2
 
 _STATUS_TIMEOUT_S = 5.0
 
@@ -89,9 +89,13 @@ class Client:
             return False
         request = get_model_status_pb2.GetModelStatusRequest()
         request.model_spec.name = self._model_name
+        call = channel.unary_unary(
+            "/tensorflow.serving.ModelService/GetModelStatus",
+            request_serializer=get_model_status_pb2.GetModelStatusRequest.SerializeToString,
+            response_deserializer=get_model_status_pb2.GetModelStatusResponse.FromString,
+        )
         try:
-            status = model_service_pb2_grpc.ModelServiceStub(channel).GetModelStatus
-            response = status(request, timeout=_STATUS_TIMEOUT_S)
+            response = call(request, timeout=_STATUS_TIMEOUT_S)
         except grpc.RpcError:
             # It does not listen or does not know the model yet; the sandbox says whether the server is alive.
             return False

@@ -6,9 +6,8 @@ import statistics
 import time
 from collections.abc import Callable, Iterable
 
-from tensorflow_serving.apis import prediction_log_pb2
-
 from infraval import evidence, options
+from infraval.tensorflow_protos import prediction_log_pb2
 from infraval.trial import client, replay
 
 _REPEATS = 20

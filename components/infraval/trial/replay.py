@@ -7,9 +7,8 @@ from collections.abc import Callable, Sequence
 from concurrent import futures
 from typing import TypeAlias
 
-from tensorflow_serving.apis import prediction_log_pb2
-
 from infraval import errors, evidence, options, redaction
+from infraval.tensorflow_protos import prediction_log_pb2
 from infraval.trial import client
 
 _OVERLOADED = frozenset({"RESOURCE_EXHAUSTED", "UNAVAILABLE"})

@@ -9,12 +9,11 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent import futures
 from pathlib import Path
 
-from tensorflow_serving.apis import prediction_log_pb2
-
 from infraval import errors, evidence, options, redaction
 from infraval.requests import prediction_logs
 from infraval.sandbox import base, model_server, registry
 from infraval.staging import model as staging
+from infraval.tensorflow_protos import prediction_log_pb2
 from infraval.trial import boot, replay
 
 
