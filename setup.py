@@ -10,13 +10,16 @@ TENSORFLOW = "tensorflow>=2.16,<2.22"
 # 1.17 cannot be resolved: its parts ask for different versions of Beam. There is no 1.18 to 1.20.
 TFX = "tfx>=1.16,<1.22,!=1.17.*"
 # Python 3.10 gets TFX 1.16, which needs protobuf 3.20. What is excluded here needs a later one: without the bounds, pip
-# tries its way back through all of it, for more than ten minutes.
+# tries its way back through all of it, for more than ten minutes. To pip 23.0, a package with an extra is another
+# package, which needs a bound of its own.
 TFX_1_16 = [
     f'{requirement}; python_version < "3.11"'
     for requirement in (
         "apache-beam<2.75",
+        "apache-beam[gcp]<2.75",
         "envoy-data-plane<0.3",
         "google-api-core<2.30",
+        "google-api-core[grpc]<2.30",
         "google-cloud-aiplatform<1.166",
         "google-cloud-bigquery-storage<2.37",
         "google-cloud-bigtable<2.37",
@@ -34,6 +37,7 @@ TFX_1_16 = [
         "google-cloud-videointelligence<2.19",
         "google-cloud-vision<3.13",
         "googleapis-common-protos<1.74",
+        "googleapis-common-protos[grpc]<1.74",
         "grpc-google-iam-v1<0.14.4",
         "grpcio-status<1.49",
         "ml-metadata<1.17",

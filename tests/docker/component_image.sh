@@ -3,7 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-stack=${1:-1.21}
+stack=${1:-${STACK:-1.21}}
 installer=$(tests/docker/installer_image.sh "$stack")
 # The client that comes with the engine is the one to build with.
 PATH=/usr/bin:$PATH make --no-print-directory kfp-image STACK="$stack" BASE=infraval/python:"$stack" \
