@@ -117,10 +117,10 @@ def _beam() -> Callable[[str], int]:
     return run
 
 
-def _prepare(*signatures: str) -> Callable[[], Callable[[str], int]]:
+def _prepare(*signatures: str, beam_too: bool = False) -> Callable[[], Callable[[str], int]]:
     def start() -> Callable[[str], int]:
         from infraval import options  # noqa: PLC0415
-        from infraval.requests import beam_transform, graph, shards, targets  # noqa: PLC0415
+        from infraval.requests import graph, making, processes, shards, targets  # noqa: PLC0415
         from infraval.requests import signatures as reader  # noqa: PLC0415
 
         def run(folder: str) -> int:
@@ -132,11 +132,15 @@ def _prepare(*signatures: str) -> Callable[[], Callable[[str], int]]:
                 (1, 4),
                 graph.of(reader.meta_graph(SINK)),
             )
-            plan = beam_transform.Plan(tuple(called), (1, 4), 10, 0, "sink")
+            plan = making.Plan(tuple(called), (1, 4), 10, 0, "sink")
             with tempfile.TemporaryDirectory() as output:
-                prepared = beam_transform.prepare(
-                    plan, paths, Path(output) / "requests", beam_transform.in_memory_pipeline
-                )
+                if beam_too:
+                    from infraval.requests import beam_transform  # noqa: PLC0415
+
+                    found = beam_transform.collect(plan, paths, Path(output), beam_transform.in_memory_pipeline)
+                else:
+                    found = processes.collect(plan, paths)
+                prepared = making.make(plan, found, Path(output) / "requests")
             return prepared.records_read
 
         return run
@@ -149,6 +153,7 @@ MEASUREMENTS: dict[str, Callable[[], Callable[[str], int]]] = {
     "record iterator + Example.FromString": _from_string,
     "Beam ReadFromTFRecord | FixedSizeGlobally": _beam,
     "prepare, string signature": _prepare("classify"),
+    "prepare, string signature, with Beam": _prepare("classify", beam_too=True),
     "prepare, dense inputs": _prepare("serving_default"),
     "prepare, Classify": _prepare("classify:classify"),
 }

@@ -22,7 +22,6 @@ HERE = Path(__file__).parent
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGKILL)
 PRELOADED = [
     "infraval.validation",
-    "infraval.requests.beam_transform",
     "infraval.report.terminal",
     "infraval.sandbox.process.sandbox",
     "infraval.trial.run",
