@@ -337,8 +337,16 @@ def test_the_report_on_disk_is_the_verdict(upper_model: Path, secret_examples: P
     assert [request["code"] for request in report["servers"][0]["requests"]] == ["OK"] * 3
     assert report["model_digest"] == f"sha256:{judged.model_digest}"
     fed = {"signature": "serving_default", "method": "predict", "input": "examples", "feature": None}
-    found = {"records_read": 3, "dead_letters": {}, "left_out": {}, "fed": [fed], "constants": {}, "defaults": []}
-    assert report["examples"] == found
+    assert report["examples"] == {
+        "records_read": 3,
+        "records_checked": 3,
+        "dead_letters": {},
+        "dead_letter_share_at_most": None,
+        "left_out": {},
+        "fed": [fed],
+        "constants": {},
+        "defaults": [],
+    }
 
 
 @pytest.mark.parametrize(("server_messages", "shown"), [("full", True), ("codes", False)])

@@ -58,7 +58,16 @@ FAILED = verdict.Finding("responses", verdict.Status.FAILED, ("1 of 3 requests f
 def judged() -> verdict.Verdict:
     """A verdict of one server."""
     fed = (evidence.Fed("images", options.Method.PREDICT, "png", "image/encoded"),)
-    examples = evidence.Examples(8, {"not a tf.Example": 9}, {"logs": "no feature"}, fed, {"s/k": "0.5"}, ["s/b"])
+    examples = evidence.Examples(
+        records_read=80,
+        records_checked=8,
+        dead_letters={"not a tf.Example": 9},
+        dead_letter_share_at_most=0.25,
+        left_out={"logs": "no feature"},
+        fed=fed,
+        constants={"s/k": "0.5"},
+        defaults=["s/b"],
+    )
     return verdict.Verdict((_server("1", FAILED),), "ab" * 32, evidence.Warmup(4, 6, 7), examples, ("No index.",))
 
 
@@ -68,8 +77,10 @@ EXPECTED: dict[str, Any] = {
     "model_digest": f"sha256:{'ab' * 32}",
     "warmup": {"records": 4, "from_model": 6, "dropped": 7},
     "examples": {
-        "records_read": 8,
+        "records_read": 80,
+        "records_checked": 8,
         "dead_letters": {"not a tf.Example": 9},
+        "dead_letter_share_at_most": 0.25,
         "left_out": {"logs": "no feature"},
         "fed": [{"signature": "images", "method": "predict", "input": "png", "feature": "image/encoded"}],
         "constants": {"s/k": "0.5"},
