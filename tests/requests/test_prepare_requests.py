@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from apache_beam.io import filesystems
 from tensorflow.core.example import example_pb2, feature_pb2
 from tensorflow_serving.apis import prediction_log_pb2
 
@@ -347,6 +348,18 @@ def test_a_shard_whose_name_is_not_utf_8(
     for beam_too in (False, True):
         prepared = prepare(pattern, name=os.fsdecode(b"requests \xff"), num_examples=3, beam_too=beam_too)
         assert prepared.count == len(list(prediction_logs.read(prepared.path))) == 3
+
+
+def test_workers_that_write_to_a_file_system_of_their_own(
+    taxi_records: list[bytes], write_shards: WriteShards, prepare: Prepare, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As those of a runner on other machines do: that is said, instead of a bare FileNotFoundError."""
+    monkeypatch.setattr(
+        filesystems.FileSystems, "rename", lambda unfinished, _: filesystems.FileSystems.delete(unfinished)
+    )
+    with pytest.raises(errors.ExamplesError, match="beam_pipeline_args") as caught:
+        prepare(write_shards(taxi_records[:5]), beam_too=True)
+    assert caught.value.code == "examples/no-result"
 
 
 @pytest.mark.parametrize("when", ["before", "after"])

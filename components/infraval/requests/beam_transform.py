@@ -19,7 +19,7 @@ from apache_beam.io import filesystems
 from apache_beam.runners.portability import fn_api_runner
 from apache_beam.runners.worker import statesampler
 
-from infraval import signals
+from infraval import errors, signals
 from infraval.requests import harvest, making, tfrecords
 
 
@@ -105,7 +105,11 @@ def in_memory_pipeline() -> beam.Pipeline:
 def collect(
     plan: making.Plan, paths: Sequence[str], directory: Path, make_pipeline: Callable[[], beam.Pipeline]
 ) -> harvest.Harvest:
-    """Reads all shards with a pipeline, whose result passes through a file in `directory`."""
+    """Reads all shards with a pipeline, whose result passes through a file in `directory`.
+
+    Raises:
+      ExamplesError: the workers of the pipeline's runner write where this process finds nothing.
+    """
     path = directory / "harvest"
     directory.mkdir(parents=True, exist_ok=True)
     with _no_traceback_of_a_signal(), _no_sampler_left(), _made_in(directory, make_pipeline) as pipeline:
@@ -115,7 +119,14 @@ def collect(
             | "Collect" >> Collect(plan, str(path))
         )
     records = (record for chunk in tfrecords.read(path, is_gzip=False) for record in chunk)
-    return harvest.load(records, plan.empty_sample())
+    try:
+        return harvest.load(records, plan.empty_sample())
+    except FileNotFoundError:
+        raise errors.ExamplesError(
+            "Beam's workers have read the examples, but their result is not on this machine: they do not share its "
+            "file system. Use a runner whose workers do (beam_pipeline_args), such as the DirectRunner.",
+            code="examples/no-result",
+        ) from None
 
 
 def _made_in(directory: Path, make_pipeline: Callable[[], beam.Pipeline]) -> beam.Pipeline:
