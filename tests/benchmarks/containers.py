@@ -107,7 +107,6 @@ def floor() -> Callable[[], None]:
 def infraval() -> Callable[[], None]:
     """A whole validation: prepare, stage, boot with the warmup file, replay, judge, publish."""
     from infraval import options, validation  # noqa: PLC0415
-    from infraval.requests import beam_transform  # noqa: F401, PLC0415 - imported when it is first needed otherwise
 
     job = options.Job(
         model=_serving_model(),
