@@ -17,7 +17,7 @@ from infraval import errors
 from infraval.requests import sampling, shards
 
 _COUNT = struct.Struct("<Q")
-_CHUNK_RECORDS = 1000
+_CHUNK_RECORDS = 16  # few, because they may be large
 
 
 @dataclasses.dataclass
