@@ -7,6 +7,7 @@ comes back as a field of the harvest, not as an exception that a runner would wr
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
 import os
 import tempfile
@@ -34,7 +35,10 @@ class _ReadShard(beam.DoFn):
 
 
 class _Merge(beam.CombineFn):
-    """Harvests of shards -> the harvest of all of them."""
+    """Harvests of shards -> the harvest of all of them, as the bytes of a TFRecord.
+
+    Beam measures the deep size of what comes out: as objects, that would be that of every record.
+    """
 
     def __init__(self, plan: making.Plan) -> None:
         self._plan = plan
@@ -52,8 +56,10 @@ class _Merge(beam.CombineFn):
             merged.merge(accumulator)
         return merged
 
-    def extract_output(self, accumulator: harvest.Harvest) -> harvest.Harvest:
-        return accumulator
+    def extract_output(self, accumulator: harvest.Harvest) -> bytes:
+        file = io.BytesIO()
+        tfrecords.write_to(file, harvest.dump(accumulator))
+        return file.getvalue()
 
 
 class _Write(beam.DoFn):
@@ -65,12 +71,12 @@ class _Write(beam.DoFn):
     def __init__(self, path: str) -> None:
         self._path = path
 
-    def process(self, whole: harvest.Harvest) -> Iterator[str]:
+    def process(self, whole: bytes) -> Iterator[str]:
         unfinished = f"{self._path}.{uuid.uuid4().hex}"
         with filesystems.FileSystems.create(
             unfinished, compression_type=filesystems.CompressionTypes.UNCOMPRESSED
         ) as file:
-            tfrecords.write_to(file, harvest.dump(whole))
+            file.write(whole)
         filesystems.FileSystems.rename([unfinished], [self._path])
         yield self._path
 
