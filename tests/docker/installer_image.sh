@@ -21,8 +21,8 @@ FROM infraval/python:$stack
 $([ "$stack" != 1.16 ] || echo 'RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends g++')
 COPY ca-certificates.crt /etc/ssl/certs/
 COPY pip.conf /etc/pip.conf
-# Python looks for its headers where it was built.
-ENV CPATH=/usr/local/include/python3.10
+# Python looks for its headers where it was built; only 1.16 compiles something.
+$([ "$stack" != 1.16 ] || echo 'ENV CPATH=/usr/local/include/python3.10')
 ENV PIP_CERT=/etc/ssl/certs/ca-certificates.crt PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
 DOCKERFILE
 docker build --quiet --network host --tag "$image" "$context" >&2
