@@ -15,6 +15,7 @@ import sys
 import threading
 from concurrent import futures
 from pathlib import Path
+from typing import Any
 
 REFUSAL = (
     "Failed to start server. Error: UNKNOWN: 1 servable(s) did not become available: "
@@ -98,7 +99,7 @@ def serve(behaviour: str, socket_path: str, port: int) -> None:
             return get_model_status_pb2.GetModelStatusResponse(model_version_status=[available])
 
     class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
-        def Predict(self, request: object, context: object) -> object:  # noqa: ARG002, N802 - gRPC's name
+        def Predict(self, request: Any, context: object) -> object:  # noqa: ARG002, N802 - gRPC's name
             if behaviour == "abort-in-request":
                 print(request, file=sys.stderr, flush=True)
                 os.abort()
@@ -107,7 +108,9 @@ def serve(behaviour: str, socket_path: str, port: int) -> None:
             if behaviour == "abort-after-one":
                 answered.append(1)
                 threading.Timer(0.3, os.abort).start()
-            return predict_pb2.PredictResponse()
+            response = predict_pb2.PredictResponse()
+            response.outputs["result"].CopyFrom(request.inputs["examples"])
+            return response
 
     server = grpc.server(futures.ThreadPoolExecutor(4))
     model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(), server)

@@ -84,5 +84,9 @@ class WarmupFileError(InfravalError, code="warmup/refused"):
     """The server rejects a warmup file that infraval wrote, but answers the same requests: a bug in infraval."""
 
 
+class UndecidedError(InfravalError, code="gate/undecided"):
+    """A gate could not decide, and the options say that this is no verdict."""
+
+
 class AbortedError(InfravalError, code="aborted"):
     """A signal asked the process to end, or another image could not judge."""

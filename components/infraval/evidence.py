@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 
 from infraval import options
 
@@ -92,11 +93,43 @@ class Latency:
       cell: the cell.
       first_s: seconds of its first request after the boot.
       steady_s: median seconds of the same request, repeated and answered.
+      is_steady: whether the last repeats took about as long as those before them.
     """
 
     cell: options.Cell
     first_s: float
     steady_s: float
+    is_steady: bool = True
+
+
+@dataclasses.dataclass(frozen=True)
+class Response:
+    """An answer that was kept for the gates, which no output may hold.
+
+    Attributes:
+      cell: the cell of its request.
+      content: the serialized response message.
+      shapes: for Predict, of the inputs that were sent, by alias.
+      output_filter: for Predict, the outputs that were asked for; empty for all.
+    """
+
+    cell: options.Cell
+    content: bytes = dataclasses.field(repr=False)
+    shapes: Mapping[str, tuple[int, ...]] = dataclasses.field(default_factory=dict)
+    output_filter: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Responses:
+    """The answers of a boot.
+
+    Attributes:
+      kept: those that fit into the memory for them, in the order of the requests.
+      answered: how many there were.
+    """
+
+    kept: tuple[Response, ...] = ()
+    answered: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -167,6 +200,7 @@ class Boot:
         was AVAILABLE.
       records_replayed: warmup records that the server says it replayed; None if it did not say.
       outcomes: of the requests that were sent, in their order.
+      responses: the answers to them.
       death: what the server died of while it answered; None if it did not die.
       latencies: by cell, if they were measured.
       server_log: the last lines of the server's log, redacted, if it crashed or was not ready in time; else empty.
@@ -177,6 +211,7 @@ class Boot:
     load_time_s: float | None = None
     records_replayed: int | None = None
     outcomes: tuple[Outcome, ...] = ()
+    responses: Responses = Responses()
     death: str | None = None
     latencies: tuple[Latency, ...] = ()
     server_log: str = ""
@@ -203,6 +238,7 @@ class Evidence:
       warmup: the warmup file of the staged model.
       without_warmup: the same model booted without its warmup file, after the server refused it with the file.
       cold: the same, booted first for comparison; None unless the job compares.
+      measured_again: latencies on further boots of cells that looked cold.
       unchanged: whether the staged directory was the same before and after.
     """
 
@@ -212,6 +248,7 @@ class Evidence:
     warmup: Warmup
     without_warmup: Boot | None = None
     cold: Boot | None = None
+    measured_again: tuple[Latency, ...] = ()
     unchanged: bool = True
 
     @property

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from infraval import escape, options, publish, signals, verdict, workspace
-from infraval.gates import GATES, Gate, judge
+from infraval import gates as all_gates
 from infraval.requests import preparation
 from infraval.sandbox import registry
 from infraval.staging import model as staging
@@ -28,7 +28,7 @@ def validate(
     job: options.Job,
     make_pipeline: Callable[[], beam.Pipeline] | None = None,
     progress: Callable[[str], None] = _tell_log,
-    gates: Sequence[Gate] = GATES,
+    gates: Sequence[all_gates.Gate] | None = None,
 ) -> verdict.Verdict:
     """Judges a model by serving it for real, and publishes it with its warmup file if it passes.
 
@@ -36,7 +36,7 @@ def validate(
       job: what to validate.
       make_pipeline: makes the Beam pipeline that reads the examples; by default processes of this machine read them.
       progress: called with a sentence about each step.
-      gates: what the model must pass.
+      gates: what the model must pass; by default the gates that the job chooses.
 
     Returns:
       The verdict. With an `output`, it is also on disk: `report.json`, the marker, and for a blessed model
@@ -60,7 +60,9 @@ def validate(
 
         shown = run.run(job, staged, logs, selection.signatures, directory, progress, constants)
 
-        servers = tuple(judge(each, gates) for each in shown)
+        chosen = all_gates.choose(job.gates, selection.signatures) if gates is None else gates
+        servers = tuple(all_gates.judge(each, chosen, job.gates) for each in shown)
+        all_gates.check_decided(servers, job.gates)
         judged = verdict.Verdict(servers, staged.digest, staged.warmup, examples, selection.warnings)
 
         if job.output is not None:

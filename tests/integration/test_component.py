@@ -95,7 +95,7 @@ def test_a_platform_that_is_not_built_is_refused_when_the_pipeline_is_built(
         infraval.WarmupInfraValidator(model=model, examples=examples, **arguments)
 
 
-@pytest.mark.parametrize("name", ["requests", "warmup", "server", "limits", "server_messages"])
+@pytest.mark.parametrize("name", ["requests", "warmup", "server", "limits", "gates", "server_messages"])
 def test_every_extra_is_taken_in_every_form(name: str, importers: tuple[Any, Any]) -> None:
     """As options, a dict, JSON or a RuntimeParameter; the execution gets the same JSON."""
     example = {
@@ -103,6 +103,7 @@ def test_every_extra_is_taken_in_every_form(name: str, importers: tuple[Any, Any
         "warmup": infraval.WarmupOptions(batch_sizes=[1, 8]),
         "server": infraval.DockerServer(images="tensorflow/serving:2.16.1", pull="never"),
         "limits": infraval.Limits(request_timeout_s=3),
+        "gates": infraval.GateOptions(warm={"ratio": 5}),
     }.get(name)
     forms = ["codes"] if example is None else [example, json.loads(example.to_json()), example.to_json()]
     examples, model = (importer.outputs["result"] for importer in importers)
@@ -162,14 +163,17 @@ def test_every_public_name_resolves() -> None:
         "Evidence",
         "ExistingWarmup",
         "Finding",
+        "GateOptions",
         "Job",
         "KubernetesServer",
         "Limits",
         "ModelTransfer",
+        "OutputsGate",
         "ProcessServer",
         "PullPolicy",
         "RequestOptions",
         "Verdict",
+        "WarmGate",
         "WarmupInfraValidator",
         "WarmupOptions",
         "validate",

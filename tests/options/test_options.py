@@ -48,6 +48,17 @@ OPTIONS = st.one_of(
         compare_cold=st.booleans(),
     ),
     _some(
+        options.GateOptions,
+        warm=_some(options.WarmGate, ratio=st.integers(1), enabled=st.booleans(), undecided=st.sampled_from(["pass"])),
+        outputs=_some(
+            options.OutputsGate,
+            nan=st.sampled_from(["fail", "allow"]),
+            range=st.dictionaries(st.text(), st.tuples(st.none() | st.integers(-9, 0), st.none() | st.floats(0, 1))),
+            sums_to_one=NAMES,
+            not_batched=NAMES,
+        ),
+    ),
+    _some(
         options.Limits,
         max_loading_time_s=POSITIVE,
         num_tries=st.integers(1),
@@ -399,3 +410,32 @@ def test_cells_are_ordered_and_hashable() -> None:
     cells.append(options.Cell("a", options.Method.CLASSIFY, 10))
     assert [(cell.signature, cell.batch_size) for cell in sorted(cells)] == [("a", 10), ("a", 4), ("b", 1)]
     assert len({*cells, *cells}) == 3
+
+
+@pytest.mark.parametrize(
+    ("gates", "named"),
+    [
+        ({"wram": {}}, "gates.wram is not a gate with options; the gates with options are"),
+        ({"load": {}}, "gates.load is not a gate with options"),
+        ({"warm": {"ration": 1}}, "gates.warm.ration is not an option; there are"),
+        ({"warm": {"ratio": 0.5}}, "gates.warm.ratio must be"),
+        ({"warm": {"undecided": "maybe"}}, "gates.warm.undecided must be"),
+        ({"warm": 3}, "gates.warm must be"),
+        ({"outputs": {"range": {"p": [1, 0]}}}, "gates.outputs.range gives 'p' a lowest value above"),
+        ({"outputs": {"range": [["p", [0, 1]]]}}, "gates.outputs.range must be an object"),
+        ({"outputs": {"range": {"p": [0]}}}, "gates.outputs.range "),
+    ],
+)
+def test_a_mistake_about_a_gate_is_named(gates: dict[str, Any], named: str) -> None:
+    """By gate and field, with what there is."""
+    with pytest.raises(errors.OptionError) as caught:
+        options.Job(model="m", gates=gates)
+    assert str(caught.value).splitlines()[0].startswith(named)
+
+
+def test_a_gate_that_is_named_must_decide() -> None:
+    """Unless its options say what an undecided one means; a gate that is not named need not."""
+    gates = options.GateOptions(warm={"ratio": 5}, outputs={"undecided": "fail"})
+    assert (gates.undecided("warm"), gates.undecided("outputs"), gates.undecided("load")) == ("error", "fail", "pass")
+    assert options.GateOptions().undecided("warm") == "pass"
+    assert not options.GateOptions(warm={"enabled": False}).on("warm")

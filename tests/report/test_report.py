@@ -124,6 +124,7 @@ EXPECTED: dict[str, Any] = {
                     "cold_first_s": 0.3,
                     "warm_first_s": 0.0015,
                     "steady_s": 0.001,
+                    "is_steady": True,
                 },
                 {
                     "cell": {"signature": "classification", "method": "classify", "batch_size": 11},
@@ -134,6 +135,7 @@ EXPECTED: dict[str, Any] = {
                     "cold_first_s": None,
                     "warm_first_s": None,
                     "steady_s": None,
+                    "is_steady": None,
                 },
             ],
             "requests": [

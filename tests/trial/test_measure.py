@@ -35,7 +35,7 @@ class Scripted:
 
     def latencies(self, log: prediction_log_pb2.PredictionLog) -> list[tuple[float, float]]:
         """First and steady seconds."""
-        measured = measure.measure([(CELL, log)], self, TIMEOUT_S, lambda: self.now_s)  # type: ignore[arg-type]
+        measured = measure.measure([(CELL, log)], self, TIMEOUT_S, clock=lambda: self.now_s)  # type: ignore[arg-type]
         return [(latency.first_s, latency.steady_s) for latency in measured]
 
 

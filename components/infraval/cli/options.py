@@ -3,21 +3,38 @@
 from __future__ import annotations
 
 import enum
+import json
 import pathlib
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import click
 from pydantic.fields import FieldInfo
 
+from infraval import errors
 from infraval.cli import uris
 from infraval.options import base
 
 
 def make(model: type[base.Options]) -> list[click.Parameter]:
-    """An option for every field that has a `Flag`."""
-    return [_option(name, each.field, each.flag) for name, each in base.describe(model).items() if each.flag]
+    """An option for every field that has a `Flag`; a group that has one is one option."""
+    return [*(_option(name, each.field, each.flag) for name, each in _own(model).items() if each.flag), *_groups(model)]
+
+
+def _own(model: type[base.Options]) -> dict[str, base.Described]:
+    """The options with a flag of their own."""
+    return {name: each for name, each in base.describe(model).items() if each.flag and " " not in each.flag.name}
+
+
+def _groups(model: type[base.Options]) -> list[click.Parameter]:
+    found: list[click.Parameter] = []
+    for name, field in model.model_fields.items():
+        flag = base.flag_of(field)
+        if flag is not None and base.group_of(field) is not None:
+            help_text = field.description
+            found.append(click.Option([flag.name, name], multiple=True, metavar=flag.metavar, help=help_text))
+    return found
 
 
 def read(model: type[base.Options], context: click.Context) -> Any:
@@ -26,16 +43,53 @@ def read(model: type[base.Options], context: click.Context) -> Any:
     Raises:
       OptionError: the options are invalid; each line names its options as they are on the command line.
     """
-    flags = {name: each.flag.name for name, each in base.describe(model).items() if each.flag}
+    described = base.describe(model)
+    flags = {name: each.flag.name for name, each in described.items() if each.flag}
     values: dict[str, Any] = {}
-    for name in flags:
+    for name in _own(model):
         if context.get_parameter_source(_parameter(name)) is not click.core.ParameterSource.DEFAULT:
             *groups, field = name.split(".")
             inner = values
             for group in groups:
                 inner = inner.setdefault(group, {})
             inner[field] = context.params[_parameter(name)]
+    for option in _groups(model):
+        group = str(option.name)
+        for text in context.params[group]:
+            _assign(text, group, option.opts[0], values.setdefault(group, {}), described, flags)
     return model.parse(values, flags)
+
+
+def _assign(
+    text: str,
+    group: str,
+    flag: str,
+    values: dict[str, Any],
+    described: Mapping[str, base.Described],
+    flags: dict[str, str],
+) -> None:
+    """Reads `NAME.FIELD=VALUE`, an option of a group, into the values of that group."""
+    key, equals, value = text.partition("=")
+    name, _, field = key.partition(".")
+    if not equals or not name or not field:
+        known = ", ".join(each.partition(" ")[2] for each in flags.values() if each.startswith(f"{flag} "))
+        raise errors.OptionError(f"{flag} must be NAME.FIELD=VALUE, not {text!r}; there are {known}.")
+    inner = values.setdefault(name, {})
+    if field in inner:
+        raise errors.OptionError(f"{flag} {key} is given twice; give it once.")
+    each = described.get(f"{group}.{key}")
+    inner[field] = _json_or_string(value, lists=each is not None and typing.get_origin(each.field.annotation) is tuple)
+    # What is not known is called the way that the user wrote it too.
+    flags |= {f"{group}.{name}": f"{flag} {name}", f"{group}.{key}": f"{flag} {key}"}
+
+
+def _json_or_string(text: str, *, lists: bool) -> Any:
+    """The JSON value, or the string itself if it is not JSON, or if a list or object is wanted and it is neither."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+    return text if lists and not isinstance(value, (list, dict)) else value
 
 
 def _parameter(name: str) -> str:

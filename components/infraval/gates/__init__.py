@@ -1,20 +1,25 @@
 """Stage 4: one server's evidence in, each gate's finding out.
 
-A new gate is a file in this folder, with its options as attributes, and an entry in `GATES`.
+A new gate is a file in this folder, its options in `options.gates` if it has any, and a line in `choose`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Protocol
 
-from infraval import evidence, verdict
+from infraval import errors, evidence, options, verdict
 from infraval.gates.load import Load
+from infraval.gates.outputs import Outputs
 from infraval.gates.responses import Responses
 from infraval.gates.unchanged import Unchanged
+from infraval.gates.warm import Warm
 from infraval.gates.warmup import Warmup
+from infraval.requests import signatures
 
-__all__ = ["GATES", "Gate", "judge"]
+__all__ = ["GATES", "Gate", "check_decided", "choose", "judge"]
 
 
 class Gate(Protocol):
@@ -28,10 +33,53 @@ class Gate(Protocol):
         """What the evidence says; a pure function that never raises."""
 
 
-GATES: tuple[Gate, ...] = (Load(), Responses(), Warmup(), Unchanged())
-"""In the order of the report: each looks at what the gates before it made possible."""
+def choose(
+    asked: options.GateOptions, available: Mapping[str, signatures.Signature] = MappingProxyType({})
+) -> tuple[Gate, ...]:
+    """The gates that judge, in the order of the report: each looks at what those before it made possible.
+
+    `available` are the model's signatures.
+    """
+    always: tuple[Gate, ...] = (Load(), Responses(), Warmup(), Unchanged())
+    optional: tuple[Gate, ...] = (Outputs(asked.outputs, available), Warm(asked.warm))
+    return (*always, *(gate for gate in optional if asked.on(gate.name)))
 
 
-def judge(shown: evidence.Evidence, gates: Sequence[Gate] = GATES) -> verdict.ServerVerdict:
+_DEFAULTS = options.GateOptions()
+
+GATES = choose(_DEFAULTS)
+"""The gates that judge by default."""
+
+
+def judge(
+    shown: evidence.Evidence, gates: Sequence[Gate] = GATES, asked: options.GateOptions = _DEFAULTS
+) -> verdict.ServerVerdict:
     """What each gate finds in one server's evidence, in order."""
-    return verdict.ServerVerdict(shown, tuple(gate.judge(shown) for gate in gates))
+    return verdict.ServerVerdict(shown, tuple(_counted(gate.judge(shown), asked) for gate in gates))
+
+
+def _counted(finding: verdict.Finding, asked: options.GateOptions) -> verdict.Finding:
+    """The finding; failed instead of undecided if the options say so."""
+    if finding.status is not verdict.Status.UNDECIDED or asked.undecided(finding.gate) != "fail":
+        return finding
+    reason = f"Undecided counts as failed (gates.{finding.gate}.undecided)."
+    return dataclasses.replace(finding, status=verdict.Status.FAILED, reasons=(*finding.reasons, reason))
+
+
+def check_decided(judged: Sequence[verdict.ServerVerdict], asked: options.GateOptions) -> None:
+    """Checks that there is a verdict: a gate failed the model, or none that must decide is undecided.
+
+    Raises:
+      UndecidedError: otherwise.
+    """
+    if not all(server.blessed for server in judged):
+        return
+    for server in judged:
+        for finding in server.findings:
+            if finding.status is verdict.Status.UNDECIDED and asked.undecided(finding.gate) == "error":
+                name = f"gates.{finding.gate}.undecided"
+                raise errors.UndecidedError(
+                    f"The gate {finding.gate} is undecided, and was asked for. To go on without it, set --gate "
+                    f"{finding.gate}.undecided={{pass or fail}} ({name}).",
+                    *finding.reasons,
+                )

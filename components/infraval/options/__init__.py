@@ -5,6 +5,7 @@ Each option is described once, by its field; see `base`. A new platform is a sub
 
 from infraval.options.base import Flag, Options
 from infraval.options.docker import MIN_PIDS, DockerServer, ModelTransfer, PullPolicy
+from infraval.options.gates import GateOptions, OutputsGate, WarmGate
 from infraval.options.job import Job, ServerMessages
 from infraval.options.kubernetes import KubernetesServer
 from infraval.options.limits import Limits
@@ -24,17 +25,20 @@ __all__ = [
     "DockerServer",
     "ExistingWarmup",
     "Flag",
+    "GateOptions",
     "Job",
     "KubernetesServer",
     "Limits",
     "Method",
     "ModelTransfer",
     "Options",
+    "OutputsGate",
     "ProcessServer",
     "PullPolicy",
     "RequestOptions",
     "ServerMessages",
     "ServerOptions",
+    "WarmGate",
     "WarmupOptions",
 ]
 

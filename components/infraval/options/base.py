@@ -29,7 +29,8 @@ class Flag:
     """What an option is called on the command line; goes into the field's annotation.
 
     Attributes:
-      name: with its dashes. `--no-…` of a field that is True by default sets it to False.
+      name: with its dashes. `--no-…` of a field that is True by default sets it to False. `--gate warm.ratio` is
+        given as `--gate warm.ratio=VALUE`; the field that holds a group has the flag `--gate` for all options in it.
       metavar: stands for the value in the help text; empty for the name of the type.
       default: describes a default that is not a constant.
       parse: makes the field's value from the given string; its ValueError says what is wrong.
@@ -161,16 +162,43 @@ def describe(cls: type[Options]) -> dict[str, Described]:
     found: dict[str, Described] = {}
     for variant in cls.alternatives():
         for name, field in variant.model_fields.items():
-            if isinstance(field.annotation, type) and issubclass(field.annotation, Options):
-                found |= describe(field.annotation)
-            else:
-                flag = next((each for each in field.metadata if isinstance(each, Flag)), None)
+            flag, group = flag_of(field), group_of(field)
+            if group is None:
                 found.setdefault(_full_name(variant, name), Described(field, flag, variant))
+                continue
+            inner = describe(group)
+            if flag is not None:
+                start = len(group.group) + 1
+                inner = {
+                    key: dataclasses.replace(each, flag=dataclasses.replace(flag, name=f"{flag.name} {key[start:]}"))
+                    for key, each in inner.items()
+                }
+            found |= inner
     return found
+
+
+def group_of(field: pydantic.fields.FieldInfo) -> type[Options] | None:
+    """The model of options that a field holds; None if it holds something else."""
+    kind = field.annotation
+    return kind if isinstance(kind, type) and issubclass(kind, Options) else None
+
+
+def flag_of(field: pydantic.fields.FieldInfo) -> Flag | None:
+    """What a field is called on the command line; None if it cannot be given there."""
+    return next((each for each in field.metadata if isinstance(each, Flag)), None)
 
 
 def _full_name(cls: type[Options], *path: str) -> str:
     return ".".join((cls.group, *path) if cls.group else path)
+
+
+def _holder(cls: type[Options], path: Sequence[str]) -> type[Options]:
+    """The model of the options that a path of fields leads to."""
+    if not path:
+        return cls
+    field = next(each.model_fields[path[0]] for each in cls.alternatives() if path[0] in each.model_fields)
+    group = group_of(field)
+    return cls if group is None else _holder(group, path[1:])
 
 
 def _refusal(cls: type[Options], error: pydantic.ValidationError, names: Mapping[str, str]) -> errors.OptionError:
@@ -189,8 +217,7 @@ def _line(cls: type[Options], mistake: Mapping[str, Any], names: Mapping[str, st
     if mistake["type"] == "missing":
         return f"{name} is missing."
     if mistake["type"] == "extra_forbidden":
-        group = _full_name(cls, *path[:-1])
-        holder = next(each.holder for each in known.values() if each.holder.group == group)
+        holder = _holder(cls, path[:-1])
         return f"{name} {holder.unknown(path[-1])}"
     must = {
         "string_too_short": "must not be empty",
@@ -202,6 +229,18 @@ def _line(cls: type[Options], mistake: Mapping[str, Any], names: Mapping[str, st
         return f"{name} {must}, not {type(mistake['input']).__name__}."
     secret = option in known and not known[option].field.repr
     return f"{name} {must}." if secret else f"{name} {must}, not {reprlib.repr(mistake['input'])}."
+
+
+def read_bytes(text: str) -> int:
+    """A number of bytes as `docker run --memory` takes it, such as 4g.
+
+    Raises:
+      ValueError: it is something else.
+    """
+    found = re.fullmatch(r"([1-9][0-9]*)([bkmg]?)", text.lower())
+    if found is None:
+        raise ValueError(f"{text!r} is not a number of bytes such as 4g or 512m.")
+    return int(found[1]) << {"": 0, "b": 0, "k": 10, "m": 20, "g": 30}[found[2]]
 
 
 def _as_string(value: Any) -> Any:

@@ -37,18 +37,6 @@ class ModelTransfer(str, enum.Enum):
     """Copied into a volume through the engine's API; for an engine on another machine."""
 
 
-def read_bytes(text: str) -> int:
-    """A number of bytes as `docker run --memory` takes it, such as 4g.
-
-    Raises:
-      ValueError: it is something else.
-    """
-    found = re.fullmatch(r"([1-9][0-9]*)([bkmg]?)", text.lower())
-    if found is None:
-        raise ValueError(f"{text!r} is not a number of bytes such as 4g or 512m.")
-    return int(found[1]) << {"": 0, "b": 0, "k": 10, "m": 20, "g": 30}[found[2]]
-
-
 def _is_address(value: str) -> bool:
     try:
         return not ipaddress.ip_address(value).is_unspecified
@@ -107,7 +95,7 @@ class DockerServer(server.ServerOptions):
     """Numeric UID or UID:GID of the server; by default this process' own, or an unprivileged one for root."""
     memory_bytes: Annotated[
         int,
-        base.Flag("--memory", metavar="BYTES", default="most of what the engine's machine has", parse=read_bytes),
+        base.Flag("--memory", metavar="BYTES", default="most of what the engine's machine has", parse=base.read_bytes),
         Field(ge=0),
     ] = 0
     """Memory limit of a container, swap included, such as 4g on the command line; exceeding it counts as the

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, SerializeAsAny, model_validator
 
 from infraval.options import base
+from infraval.options.gates import GateOptions
 from infraval.options.limits import Limits
 from infraval.options.process import ProcessServer
 from infraval.options.requests import RequestOptions
@@ -38,6 +39,8 @@ class Job(base.Options):
     warmup: Annotated[WarmupOptions, base.Lax] = WarmupOptions()
     server: Annotated[SerializeAsAny[ServerOptions], AfterValidator(lambda server: server.complete())] = ProcessServer()
     limits: Annotated[Limits, base.Lax] = Limits()
+    gates: Annotated[GateOptions, base.Lax, base.Flag("--gate", metavar="NAME.FIELD=VALUE")] = GateOptions()
+    """Sets an option of a gate to JSON or a string, such as warm.ratio=5 or outputs.range={"probabilities": [0, 1]}."""
     output: Annotated[pathlib.Path | None, base.Lax, base.Flag("--output", metavar="PATH")] = None
     """New or empty directory for the results; on the command line also a URI."""
     server_messages: Annotated[ServerMessages, base.Flag("--server-messages")] = "redacted"

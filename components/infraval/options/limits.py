@@ -21,3 +21,8 @@ class Limits(base.Options):
     """Seconds that one request may take."""
     concurrency: Annotated[base.Count, base.Flag("--concurrency")] = 4
     """Requests to send at the same time."""
+    response_memory_bytes: Annotated[
+        base.Count, base.Flag("--response-memory", metavar="BYTES", default="256m", parse=base.read_bytes)
+    ] = 256 << 20
+    """Memory of this process that may hold answers for the gates, such as 1g on the command line; if they are more, a
+    random part is kept. Answers are never written anywhere."""

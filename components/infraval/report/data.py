@@ -31,8 +31,11 @@ class CellSummary(pydantic.BaseModel):
     first_s: float = pydantic.Field(description="Of the first request in the replay.")
     median_s: float = pydantic.Field(description="Over the requests of the replay.")
     cold_first_s: float | None = pydantic.Field(description="First request of a boot without the warmup file.")
-    warm_first_s: float | None = pydantic.Field(description="First request of a boot with the warmup file.")
+    warm_first_s: float | None = pydantic.Field(
+        description="First request of the boot that is judged, before anything else was sent."
+    )
     steady_s: float | None = pydantic.Field(description="Median of the same request repeated, with the warmup file.")
+    is_steady: bool | None = pydantic.Field(None, description="Whether the repeats took about as long as each other.")
 
 
 class ServerReport(pydantic.BaseModel):
@@ -135,6 +138,7 @@ def _cells(shown: evidence.Evidence) -> list[CellSummary]:
             cold_first_s=cold[cell].first_s if cell in cold else None,
             warm_first_s=warm[cell].first_s if cell in warm else None,
             steady_s=warm[cell].steady_s if cell in warm else None,
+            is_steady=warm[cell].is_steady if cell in warm else None,
         )
         for cell, outcomes in by_cell.items()
     ]

@@ -75,7 +75,8 @@ def _show_verdict(console: rich.console.Console, shown: str) -> None:
 def _show_server(console: rich.console.Console, found: data.ServerReport, records: int) -> None:
     for finding in found.findings:
         for reason in finding.reasons if finding.status in {"failed", "undecided"} else ():
-            _print_line(console, f"{finding.gate}: {reason}", indent=2)
+            undecided = " (undecided)" if finding.status == "undecided" else ""
+            _print_line(console, f"{finding.gate}{undecided}: {reason}", indent=2)
     if found.server_log:
         console.print("  The last lines of the server's log:")
         for line in found.server_log.splitlines():
@@ -148,16 +149,23 @@ def cold_table(cells: Iterable[data.CellSummary]) -> rich.table.Table:
 
 
 def _requests_table(cells: Iterable[data.CellSummary]) -> rich.table.Table:
-    table = _table("cell", "batch size", "answered", "first ms", "median ms")
+    table = _table("cell", "batch size", "answered", "first ms", "steady ms")
     for cell in cells:
         table.add_row(
             _cell(cell.cell),
             str(cell.cell.batch_size),
             f"{cell.answered}/{cell.requests}",
-            f"{cell.first_s * 1000:.1f}",
-            f"{cell.median_s * 1000:.1f}",
+            f"{(cell.first_s if cell.warm_first_s is None else cell.warm_first_s) * 1000:.1f}",
+            _steady(cell),
         )
     return table
+
+
+def _steady(cell: data.CellSummary) -> str:
+    """The steady latency in milliseconds, with a mark if it is not steady, or else the median of the replay."""
+    if cell.steady_s is None:
+        return f"{cell.median_s * 1000:.1f}"
+    return f"{'' if cell.is_steady else '~'}{cell.steady_s * 1000:.1f}"
 
 
 def _table(label: str, *numbers: str) -> rich.table.Table:

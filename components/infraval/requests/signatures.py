@@ -31,7 +31,8 @@ class TensorSpec:
     Attributes:
       dtype: name of the DataType without its prefix, in lower case: `float`, `int64`, `string`.
       shape: sizes of the dimensions, None for one of unknown size; None if the rank is unknown.
-      composite: for an input that is a composite tensor or a part of one: which kind, as in `composites.kinds`.
+      composite: for an input that is a composite tensor or a part of one, which kind, as in `composites.kinds`; for
+        such an output, how it is encoded.
     """
 
     dtype: str
@@ -92,7 +93,7 @@ def of(graph: meta_graph_pb2.MetaGraphDef) -> dict[str, Signature]:
             inputs={
                 alias: _tensor_spec(info, kinds[key].get(alias)) for alias, info in sorted(definition.inputs.items())
             },
-            outputs={alias: _tensor_spec(info) for alias, info in sorted(definition.outputs.items())},
+            outputs={alias: _tensor_spec(info, _encoded(info)) for alias, info in sorted(definition.outputs.items())},
             defaults=frozenset(definition.defaults).intersection(definition.inputs),
             method_name=definition.method_name,
         )
@@ -158,6 +159,12 @@ def _meta_graph(
         "(requests.tag_set).",
         code="model/tag-set",
     )
+
+
+def _encoded(info: meta_graph_pb2.TensorInfo) -> str | None:
+    """How a composite tensor is encoded; None for a dense one."""
+    encoding = info.WhichOneof("encoding")
+    return str(encoding) if encoding in {"coo_sparse", "composite_tensor"} else None
 
 
 def _tensor_spec(info: meta_graph_pb2.TensorInfo, composite: str | None = None) -> TensorSpec:

@@ -84,6 +84,7 @@ class WarmupInfraValidator(base_beam_component.BaseBeamComponent):
         warmup: options.WarmupOptions | Carried = None,
         server: options.ServerOptions | Carried = None,
         limits: options.Limits | Carried = None,
+        gates: options.GateOptions | Carried = None,
         server_messages: options.ServerMessages | data_types.RuntimeParameter | None = None,
         output_blessed_model: bool = False,
     ) -> None:
@@ -101,6 +102,7 @@ class WarmupInfraValidator(base_beam_component.BaseBeamComponent):
             the model.
           server: refines serving_spec: the options of one platform.
           limits: refines validation_spec.
+          gates: what the gates judge by, and which of them judge.
           server_messages: how much of a server's messages is shown.
           output_blessed_model: whether there is the output `blessed_model`. It is not there by default, since a
             Resolver for the latest Model would take it for the trained one.
@@ -121,6 +123,7 @@ class WarmupInfraValidator(base_beam_component.BaseBeamComponent):
             warmup=_checked("warmup", warmup),
             server=_checked("server", server),
             limits=_checked("limits", limits),
+            gates=_checked("gates", gates),
             server_messages=_checked("server_messages", server_messages),
         )
         _check_together(spec.exec_properties, examples=examples is not None)

@@ -130,6 +130,9 @@ def _log_verdict(judged: verdict.Verdict, uri: str, *, warmup: bool) -> None:
     """Logs that a model is blessed, what to know about it, and whether it lacks the warmup file that it was to get."""
     for text in judged.warnings:
         _log.warning("%s", escape.one_line(text))
+    for finding in _worst_by_gate(judged).values():
+        if finding.status is verdict.Status.UNDECIDED:
+            _log.warning("The gate %s is undecided: %s", finding.gate, escape.one_line(" ".join(finding.reasons)))
     if not judged.blessed:
         return
     for shown in (server.evidence for server in judged.servers):
@@ -221,6 +224,22 @@ def _set_properties(blessing: types.Artifact, judged: verdict.Verdict) -> None:
     images = [f"{each.server.image} {each.server.image_id}" for each in shown if each.server.image]
     if images:
         blessing.set_string_custom_property("images", "\n".join(images))
+    for name, finding in _worst_by_gate(judged).items():
+        blessing.set_string_custom_property(f"gate_{name}", finding.status.value)
+        if finding.figure is not None:
+            blessing.set_float_custom_property(f"gate_{name}_figure", float(finding.figure))
     if judged.blessed:
         blessing.set_int_custom_property("has_model", 1)
     blessing.set_int_custom_property("blessed", int(judged.blessed))
+
+
+_SEVERITY = (verdict.Status.FAILED, verdict.Status.UNDECIDED, verdict.Status.PASSED, verdict.Status.SKIPPED)
+
+
+def _worst_by_gate(judged: verdict.Verdict) -> dict[str, verdict.Finding]:
+    """Of several servers' findings, the one that counts."""
+    found: dict[str, verdict.Finding] = {}
+    for finding in (finding for server in judged.servers for finding in server.findings):
+        known = found.setdefault(finding.gate, finding)
+        found[finding.gate] = min(known, finding, key=lambda each: _SEVERITY.index(each.status))
+    return found

@@ -28,6 +28,7 @@ EXTRAS: Mapping[str, type[options.Options]] = {
     "warmup": options.WarmupOptions,
     "server": options.ServerOptions,
     "limits": options.Limits,
+    "gates": options.GateOptions,
 }
 """infraval's own parameters, each a JSON object; there is also `server_messages`, a string."""
 
@@ -83,12 +84,13 @@ def read(exec_properties: Mapping[str, Any], *, examples: bool) -> Asked:
         raise errors.OptionError("requests.splits is about the examples, and there are none; drop it or give some.")
     max_loading_time_s = float(validation.max_loading_time_seconds)
     limits = _set({"max_loading_time_s": max_loading_time_s, "num_tries": validation.num_tries})
-    job = {
+    job: dict[str, Any] = {
         "requests": {name: value for name, value in requests.given().items() if name != "splits"},
         "make_warmup": not given.get("request_spec") or request.make_warmup,
         "warmup": warmup,
         "server": _server(serving, options.base.read_object("server", extras["server"])),
         "limits": {**limits, **options.Limits.from_json(extras["limits"]).given()},
+        "gates": options.GateOptions.from_json(extras["gates"]),
     }
     if given.get("server_messages"):
         job["server_messages"] = given["server_messages"]

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from infraval import errors, evidence, options, redaction
 from infraval.sandbox import base, registry, serving_log
-from infraval.trial import blame, client, measure, replay
+from infraval.trial import blame, client, measure, replay, responses
 
 _EMBEDDED_START_TIMEOUT_S = 300.0
 """How long the embedded server may take to import TensorFlow."""
@@ -21,7 +22,7 @@ class Booter:
     """Boots one model on one server, repeatedly if necessary.
 
     The sandboxes have their own directories in `directory`, which must be private and short. The redactor redacts every
-    message of the server.
+    message of the server. `seed` decides which answers are kept if there are too many.
     """
 
     server: options.ServerOptions
@@ -30,6 +31,7 @@ class Booter:
     directory: Path
     redactor: redaction.Redactor
     progress: Callable[[str], None]
+    seed: int = 0
     _boots: int = dataclasses.field(default=0, init=False)
     _aborted: threading.Event = dataclasses.field(default_factory=threading.Event, init=False)
     _connection: client.Client | None = dataclasses.field(default=None, init=False)
@@ -45,6 +47,8 @@ class Booter:
         requests: Sequence[replay.Request],
         *,
         measured: bool = False,
+        repeated: Collection[options.Cell] | None = None,
+        replayed: bool = True,
         model_base_path: Path | None = None,
     ) -> tuple[evidence.Boot, int]:
         """Boots the model and sends the requests; tries again if the server is lost, crashes or takes too long.
@@ -52,6 +56,8 @@ class Booter:
         Args:
           requests: what to send.
           measured: time the first requests, one at a time, before all of them are sent.
+          repeated: the cells whose steady latency is measured as well; by default all.
+          replayed: send all the requests.
           model_base_path: replaces the one in `launch`.
 
         Returns:
@@ -66,18 +72,26 @@ class Booter:
         if model_base_path is not None:
             launch = dataclasses.replace(launch, model_base_path=model_base_path)
         most = self.limits.num_tries
+        try_once = functools.partial(self._boot, launch, requests, measured, repeated, replayed)
         for tries in range(1, most):
             try:
-                boot = self._boot(launch, requests, measured=measured)
+                boot = try_once()
             except errors.ServerLostError as error:
                 self.progress(f"Try {tries} of {most} had no result. {error.args[0]}")
                 continue
             if boot.definite:
                 return boot, tries
             self.progress(f"Try {tries} of {most} failed, trying again")
-        return self._boot(launch, requests, measured=measured), most
+        return try_once(), most
 
-    def _boot(self, launch: base.Launch, requests: Sequence[replay.Request], *, measured: bool) -> evidence.Boot:
+    def _boot(
+        self,
+        launch: base.Launch,
+        requests: Sequence[replay.Request],
+        measured: bool,
+        repeated: Collection[options.Cell] | None,
+        replayed: bool,
+    ) -> evidence.Boot:
         self._boots += 1
         platform, directory = registry.platform(self.server), self.directory / f"boot{self._boots}"
         with (
@@ -106,23 +120,26 @@ class Booter:
                 refused = isinstance(failure, evidence.Refused)
                 return evidence.Boot(server, failure, server_log="" if refused else self.redactor.log(sandbox.log()))
             load_time_s = time.monotonic() - started_s
-            replayed = serving_log.warmup_records_read(sandbox.log())
-            self.progress(f"AVAILABLE after {load_time_s:.1f} s, warmup records replayed: {replayed or 0}")
+            records = serving_log.warmup_records_read(sandbox.log())
+            self.progress(f"AVAILABLE after {load_time_s:.1f} s, warmup records replayed: {records or 0}")
             self._check_aborted()
             timeout_s = self.limits.request_timeout_s
-            latencies = measure.measure(requests, connection, timeout_s) if measured else ()
-            if requests:
-                self.progress(f"Sending requests: {len(requests)}")
+            latencies = measure.measure(requests, connection, timeout_s, repeated) if measured else ()
+            sent = requests if replayed else ()
+            keeper = responses.Keeper(self.limits.response_memory_bytes, self.seed)
+            if sent:
+                self.progress(f"Sending requests: {len(sent)}")
             outcomes = replay.replay(
-                requests, connection, self.redactor, self.limits, stopped=lambda: sandbox.poll() is not None
+                sent, connection, self.redactor, self.limits, lambda: sandbox.poll() is not None, keeper
             )
             self._check_aborted()
             death = blame.death_while_serving(sandbox, outcomes, self.redactor, connection.available)
             return evidence.Boot(
                 server,
                 load_time_s=load_time_s,
-                records_replayed=replayed,
+                records_replayed=records,
                 outcomes=outcomes,
+                responses=keeper.kept(),
                 death=death,
                 latencies=latencies,
                 server_log=self.redactor.log(sandbox.log()) if death else "",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import grpc
@@ -102,11 +103,16 @@ class Client:
         available = get_model_status_pb2.ModelVersionStatus.AVAILABLE
         return any(version.state == available for version in response.model_version_status)
 
-    def send(self, log: prediction_log_pb2.PredictionLog, timeout_s: float) -> tuple[str, str]:
+    def send(
+        self,
+        log: prediction_log_pb2.PredictionLog,
+        timeout_s: float,
+        on_answer: Callable[[bytes], object] = len,
+    ) -> tuple[str, str]:
         """Sends the request of a log, of a kind that `prediction_logs.cell` knows, and waits for its answer.
 
         The request goes to this client's model, whatever model, version or label it names, as in TF Serving's warmup.
-        The answer itself is not kept, nor received if it is larger than `MAX_RESPONSE_BYTES`.
+        `on_answer` gets the serialized answer, and must not raise; none larger than `MAX_RESPONSE_BYTES`.
 
         Returns:
           The name of the gRPC status code (DEADLINE_EXCEEDED after `timeout_s`), and the server's error message, which
@@ -125,7 +131,8 @@ class Client:
         call = channel.unary_unary(
             f"/tensorflow.serving.PredictionService/{_METHODS[kind]}",
             request_serializer=type(request).SerializeToString,
-            response_deserializer=len,  # parsed, an answer would take twice the memory
+            # Parsed, an answer would take twice the memory. For gRPC, None is a failure.
+            response_deserializer=lambda content: (on_answer(content),),
         )
         try:
             call(request, timeout=timeout_s)

@@ -1,31 +1,43 @@
-"""Times the first request of every cell after a boot, and repeated ones."""
+"""Times the first request of every cell after a boot, and repeated ones until they are steady."""
 
 from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from infraval import evidence, options
 from infraval.tensorflow_protos import prediction_log_pb2
 from infraval.trial import client, replay
 
-_REPEATS = 20
-"""A steady latency is the median of this many requests after the first one, or of fewer if one of them fails."""
+_WINDOW = 5
+"""Requests of a window, of which the median counts."""
+
+_WINDOWS = 3
+"""A latency is steady if this many windows in a row are within `_TOLERANCE` of each other."""
+
+_TOLERANCE = 0.1
+
+_CELL_S, _ALL_S = 0.3, 3.0
+"""How long to repeat one request, and those of all cells; the request that is running then is the last."""
+
+_LATE = "DEADLINE_EXCEEDED"
 
 
 def measure(
     requests: Iterable[replay.Request],
     connection: client.Client,
     timeout_s: float,
+    repeated: Collection[options.Cell] | None = None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> tuple[evidence.Latency, ...]:
     """Times the first request of every cell, and then the same one repeatedly, one at a time.
 
-    Must come before any other request of the boot. Each request may take `timeout_s`.
+    Must come before any other request of the boot. Each request may take `timeout_s`; after one that takes longer,
+    nothing more is sent. Only cells in `repeated` are repeated, by default all.
 
     Returns:
-      The latencies by cell, without cells whose first or second request was not answered.
+      The latencies by cell, without cells that were not repeated, or whose first or second request was not answered.
     """
     first_of: dict[options.Cell, prediction_log_pb2.PredictionLog] = {}
     for cell, log in requests:
@@ -36,15 +48,44 @@ def measure(
         code, _ = connection.send(log, timeout_s)
         if code == evidence.OK:
             firsts[cell] = clock() - started
+        elif code == _LATE:
+            return ()
     latencies = []
-    for cell, first_s in firsts.items():
-        repeats = []
-        for _ in range(_REPEATS):
-            started = clock()
-            code, _ = connection.send(first_of[cell], timeout_s)
-            if code != evidence.OK:
-                break  # the next ones may each take `timeout_s` too
-            repeats.append(clock() - started)
-        if repeats:
-            latencies.append(evidence.Latency(cell, first_s, statistics.median(repeats)))
+    again = [cell for cell in firsts if repeated is None or cell in repeated]
+    for cell in again:
+        seconds = _repeat(first_of[cell], connection, timeout_s, min(_CELL_S, _ALL_S / len(again)), clock)
+        if seconds:
+            steady = statistics.median(seconds[-_WINDOWS * _WINDOW :])
+            latencies.append(evidence.Latency(cell, firsts[cell], steady, _is_steady(seconds)))
     return tuple(latencies)
+
+
+def _repeat(
+    log: prediction_log_pb2.PredictionLog,
+    connection: client.Client,
+    timeout_s: float,
+    budget_s: float,
+    clock: Callable[[], float],
+) -> list[float]:
+    """Seconds of each request, until they are steady, one fails, or the budget is used up."""
+    seconds: list[float] = []
+    end = clock() + budget_s
+    while not seconds or clock() < end:
+        started = clock()
+        code, _ = connection.send(log, timeout_s)
+        if code != evidence.OK:
+            break  # the next ones may each take `timeout_s` too
+        seconds.append(clock() - started)
+        if len(seconds) >= _WINDOWS * _WINDOW and _is_steady(seconds):
+            break
+    return seconds
+
+
+def _is_steady(seconds: Sequence[float]) -> bool:
+    """Whether the medians of the last windows are close; the windows are smaller if there are few requests."""
+    size = min(_WINDOW, len(seconds) // _WINDOWS)
+    if not size:
+        return False
+    last = seconds[-size * _WINDOWS :]
+    medians = [statistics.median(last[start : start + size]) for start in range(0, len(last), size)]
+    return max(medians) <= (1 + _TOLERANCE) * min(medians)

@@ -1,0 +1,109 @@
+"""What the gates judge by: a model of options for each gate that has any, named as the gate is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias
+
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer
+
+from infraval.options import base
+
+Undecided = Literal["pass", "fail", "error"]
+
+Range: TypeAlias = tuple[float | None, float | None]
+
+
+def _as_pairs(value: Any) -> Any:
+    if not isinstance(value, Mapping):
+        raise base.Mistake('{} must be an object such as {"probabilities": [0, 1]}.')
+    return tuple(
+        (name, tuple(pair) if isinstance(pair, list) else pair) for name, pair in sorted(value.items(), key=str)
+    )
+
+
+def _check_bounds(ranges: tuple[tuple[str, Range], ...]) -> tuple[tuple[str, Range], ...]:
+    for name, (lowest, highest) in ranges:
+        if (-math.inf if lowest is None else lowest) > (math.inf if highest is None else highest):
+            raise base.Mistake("{} gives {name} a lowest value above the highest.", name=repr(name))
+    return ranges
+
+
+Ranges = Annotated[
+    tuple[tuple[str, Range], ...],
+    BeforeValidator(_as_pairs),
+    AfterValidator(_check_bounds),
+    PlainSerializer(dict),
+]
+"""Lowest and highest value by name, given as a dict; None stands for no bound. Held as pairs, which can be hashed."""
+
+
+class Gate(base.Options):
+    """What every gate with options has."""
+
+    enabled: bool = True
+    """Whether the gate judges; a gate that is off by default is also turned on by any other option of it."""
+    undecided: Undecided | None = None
+    """What it means if the gate cannot decide; by default `error` for a gate that is named here, else `pass` with a
+    warning."""
+
+
+class OutputsGate(Gate):
+    """The gate `outputs`: responses are what the SignatureDef says."""
+
+    group: ClassVar[str] = "gates.outputs"
+
+    nan: Literal["fail", "allow"] = "fail"
+    """Whether a NaN in an output fails the model."""
+    inf: Literal["fail", "allow"] = "allow"
+    """Whether an infinite value in an output fails the model."""
+    range: Ranges = ()
+    """Lowest and highest value of outputs, such as `{"probabilities": [0, 1]}`; null stands for no bound."""
+    sums_to_one: Annotated[base.Strings, base.Once] = ()
+    """Outputs whose values sum to one along the last dimension, within a tolerance that depends on the dtype."""
+    not_batched: Annotated[base.Strings, base.Once] = ()
+    """Outputs whose first dimension is not the batch although it looks so, such as the parts of a ragged tensor."""
+
+
+class WarmGate(Gate):
+    """The gate `warm`: the first request of every cell after a boot is about as fast as later ones."""
+
+    group: ClassVar[str] = "gates.warm"
+
+    ratio: Annotated[float, Field(ge=1)] = 3.0
+    """How many times the steady latency the first request may take."""
+    floor_ms: Annotated[float, Field(ge=0)] = 20.0
+    """Milliseconds that a first request may always take."""
+    more_boots: Annotated[int, Field(ge=0, le=10)] = 2
+    """Boots on which to measure a cell again that looks cold; the best boot counts."""
+
+    def looks_cold(self, first_s: float, steady_s: float) -> bool:
+        """Whether a first request took too long."""
+        return first_s > max(self.floor_ms / 1000, self.ratio * steady_s)
+
+
+class GateOptions(base.Options):
+    """What the gates judge by; the gates without options are always on."""
+
+    group: ClassVar[str] = "gates"
+
+    outputs: Annotated[OutputsGate, base.Lax] = OutputsGate()
+    warm: Annotated[WarmGate, base.Lax] = WarmGate()
+
+    @classmethod
+    def unknown(cls, key: str) -> str:
+        """Names the gates that have options."""
+        del key
+        return f"is not a gate with options; the gates with options are {', '.join(sorted(cls.model_fields))}."
+
+    def on(self, name: str) -> bool:
+        """Whether a gate with options judges."""
+        own: Gate = getattr(self, name)
+        return own.enabled or (name in self.model_fields_set and "enabled" not in own.model_fields_set)
+
+    def undecided(self, name: str) -> Undecided:
+        """What it means if a gate cannot decide."""
+        own: Gate | None = getattr(self, name, None)
+        said = own.undecided if own is not None else None
+        return said or ("error" if name in self.model_fields_set else "pass")

@@ -1,0 +1,91 @@
+"""First requests against steady ones, and what undecided means."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from infraval import errors, evidence, gates, options
+from infraval.gates.warm import Warm
+from infraval.verdict import Status
+
+SERVER = evidence.Server("tensorflow_model_server", "2.16.1", "process", embedded=False)
+ONE, FOUR = (options.Cell("s", options.Method.PREDICT, size) for size in (1, 4))
+OUTCOMES = (evidence.Outcome(ONE, "OK", "", 0.001), evidence.Outcome(FOUR, "OK", "", 0.001))
+
+
+def latency(cell: options.Cell, first_s: float, steady_s: float = 0.001) -> evidence.Latency:
+    """Of one boot."""
+    return evidence.Latency(cell, first_s, steady_s)
+
+
+def shown(*latencies: evidence.Latency, again: tuple[evidence.Latency, ...] = ()) -> evidence.Evidence:
+    """A model of two cells that answers."""
+    boot = evidence.Boot(SERVER, load_time_s=1.0, outcomes=OUTCOMES, latencies=latencies)
+    return evidence.Evidence(boot, 1, 2, evidence.Warmup(2), measured_again=again)
+
+
+@pytest.mark.parametrize(
+    ("first_s", "steady_s", "again_s", "status"),
+    [
+        (0.005, 0.001, (), Status.PASSED),  # below the floor
+        (0.25, 0.1, (), Status.PASSED),  # below the ratio
+        (0.5, 0.001, (), Status.FAILED),
+        (0.5, 0.001, (0.4, 0.6), Status.FAILED),
+        (0.5, 0.001, (0.6, 0.002), Status.PASSED),  # the best boot counts
+    ],
+)
+def test_a_cell_is_cold_if_it_is_on_every_boot(
+    first_s: float, steady_s: float, again_s: tuple[float, ...], status: Status
+) -> None:
+    """Above both the floor and the ratio; the reason names the cell."""
+    again = tuple(latency(FOUR, each) for each in again_s)
+    found = Warm(options.WarmGate()).judge(shown(latency(ONE, 0.001), latency(FOUR, first_s, steady_s), again=again))
+    assert found.status is status
+    assert found.failed == ("batch size 4" in "".join(found.reasons))
+
+
+def test_what_cannot_be_judged_is_skipped() -> None:
+    """No file, no requests, or requests that another gate fails."""
+    good = shown(latency(ONE, 0.001), latency(FOUR, 0.001))
+    failed = dataclasses.replace(good.boot, outcomes=(dataclasses.replace(OUTCOMES[0], code="INTERNAL"),))
+    for other in (
+        dataclasses.replace(good, warmup=evidence.Warmup()),
+        dataclasses.replace(good, requests=0),
+        dataclasses.replace(good, boot=failed),
+    ):
+        assert Warm(options.WarmGate()).judge(other).status is Status.SKIPPED
+
+
+@pytest.mark.parametrize(
+    ("asked", "status"),
+    [
+        ({}, Status.UNDECIDED),
+        ({"warm": {"undecided": "pass"}}, Status.UNDECIDED),
+        ({"warm": {"undecided": "fail"}}, Status.FAILED),
+        ({"warm": {"ratio": 4}}, None),
+        ({"warm": {"undecided": "error"}}, None),
+    ],
+)
+def test_undecided_means_what_the_options_say(asked: dict[str, object], status: Status | None) -> None:
+    """A gate that is named must decide, if nothing else is said and the model did not fail anyway."""
+    given = options.GateOptions(**asked)
+    judged = gates.judge(shown(latency(ONE, 0.001)), (Warm(given.warm),), given)
+    if status is None:
+        with pytest.raises(errors.UndecidedError) as caught:
+            gates.check_decided([judged], given)
+        assert caught.value.code == "gate/undecided"
+    else:
+        gates.check_decided([judged], given)
+        assert judged.findings[0].status is status
+        assert judged.blessed == (status is Status.UNDECIDED)
+    worse = gates.judge(dataclasses.replace(shown(latency(ONE, 0.001)), unchanged=False), gates.choose(given), given)
+    gates.check_decided([worse], given)
+    assert not worse.blessed
+
+
+def test_a_gate_can_be_turned_off() -> None:
+    """The others stay."""
+    chosen = gates.choose(options.GateOptions(warm={"enabled": False}))
+    assert [gate.name for gate in chosen] == ["load", "responses", "warmup", "unchanged", "outputs"]
