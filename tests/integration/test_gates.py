@@ -1,0 +1,78 @@
+"""Models that fail one gate of a real embedded server, and no other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import tensorflow as tf
+
+import infraval
+from infraval import options, verdict
+
+SaveModel = Callable[..., Path]
+EMBEDDED = options.ProcessServer(server="embedded")
+
+
+def _validate(model: Path, examples: Path, **given: object) -> verdict.Verdict:
+    return infraval.validate(infraval.Job(model=model, examples=str(examples), server=EMBEDDED, **given))
+
+
+def _lengths(names: tf.Tensor) -> tf.Tensor:
+    return tf.cast(tf.strings.length(names), tf.float32)
+
+
+def _nan_in_a_branch(names: tf.Tensor) -> tf.Tensor:
+    """NaN for the names that end with a zero."""
+    return tf.where(tf.strings.regex_full_match(names, ".*0"), float("nan"), _lengths(names))
+
+
+def _seven_rows(names: tf.Tensor) -> tf.Tensor:
+    """[7, 3] for a batch of 1."""
+    rows = tf.tile(_lengths(names)[:, None], [7, 3])
+    rows.set_shape([None, 3])
+    return rows
+
+
+def _dropped_batch(names: tf.Tensor) -> tf.Tensor:
+    """[3] for a batch of 1, although its shape in the graph is [?, 3]."""
+    row = tf.squeeze(tf.tile(_lengths(names)[:, None], [1, 3]))
+    row.set_shape([None, 3])
+    return row
+
+
+@pytest.mark.parametrize("function", [_nan_in_a_branch, _seven_rows, _dropped_batch])
+def test_a_model_with_wrong_answers_fails_for_its_outputs_alone(
+    function: Callable[[tf.Tensor], tf.Tensor], save_model: SaveModel, secret_examples: Path, secret: str
+) -> None:
+    """It loads, answers and is warm; the reason names the output."""
+    judged = _validate(save_model(function), secret_examples, requests={"num_examples": 3})
+    assert [finding.gate for finding in judged.failures] == ["outputs"]
+    assert "'result'" in judged.failures[0].reasons[0]
+    assert secret not in repr(judged)
+
+
+def test_a_model_with_right_answers_passes(save_model: SaveModel, secret_examples: Path) -> None:
+    """The good twin of those: every gate says so."""
+    judged = _validate(save_model(_lengths), secret_examples, requests={"num_examples": 3})
+    assert judged.blessed, judged.failures
+    assert {finding.status for finding in judged.servers[0].findings} == {verdict.Status.PASSED}
+
+
+def test_a_cell_without_a_warmup_record_fails_for_being_cold_alone(
+    taxi_model: Path, taxi_examples: Path, tmp_path: Path
+) -> None:
+    """The file covers another signature; on every boot its first request builds the graph."""
+    shards = taxi_examples / "Split-eval" / "*"
+    _validate(taxi_model, shards, requests={"signatures": "predict"}, output=tmp_path / "out")
+    judged = _validate(
+        tmp_path / "out" / "stamped_model",
+        shards,
+        requests={"signatures": ("predict", "regression")},
+        warmup={"existing": "keep"},
+    )
+    assert [finding.gate for finding in judged.failures] == ["warm"]
+    (reason,) = judged.failures[0].reasons
+    assert "signature regression" in reason
+    assert len(judged.servers[0].evidence.measured_again) == 2
