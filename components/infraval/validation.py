@@ -51,14 +51,14 @@ def validate(
         publish.check_output(job.output)
     selection = preparation.select(job)
     platform.check(job.server, progress)
-    with workspace.workspace() as directory:
+    with workspace.workspace() as directory, run.starting(job, directory / "models", directory) as ahead:
         logs, examples = preparation.build(job, selection, directory / "requests", make_pipeline, progress)
 
         progress("Staging the model")
         constants = examples.constants if examples else {}
         staged = staging.stage(job, logs, directory / "models", constants)
 
-        shown = run.run(job, staged, logs, selection.signatures, directory, progress, constants)
+        shown = run.run(job, staged, logs, selection.signatures, directory, progress, constants, ahead)
 
         servers = tuple(judge(each, gates) for each in shown)
         judged = verdict.Verdict(servers, staged.digest, staged.warmup, examples, selection.warnings)

@@ -17,6 +17,26 @@ from infraval.tensorflow_protos import prediction_log_pb2
 from infraval.trial import boot, replay
 
 
+@contextlib.contextmanager
+def starting(job: options.Job, base_path: Path, directory: Path) -> Iterator[boot.Ahead | None]:
+    """Already starts the server, where that saves time, for a model that will be staged in `base_path`.
+
+    What comes of it is for `run`, with the same `directory`; it is gone after the block, whether it was used or not.
+
+    Raises:
+      SandboxError: the server cannot start.
+    """
+    own = _server_directory(directory, 0)
+    launch = _launch(job, _cold_base_path(own) if job.warmup.compare_cold else base_path)
+    sandbox = registry.platform(job.server).start_ahead(job.server, launch, own / "ahead")
+    if sandbox is None:
+        yield None
+        return
+    with contextlib.ExitStack() as on_leaving:
+        on_leaving.push(sandbox.__exit__)
+        yield boot.Ahead(launch, sandbox)
+
+
 def run(
     job: options.Job,
     staged: staging.StagedModel,
@@ -25,6 +45,7 @@ def run(
     directory: Path,
     progress: Callable[[str], None],
     constants: Collection[str] = (),
+    ahead: boot.Ahead | None = None,
 ) -> tuple[evidence.Evidence, ...]:
     """Tries the staged model on every server of the job; the first that cannot judge ends the others.
 
@@ -41,13 +62,12 @@ def run(
     """
     platform = registry.platform(job.server)
     servers = platform.each(job.server)
-    directories = [directory / f"server{index}" for index in range(len(servers))]
+    directories = [_server_directory(directory, index) for index in range(len(servers))]
     redactor = _redactor(job, staged, logs, signatures, directories)
     booters = []
     for (label, server), own in zip(servers.items(), directories, strict=True):
-        own.mkdir(mode=0o700)
         tell = progress if len(servers) == 1 else functools.partial(_tell, progress, label)
-        booters.append(boot.Booter(server, job.limits, _launch(job, staged.base_path), own, redactor, tell))
+        booters.append(boot.Booter(server, job.limits, _launch(job, staged.base_path), own, redactor, tell, ahead))
     requests = [(cell, log) for log in logs if (cell := prediction_logs.cell(log, constants)) is not None]
     trial = functools.partial(_try, job, staged, requests)
     if len(booters) == 1:
@@ -99,6 +119,12 @@ def _try(
         cold=cold,
         unchanged=staged.digest == staging.digest(staged.directory),
     )
+
+
+def _server_directory(directory: Path, index: int) -> Path:
+    path = directory / f"server{index}"
+    path.mkdir(mode=0o700, exist_ok=True)
+    return path
 
 
 def _cold_base_path(directory: Path) -> Path:
