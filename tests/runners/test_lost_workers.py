@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import signal
-import threading
 from collections.abc import Callable
+from concurrent import futures
 from pathlib import Path
 
 import pytest
@@ -40,18 +41,21 @@ class StalledShard:
         assert eventually(is_read)
         return opened[0]
 
+    def _readers(self) -> list[int]:
+        found = []
+        for descriptor in Path("/proc").glob("[0-9]*/fd/*"):
+            with contextlib.suppress(OSError):  # it has just been closed
+                if descriptor.readlink() == self.path:
+                    found.append(int(descriptor.parts[2]))
+        return [pid for pid in found if pid != os.getpid()]
+
     def kill_reader(self, eventually: Eventually) -> None:
         """Kills whoever reads it, while it waits."""
         end = self.open_for_reader(eventually)
-        for descriptor in Path("/proc").glob("[0-9]*/fd/*"):
-            try:
-                is_reader = descriptor.readlink() == self.path
-            except OSError:
-                continue
-            pid = int(descriptor.parts[2])
-            if is_reader and pid != os.getpid():
-                os.kill(pid, signal.SIGKILL)
+        for pid in self._readers():
+            os.kill(pid, signal.SIGKILL)
         os.close(end)
+        assert eventually(lambda: not self._readers())
 
     def feed_reader(self, eventually: Eventually) -> None:
         """Gives the content to the next one."""
@@ -85,10 +89,10 @@ def test_dask_tries_again(
         stalled.kill_reader(eventually)
         stalled.feed_reader(eventually)
 
-    killer = threading.Thread(target=kill_then_feed)
-    killer.start()
-    found = prepare([*paths[:-1], str(stalled.path)], dask)
-    killer.join()
+    with futures.ThreadPoolExecutor() as aside:
+        killing = aside.submit(kill_then_feed)
+        found = prepare([*paths[:-1], str(stalled.path)], dask)
+        killing.result()
     assert found.records_read == expected.records_read
     assert found.path.read_bytes() == expected.path.read_bytes()
     assert [path.name for path in found.path.parent.iterdir()] == ["requests"]
@@ -104,10 +108,10 @@ def test_a_runner_that_does_not_try_again(
     eventually: Eventually,
 ) -> None:
     """Says that its job has failed; there is no result, and nothing is left."""
-    killer = threading.Thread(target=stalled.kill_reader, args=[eventually])
-    killer.start()
-    with pytest.raises(errors.ExamplesError) as caught:
-        prepare([*paths[:-1], str(stalled.path)], portable)
-    killer.join()
+    with futures.ThreadPoolExecutor() as aside:
+        killing = aside.submit(stalled.kill_reader, eventually)
+        with pytest.raises(errors.ExamplesError) as caught:
+            prepare([*paths[:-1], str(stalled.path)], portable)
+        killing.result()
     assert caught.value.code == "examples/beam"
     assert list((tmp_path / "run_0").iterdir()) == []
