@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import subprocess
 import sys
@@ -20,6 +21,7 @@ Service = subprocess.Popen[bytes]
 Start = Callable[..., Service]
 Prepare = Callable[..., making.Requests]
 
+S3_SERVER = Path(__file__).with_name("s3_server.py")
 BEAM_SERVICE = Path(__file__).with_name("beam_service.py")
 
 # A process ends with the one that has started it, and what it has started ends with it: they are in a PID namespace, of
@@ -113,6 +115,23 @@ def portable(start_for_all: Start) -> tuple[str, ...]:
     return start_portable(start_for_all)
 
 
+@pytest.fixture(scope="module")
+def start_elsewhere(start_for_all: Start) -> Callable[..., tuple[str, ...]]:
+    """Starts a pool of workers that find an empty folder in place of one."""
+    return functools.partial(start_portable, start_for_all)
+
+
+@pytest.fixture(scope="module")
+def start_s3(start_for_all: Start) -> Callable[[], int]:
+    """Starts an S3 server; returns its port."""
+
+    def run() -> int:
+        service = start_for_all(sys.executable, S3_SERVER)
+        return int(service.stdout.readline()) if service.stdout else 0
+
+    return run
+
+
 @pytest.fixture
 def no_dask_client_left() -> Iterator[None]:
     """Closes the clients that the DaskRunner leaves open."""
@@ -124,7 +143,9 @@ def no_dask_client_left() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def make_plan(taxi_model: Path, sink_model: Path, sink_examples: Path, sink_features: tuple[str, ...]) -> Callable[[str], making.Plan]:
+def make_plan(
+    taxi_model: Path, sink_model: Path, sink_examples: Path, sink_features: tuple[str, ...]
+) -> Callable[[str], making.Plan]:
     """A plan for all RPCs of the taxi model, from whole records, or of the sink, from features of several shapes."""
 
     def make(name: str) -> making.Plan:
@@ -151,7 +172,9 @@ def prepare(tmp_path: Path, make_plan: Callable[[str], making.Plan]) -> Prepare:
     """Prepares requests from shards: in the client's own way, or through Beam with pipeline options."""
     numbers = iter(range(100))
 
-    def run(paths: Sequence[str], given: Sequence[str] | None = None, plan: str = "taxi") -> making.Requests:
+    def run(
+        paths: Sequence[str], given: Sequence[str] | None = None, plan: str = "taxi", result_in: str = ""
+    ) -> making.Requests:
         directory = tmp_path / f"run_{next(numbers)}"
         directory.mkdir()
         if given is None:
@@ -162,6 +185,7 @@ def prepare(tmp_path: Path, make_plan: Callable[[str], making.Plan]) -> Prepare:
                 paths,
                 directory,
                 lambda: beam.Pipeline(options=PipelineOptions(list(given))),
+                result_in,
             )
         return making.make(make_plan(plan), harvest, directory / "requests")
 

@@ -113,5 +113,5 @@ def test_a_runner_that_does_not_try_again(
         with pytest.raises(errors.ExamplesError) as caught:
             prepare([*paths[:-1], str(stalled.path)], portable)
         killing.result()
-    assert caught.value.code == "examples/beam"
+    assert caught.value.code == "examples/beam-failed"
     assert list((tmp_path / "run_0").iterdir()) == []

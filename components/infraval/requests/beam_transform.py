@@ -121,18 +121,39 @@ def collect(
         of the pipeline's runner can write; `directory` by default.
 
     Raises:
-      ExamplesError: the workers write where this process finds nothing.
+      ExamplesError: the job fails on the runner's side, or its workers write where this process finds nothing.
     """
     directory.mkdir(parents=True, exist_ok=True)
     with _folder(result_in or str(directory)) as folder:
         path = f"{folder}/harvest"
-        with _no_traceback_of_a_signal(), _no_sampler_left(), _made_in(directory, make_pipeline) as pipeline:
+        with (
+            _no_traceback_of_a_signal(),
+            _no_sampler_left(),
+            _lost_workers_told(),
+            _made_in(directory, make_pipeline) as pipeline,
+        ):
             (
                 pipeline
                 | "Shards" >> beam.Create([os.fsencode(path) for path in paths])
                 | "Collect" >> Collect(plan, path)
             )
         return _load(plan, path)
+
+
+@contextlib.contextmanager
+def _lost_workers_told() -> Iterator[None]:
+    """A job service says that a job has failed, for example because it lost a worker, by a RuntimeError."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "failed in state" not in str(error):
+            raise
+        raise errors.ExamplesError(
+            "Beam's job that reads the examples has failed, and its runner did not try again; its log says why. A worker "
+            "may have been lost, for example for lack of memory. Run it again, or use another runner "
+            "(--beam-arg=--runner, beam_pipeline_args).",
+            code="examples/beam-failed",
+        ) from error
 
 
 def _load(plan: making.Plan, path: str) -> harvest.Harvest:
@@ -148,7 +169,7 @@ def _load(plan: making.Plan, path: str) -> harvest.Harvest:
         with storage.reading(path) as file:
             records = (record for chunk in tfrecords.read_from(file) for record in chunk)
             return harvest.load(records, plan.empty_sample())
-    except (OSError, tfrecords.CorruptError) as error:
+    except (OSError, tfrecords.CorruptError, ValueError) as error:
         raise errors.ExamplesError(
             f"The result of Beam's workers cannot be read from {path}: {storage.cause(error)}.",
             code="examples/no-result",
