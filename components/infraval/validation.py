@@ -29,6 +29,7 @@ def validate(
     make_pipeline: Callable[[], beam.Pipeline] | None = None,
     progress: Callable[[str], None] = _tell_log,
     gates: Sequence[Gate] = GATES,
+    sample_in: str = "",
 ) -> verdict.Verdict:
     """Judges a model by serving it for real, and publishes it with its warmup file if it passes.
 
@@ -37,6 +38,8 @@ def validate(
       make_pipeline: makes the Beam pipeline that reads the examples; by default processes of this machine read them.
       progress: called with a sentence about each step.
       gates: what the model must pass.
+      sample_in: path or URI of a directory that this process and the pipeline's workers can write; the sample of the
+        examples comes back through a folder in it, which is removed. By default a temporary directory of this machine.
 
     Returns:
       The verdict. With an `output`, it is also on disk: `report.json`, the marker, and for a blessed model
@@ -52,7 +55,7 @@ def validate(
     selection = preparation.select(job)
     platform.check(job.server, progress)
     with workspace.workspace() as directory, run.starting(job, directory / "models", directory) as ahead:
-        logs, examples = preparation.build(job, selection, directory / "requests", make_pipeline, progress)
+        logs, examples = preparation.build(job, selection, directory / "requests", make_pipeline, progress, sample_in)
 
         progress("Staging the model")
         constants = examples.constants if examples else {}

@@ -14,11 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from apache_beam.io import filesystems
 from tensorflow.core.example import example_pb2, feature_pb2
 from tensorflow_serving.apis import prediction_log_pb2
 
-from infraval import errors, options, signals
+from infraval import errors, options, signals, storage
 from infraval.requests import beam_transform, making, prediction_logs, processes, sampling, shards
 
 GARBAGE = [b"\xff\xffGrace.Hopper.1906", b"Grace.Hopper.1906\xff", b"the name is Grace.Hopper.1906"]
@@ -354,9 +353,7 @@ def test_workers_that_write_to_a_file_system_of_their_own(
     taxi_records: list[bytes], write_shards: WriteShards, prepare: Prepare, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As those of a runner on other machines do: that is said, instead of a bare FileNotFoundError."""
-    monkeypatch.setattr(
-        filesystems.FileSystems, "rename", lambda unfinished, _: filesystems.FileSystems.delete(unfinished)
-    )
+    monkeypatch.setattr(storage, "_rename", lambda files, unfinished, _: files.remove(unfinished))
     with pytest.raises(errors.ExamplesError, match="beam_pipeline_args") as caught:
         prepare(write_shards(taxi_records[:5]), beam_too=True)
     assert caught.value.code == "examples/no-result"

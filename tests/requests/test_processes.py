@@ -82,7 +82,7 @@ def test_no_process_outlives_a_client_that_is_killed(
     tmp_path: Path, make_plan: MakePlan, started: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It ends once nobody holds the other end of its standard input, whatever it waits for."""
-    monkeypatch.setattr(processes, "_size", lambda _: 1)
+    monkeypatch.setattr(processes.storage, "size", lambda _: 1)
     fifos = [tmp_path / "one", tmp_path / "two"]
     for fifo in fifos:
         os.mkfifo(fifo)  # to open it takes for ever

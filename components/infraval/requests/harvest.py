@@ -56,9 +56,15 @@ def of_shards(paths: Iterable[str], sample: sampling.Sample) -> Harvest:
 
 def dump(harvest: Harvest) -> Iterator[bytes]:
     """A harvest as records: what may be read back from another process or a store, and can be nothing but data."""
-    head = {"records_read": harvest.records_read, "problems": harvest.problems, "end": harvest.sample.end.hex()}
+    records = harvest.sample.records()
+    head = {
+        "records_read": harvest.records_read,
+        "problems": harvest.problems,
+        "end": harvest.sample.end.hex(),
+        "sampled": len(records),
+    }
     yield json.dumps(head).encode()
-    for sampled in harvest.sample.records():
+    for sampled in records:
         yield _COUNT.pack(sampled.times) + sampled.record
 
 
@@ -66,9 +72,9 @@ def load(records: Iterable[bytes], sample: sampling.Sample) -> Harvest:
     """Reads back what `dump` gave, into an empty sample of the same kind.
 
     Raises:
-      ValueError: that is not what `dump` gives.
+      ValueError: that is not what `dump` gives, or only a part of it.
     """
-    remaining = iter(records)
+    remaining, sampled = iter(records), 0
     try:
         head: dict[str, Any] = json.loads(next(remaining, b""))
         harvest = Harvest(sample, int(head["records_read"]), tuple((code, text) for code, text in head["problems"]))
@@ -76,6 +82,9 @@ def load(records: Iterable[bytes], sample: sampling.Sample) -> Harvest:
         while chunk := list(itertools.islice(remaining, _CHUNK_RECORDS)):
             counts = [_COUNT.unpack_from(record)[0] for record in chunk]
             sample.add([record[_COUNT.size :] for record in chunk], counts)
+            sampled += len(chunk)
+        if sampled != head["sampled"]:
+            raise ValueError(f"it has {sampled} records")
     except (ValueError, TypeError, KeyError, struct.error) as error:
         raise ValueError(f"not a harvest: {error}") from error
     sample.end_at(end)

@@ -108,8 +108,11 @@ def build(
     path: Path,
     make_pipeline: Callable[[], beam.Pipeline] | None,
     progress: Callable[[str], None],
+    sample_in: str = "",
 ) -> tuple[list[prediction_log_pb2.PredictionLog], evidence.Examples | None]:
     """Builds the requests and writes them to `path`; a Beam pipeline reads the examples if it can be made.
+
+    The sample of them then comes back through `sample_in`, a path or URI.
 
     Returns:
       The requests, those that cover every cell first, and where they came from; none without examples.
@@ -138,7 +141,7 @@ def build(
         model_name=job.server.model_name,
         max_dead_letter_share=job.requests.max_dead_letter_share,
     )
-    prepared = making.make(plan, _collect(plan, selection.paths, path.parent, make_pipeline), path)
+    prepared = making.make(plan, _collect(plan, selection.paths, path.parent, make_pipeline, sample_in), path)
     examples = evidence.Examples(
         records_read=prepared.records_read,
         records_checked=prepared.records_checked,
@@ -153,10 +156,14 @@ def build(
 
 
 def _collect(
-    plan: making.Plan, paths: Sequence[str], directory: Path, make_pipeline: Callable[[], beam.Pipeline] | None
+    plan: making.Plan,
+    paths: Sequence[str],
+    directory: Path,
+    make_pipeline: Callable[[], beam.Pipeline] | None,
+    sample_in: str,
 ) -> harvest.Harvest:
     if make_pipeline is None:
         return processes.collect(plan, paths)
     from infraval.requests import beam_transform  # noqa: PLC0415 - importing Beam takes seconds
 
-    return beam_transform.collect(plan, paths, directory, make_pipeline)
+    return beam_transform.collect(plan, paths, directory, make_pipeline, sample_in)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import glob
 import itertools
-import os
 from collections.abc import Iterator, Sequence
 
-from infraval import errors
-from infraval.requests import locations, tfrecords
+from infraval import errors, storage
+from infraval.requests import tfrecords
 
 _PEEKED_SHARDS = 10
 _PEEKED_RECORDS = 1000
@@ -23,15 +21,26 @@ def find(patterns: Sequence[str]) -> list[str]:
     """The files that glob patterns match, each once, sorted.
 
     Raises:
+      OptionError: a pattern is a URI, and nothing that is installed has a file system for it.
       ExamplesError: a pattern matches no file.
     """
     found: set[str] = set()
     for pattern in patterns:
-        matches = {path for path in glob.glob(pattern, recursive=True) if os.path.isfile(path)}  # noqa: PTH113, PTH207 - a glob may be absolute
+        try:
+            matches = storage.find(pattern)
+        except storage.UnknownSchemeError as error:
+            raise errors.OptionError(f"{pattern} cannot be read: {error.strerror}.") from None
+        except OSError as error:
+            raise errors.ExamplesError(
+                f"{pattern} cannot be looked for ({error.strerror}). Check the URI, the permission to read it, and "
+                "that the packages that its file system needs are installed."
+            ) from None
         if not matches:
-            advice = locations.advice(pattern) or "Set --examples (examples) to TFRecord files of serialized examples."
-            raise errors.ExamplesError(f"No file matches {pattern}. {advice}", code="examples/missing")
-        found |= matches
+            raise errors.ExamplesError(
+                f"No file matches {pattern}. Set --examples (examples) to TFRecord files of serialized examples.",
+                code="examples/missing",
+            )
+        found.update(matches)
     return sorted(found)
 
 
@@ -73,7 +82,11 @@ def read(path: str) -> Iterator[list[bytes]]:
         MiB. The message quotes no record.
     """
     try:
-        yield from tfrecords.read(path, is_gzip=path.endswith(".gz"), max_record_bytes=_MAX_RECORD_BYTES)
+        if storage.scheme(path):
+            with storage.reading(path) as raw:
+                yield from tfrecords.read_from(raw, is_gzip=path.endswith(".gz"), max_record_bytes=_MAX_RECORD_BYTES)
+        else:
+            yield from tfrecords.read(path, is_gzip=path.endswith(".gz"), max_record_bytes=_MAX_RECORD_BYTES)
     except tfrecords.TooLargeError as error:
         raise errors.ExamplesError(
             f"{path} has a record of more than {_MAX_RECORD_BYTES >> 20} MiB, which infraval does not read: after "
