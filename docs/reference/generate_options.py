@@ -56,6 +56,8 @@ def _type(annotation: Any, flag: base.Flag | None = None) -> str:
         return ", ".join(f"`{member.value}`" for member in annotation)
     if pathlib.Path in {annotation, *arguments}:
         return "path"
+    if int in arguments:
+        return "integer"
     return {int: "integer", float: "number", bool: "boolean", str: "string"}[annotation]
 
 

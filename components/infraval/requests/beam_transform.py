@@ -30,7 +30,7 @@ class _ReadShard(beam.DoFn):
         self._plan = plan
 
     def process(self, path: bytes) -> Iterator[harvest.Harvest]:
-        yield harvest.of_shards([os.fsdecode(path)], self._plan.empty_sample())
+        yield harvest.of_shards([os.fsdecode(path)], self._plan.empty_sample(), self._plan.records_per_shard)
 
 
 class _Merge(beam.CombineFn):

@@ -41,12 +41,12 @@ class Harvest:
         self.problems += other.problems
 
 
-def of_shards(paths: Iterable[str], sample: sampling.Sample) -> Harvest:
-    """Reads shards into an empty sample; what is wrong with one is in the result, not raised."""
+def of_shards(paths: Iterable[str], sample: sampling.Sample, records_per_shard: int | None = None) -> Harvest:
+    """Reads shards, or the first records of each, into an empty sample; what is wrong with one is in the result."""
     harvest = Harvest(sample)
     for path in paths:
         try:
-            for records in shards.read(path):
+            for records in shards.read(path, records_per_shard):
                 harvest.records_read += len(records)
                 harvest.sample.add(records)
         except errors.ExamplesError as error:

@@ -28,6 +28,7 @@ class Plan:
       seed: of the sample.
       model_name: for the requests' ModelSpec.
       max_dead_letter_share: the share of all records that may be left out.
+      records_per_shard: how many to read of each shard, from its beginning; None for all.
     """
 
     targets: tuple[targets.Target, ...]
@@ -36,6 +37,7 @@ class Plan:
     seed: int
     model_name: str
     max_dead_letter_share: float = options.RequestOptions().max_dead_letter_share
+    records_per_shard: int | None = None
 
     @property
     def needed(self) -> int:

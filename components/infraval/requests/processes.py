@@ -31,7 +31,7 @@ def collect(plan: making.Plan, paths: Sequence[str]) -> harvest.Harvest:
     """Reads all shards, as many at a time as there are cores if that is worth it."""
     groups = _groups(paths, len(os.sched_getaffinity(0)))
     if len(groups) == 1:
-        return harvest.of_shards(paths, plan.empty_sample())
+        return harvest.of_shards(paths, plan.empty_sample(), plan.records_per_shard)
     whole = harvest.Harvest(plan.empty_sample())
     with contextlib.ExitStack() as on_leaving:
         started = [on_leaving.enter_context(_worker(plan, group)) for group in groups]
@@ -63,7 +63,12 @@ def _sizes(paths: Sequence[str]) -> dict[str, int]:
 
 @contextlib.contextmanager
 def _worker(plan: making.Plan, paths: Sequence[str]) -> Iterator[subprocess.Popen[bytes]]:
-    task = {"needed": plan.needed, "seed": plan.seed, "paths": [os.fsencode(path).hex() for path in paths]}
+    task = {
+        "needed": plan.needed,
+        "seed": plan.seed,
+        "records_per_shard": plan.records_per_shard,
+        "paths": [os.fsencode(path).hex() for path in paths],
+    }
     with signals.deferred():
         process = subprocess.Popen(
             [sys.executable, "-I", "-W", "ignore", "-c", _SCRIPT, json.dumps(sys.path)],
@@ -105,7 +110,7 @@ def work() -> None:
     threading.Thread(target=_end_with_the_client, daemon=True).start()
     logging.getLogger("apache_beam").setLevel(logging.ERROR)  # it warns of every cloud whose packages are incomplete
     paths = [os.fsdecode(bytes.fromhex(name)) for name in task["paths"]]
-    result = harvest.of_shards(paths, sampling.Sample(task["needed"], task["seed"]))
+    result = harvest.of_shards(paths, sampling.Sample(task["needed"], task["seed"]), task["records_per_shard"])
     tfrecords.write_to(sys.stdout.buffer, harvest.dump(result))
     sys.stdout.flush()
     os._exit(0)  # Python would wait for the thread
