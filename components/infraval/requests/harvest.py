@@ -7,7 +7,6 @@ them, and the form in which its result comes back.
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import json
 import struct
 from collections.abc import Iterable, Iterator
@@ -17,7 +16,6 @@ from infraval import errors
 from infraval.requests import sampling, shards
 
 _COUNT = struct.Struct("<Q")
-_CHUNK_RECORDS = 16  # few, because they may be large
 
 
 @dataclasses.dataclass
@@ -73,9 +71,8 @@ def load(records: Iterable[bytes], sample: sampling.Sample) -> Harvest:
         head: dict[str, Any] = json.loads(next(remaining, b""))
         harvest = Harvest(sample, int(head["records_read"]), tuple((code, text) for code, text in head["problems"]))
         end = bytes.fromhex(head["end"])
-        while chunk := list(itertools.islice(remaining, _CHUNK_RECORDS)):
-            counts = [_COUNT.unpack_from(record)[0] for record in chunk]
-            sample.add([record[_COUNT.size :] for record in chunk], counts)
+        for record in remaining:
+            sample.add([record[_COUNT.size :]], _COUNT.unpack_from(record))
     except (ValueError, TypeError, KeyError, struct.error) as error:
         raise ValueError(f"not a harvest: {error}") from error
     sample.end_at(end)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 from infraval import errors, evidence, options, redaction
@@ -42,7 +42,7 @@ class Booter:
 
     def boot_until_definite(
         self,
-        requests: Sequence[replay.Request],
+        requests: replay.Requests,
         *,
         measured: bool = False,
         model_base_path: Path | None = None,
@@ -77,7 +77,7 @@ class Booter:
             self.progress(f"Try {tries} of {most} failed, trying again")
         return self._boot(launch, requests, measured=measured), most
 
-    def _boot(self, launch: base.Launch, requests: Sequence[replay.Request], *, measured: bool) -> evidence.Boot:
+    def _boot(self, launch: base.Launch, requests: replay.Requests, *, measured: bool) -> evidence.Boot:
         self._boots += 1
         platform, directory = registry.platform(self.server), self.directory / f"boot{self._boots}"
         with (
