@@ -118,7 +118,7 @@ def test_the_seed_decides(taxi_records: list[bytes], write_shards: WriteShards, 
         sample.add(taxi_records)
         prepared = prepare(pattern, name=str(seed), num_examples=5, seed=seed)
         assert [records_of(log) for log in prediction_logs.read(prepared.path)] == [
-            [r.record] for r in sample.records()[:5]
+            [r.record] for r in list(sample.records())[:5]
         ]
 
 

@@ -34,10 +34,7 @@ class _ReadShard(beam.DoFn):
 
 
 class _Merge(beam.CombineFn):
-    """Harvests of shards -> the harvest of all of them, as the bytes of a TFRecord.
-
-    Beam measures the deep size of what comes out: as objects, that would be that of every record.
-    """
+    """Harvests of shards -> the harvest of all of them, as the bytes of a TFRecord."""
 
     def __init__(self, plan: making.Plan) -> None:
         self._plan = plan
@@ -90,7 +87,7 @@ class Collect(beam.PTransform):
             paths
             | "SpreadShards" >> beam.Reshuffle()
             | "ReadShard" >> beam.ParDo(_ReadShard(self._plan))
-            | "MergeHarvests" >> beam.CombineGlobally(_Merge(self._plan))
+            | "MergeHarvests" >> beam.CombineGlobally(_Merge(self._plan)).without_defaults()
             | "WriteHarvest" >> beam.ParDo(_Write(self._path))
         )
 
@@ -149,8 +146,8 @@ def _lost_workers_told() -> Iterator[None]:
         if "failed in state" not in str(error):
             raise
         raise errors.ExamplesError(
-            "Beam's job that reads the examples has failed, and its runner did not try again; its log says why. A worker "
-            "may have been lost, for example for lack of memory. Run it again, or use another runner "
+            "Beam's job that reads the examples has failed, and its runner did not try again; its log says why. A "
+            "worker may have been lost, for example for lack of memory. Run it again, or use another runner "
             "(--beam-arg=--runner, beam_pipeline_args).",
             code="examples/beam-failed",
         ) from error

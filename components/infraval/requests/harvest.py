@@ -7,7 +7,6 @@ them, and the form in which its result comes back.
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import json
 import struct
 from collections.abc import Iterable, Iterator
@@ -17,7 +16,6 @@ from infraval import errors
 from infraval.requests import sampling, shards
 
 _COUNT = struct.Struct("<Q")
-_CHUNK_RECORDS = 16  # few, because they may be large
 
 
 @dataclasses.dataclass
@@ -56,15 +54,15 @@ def of_shards(paths: Iterable[str], sample: sampling.Sample, records_per_shard: 
 
 def dump(harvest: Harvest) -> Iterator[bytes]:
     """A harvest as records: what may be read back from another process or a store, and can be nothing but data."""
-    records = harvest.sample.records()
+    ranks = harvest.sample.ranks()
     head = {
         "records_read": harvest.records_read,
         "problems": harvest.problems,
         "end": harvest.sample.end.hex(),
-        "sampled": len(records),
+        "sampled": len(ranks),
     }
     yield json.dumps(head).encode()
-    for sampled in records:
+    for sampled in map(harvest.sample.at, ranks):
         yield _COUNT.pack(sampled.times) + sampled.record
 
 
@@ -79,13 +77,13 @@ def load(records: Iterable[bytes], sample: sampling.Sample) -> Harvest:
         head: dict[str, Any] = json.loads(next(remaining, b""))
         harvest = Harvest(sample, int(head["records_read"]), tuple((code, text) for code, text in head["problems"]))
         end = bytes.fromhex(head["end"])
-        while chunk := list(itertools.islice(remaining, _CHUNK_RECORDS)):
-            counts = [_COUNT.unpack_from(record)[0] for record in chunk]
-            sample.add([record[_COUNT.size :] for record in chunk], counts)
-            sampled += len(chunk)
-        if sampled != head["sampled"]:
-            raise ValueError(f"it has {sampled} records")
+        for record in remaining:
+            sample.add([record[_COUNT.size :]], _COUNT.unpack_from(record))
+            sampled += 1
+        whole = sampled == head["sampled"]
     except (ValueError, TypeError, KeyError, struct.error) as error:
         raise ValueError(f"not a harvest: {error}") from error
+    if not whole:
+        raise ValueError(f"not a whole harvest: it ends after {sampled} records")
     sample.end_at(end)
     return harvest

@@ -20,7 +20,6 @@ from infraval.requests import (
     targets,
     variables,
 )
-from infraval.tensorflow_protos import prediction_log_pb2
 
 if TYPE_CHECKING:
     import apache_beam as beam
@@ -120,19 +119,20 @@ def build(
     make_pipeline: Callable[[], beam.Pipeline] | None,
     progress: Callable[[str], None],
     sample_in: str = "",
-) -> tuple[list[prediction_log_pb2.PredictionLog], evidence.Examples | None]:
+) -> tuple[prediction_logs.Logs, evidence.Examples | None]:
     """Builds the requests and writes them to `path`; a Beam pipeline reads the examples if it can be made.
 
     The sample of them then comes back through `sample_in`, a path or URI.
 
     Returns:
-      The requests, those that cover every cell first, and where they came from; none without examples.
+      The requests, those that cover every cell first, which stay in the file, and where they came from; none without
+      examples.
 
     Raises:
       ExamplesError: the examples cannot be read, or too few of them fit.
     """
     if not selection.paths:
-        return [], None
+        return prediction_logs.Logs(), None
     progress(f"Building requests for {escape.names(','.join(target.signatures) for target in selection.targets)}")
     for reason in list(selection.left_out.values())[:_SHOWN]:
         progress(f"Left out: {reason}")
@@ -167,7 +167,7 @@ def build(
         constants=targets.constants_of(selection.targets),
         defaults=targets.left_to_defaults(selection.targets, selection.signatures),
     )
-    return list(prediction_logs.read(prepared.path)), examples
+    return prediction_logs.find(prepared.path, prepared.count), examples
 
 
 def _collect(

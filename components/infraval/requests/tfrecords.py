@@ -19,8 +19,10 @@ import numpy as np
 import numpy.typing as npt
 
 _LENGTH = struct.Struct("<Q")
-_HEADER_BYTES = 12
-_FRAME_BYTES = 16
+HEADER_BYTES = 12
+"""What comes before a record: its length and the checksum of that."""
+
+FRAME_BYTES = 16
 """Length, its checksum and the record's checksum (tensorflow/core/lib/io/record_writer.h)."""
 
 _MAX_PROTO_BYTES = 2**31 - 1
@@ -153,11 +155,11 @@ def _records(block: bytes) -> tuple[list[bytes], int, str]:
     starts: list[int] = []
     start, size = 0, len(block)
     length = _LENGTH.unpack_from  # every name that the loop need not look up counts
-    while start < _CHUNK_BYTES and start + _FRAME_BYTES <= size:
-        end = start + _FRAME_BYTES + length(block, start)[0]
+    while start < _CHUNK_BYTES and start + FRAME_BYTES <= size:
+        end = start + FRAME_BYTES + length(block, start)[0]
         if end > size:
             break
-        records.append(block[start + _HEADER_BYTES : end - 4])
+        records.append(block[start + HEADER_BYTES : end - 4])
         starts.append(start)
         start = end
     places = np.array([*starts, start])
@@ -170,15 +172,15 @@ def _records(block: bytes) -> tuple[list[bytes], int, str]:
 
 def _holds_record(buffer: bytearray, left: int | None, count: int, max_record_bytes: int) -> bool:
     """Whether a whole record is in the buffer; refuses one that cannot be in the file before reading on for it."""
-    if len(buffer) < _HEADER_BYTES:
+    if len(buffer) < HEADER_BYTES:
         return False
     (length,) = _LENGTH.unpack_from(buffer)
-    if len(buffer) >= _FRAME_BYTES + length:
+    if len(buffer) >= FRAME_BYTES + length:
         return True
-    header = bytes(buffer[:_HEADER_BYTES])
+    header = bytes(buffer[:HEADER_BYTES])
     if _are_wrong([header[: _LENGTH.size]], header, np.array([_LENGTH.size])).any():
         raise CorruptError(count, _WRONG_CHECKSUM)
-    if left is not None and length > left - _FRAME_BYTES:
+    if left is not None and length > left - FRAME_BYTES:
         raise CorruptError(count, f"the next record claims {length} bytes, more than the file has left")
     if length > max_record_bytes:
         raise TooLargeError(count, f"the next record claims {length} bytes, more than the {max_record_bytes} allowed")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 from infraval import errors, evidence, options, redaction
@@ -51,7 +51,7 @@ class Booter:
 
     def boot_until_definite(
         self,
-        requests: Sequence[replay.Request],
+        requests: replay.Requests,
         *,
         measured: bool = False,
         model_base_path: Path | None = None,
@@ -86,7 +86,7 @@ class Booter:
             self.progress(f"Try {tries} of {most} failed, trying again")
         return self._boot(launch, requests, measured=measured), most
 
-    def _boot(self, launch: base.Launch, requests: Sequence[replay.Request], *, measured: bool) -> evidence.Boot:
+    def _boot(self, launch: base.Launch, requests: replay.Requests, *, measured: bool) -> evidence.Boot:
         self._boots += 1
         if self.ahead is not None and self.ahead.launch == launch:
             created, self.ahead = self.ahead.sandbox, None

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from infraval import evidence, options
-from infraval.tensorflow_protos import prediction_log_pb2
 from infraval.trial import client, replay
 
 _REPEATS = 20
@@ -15,7 +14,7 @@ _REPEATS = 20
 
 
 def measure(
-    requests: Iterable[replay.Request],
+    requests: replay.Requests,
     connection: client.Client,
     timeout_s: float,
     clock: Callable[[], float] = time.perf_counter,
@@ -27,21 +26,23 @@ def measure(
     Returns:
       The latencies by cell, without cells whose first or second request was not answered.
     """
-    first_of: dict[options.Cell, prediction_log_pb2.PredictionLog] = {}
-    for cell, log in requests:
-        first_of.setdefault(cell, log)
+    first_of: dict[options.Cell, int] = {}
+    for position in range(len(requests)):
+        first_of.setdefault(requests[position][0], position)
     firsts = {}
-    for cell, log in first_of.items():
+    for cell, position in first_of.items():
+        _, log = requests[position]
         started = clock()
         code, _ = connection.send(log, timeout_s)
         if code == evidence.OK:
             firsts[cell] = clock() - started
     latencies = []
     for cell, first_s in firsts.items():
+        _, log = requests[first_of[cell]]
         repeats = []
         for _ in range(_REPEATS):
             started = clock()
-            code, _ = connection.send(first_of[cell], timeout_s)
+            code, _ = connection.send(log, timeout_s)
             if code != evidence.OK:
                 break  # the next ones may each take `timeout_s` too
             repeats.append(clock() - started)

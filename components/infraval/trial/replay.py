@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent import futures
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 from infraval import errors, evidence, options, redaction
+from infraval.requests import prediction_logs
 from infraval.tensorflow_protos import prediction_log_pb2
 from infraval.trial import client
 
@@ -22,8 +23,37 @@ Request: TypeAlias = tuple[options.Cell, prediction_log_pb2.PredictionLog]
 """What to send, and the cell that it belongs to."""
 
 
+class Requests(Protocol):
+    """Requests, each of which may be read when it is asked for: together they may not fit into memory."""
+
+    def __len__(self) -> int:
+        """How many there are."""
+
+    def __getitem__(self, position: int, /) -> Request:
+        """The request at a position."""
+
+
+class OfLogs:
+    """The requests of those logs that TF Serving's warmup replays, read one by one.
+
+    What `constants` names, `SIGNATURE/INPUT` each, is not the batch of the requests.
+    """
+
+    def __init__(self, logs: Sequence[prediction_log_pb2.PredictionLog], constants: Collection[str] = ()) -> None:
+        self._logs = logs
+        cells = ((position, prediction_logs.cell(log, constants)) for position, log in enumerate(logs))
+        self._cells = [(position, cell) for position, cell in cells if cell is not None]
+
+    def __len__(self) -> int:
+        return len(self._cells)
+
+    def __getitem__(self, number: int, /) -> Request:
+        position, cell = self._cells[number]
+        return cell, self._logs[position]
+
+
 def replay(
-    requests: Sequence[Request],
+    requests: Requests,
     connection: client.Client,
     redactor: redaction.Redactor,
     limits: options.Limits,
@@ -43,10 +73,10 @@ def replay(
       ServerLostError: the server has no thread for a request, although there is only one.
     """
 
-    def send(request: Request, *, alone: bool = False) -> evidence.Outcome | None:
+    def send(position: int, *, alone: bool = False) -> evidence.Outcome | None:
         if stopped():
             return None
-        cell, log = request
+        cell, log = requests[position]
         started = clock()
         code, message = connection.send(log, limits.request_timeout_s)
         if alone and (code, message) == _NO_THREAD:
@@ -58,11 +88,11 @@ def replay(
 
     pool = futures.ThreadPoolExecutor(limits.concurrency, thread_name_prefix="replay")
     try:
-        outcomes = list(pool.map(send, requests))
+        outcomes = list(pool.map(send, range(len(requests))))
     finally:
         # Without waiting: after an exception, running requests end only when the connection is closed.
         pool.shutdown(wait=False, cancel_futures=True)
     for index, outcome in enumerate(outcomes):
         if outcome is not None and outcome.code in _OVERLOADED:
-            outcomes[index] = send(requests[index], alone=True) or outcome
+            outcomes[index] = send(index, alone=True) or outcome
     return tuple(outcome for outcome in outcomes if outcome is not None)
