@@ -410,7 +410,7 @@ def test_a_signal_within_a_do_fn_is_not_logged_but_a_fault_is(
 ) -> None:
     """Beam logs the traceback of whatever a DoFn raises."""
 
-    def read(_: str) -> Iterator[list[bytes]]:
+    def read(*_: object) -> Iterator[list[bytes]]:
         happens()
         yield [b"never"]
 

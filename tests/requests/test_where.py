@@ -60,7 +60,7 @@ def test_an_interrupted_run_leaves_no_sample(
 
 
 def test_a_result_that_is_not_there(
-    uri: str, folder_store: Any, make_plan: MakePlan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    uri: str, make_plan: MakePlan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """That is said, with the URI."""
     monkeypatch.setattr(beam_transform.storage, "_rename", lambda files, unfinished, _: files.remove(unfinished))
@@ -76,7 +76,8 @@ def test_a_part_is_within_its_bounds(count: int, max_shards: int | None, max_rec
     """Distinct shards in their order, from the first on, and no more records than allowed, nor none."""
     paths = [f"{number:02}" for number in range(count)]
     chosen, each = shards.part(paths, max_shards, max_records)
-    assert chosen == sorted({*chosen}) and chosen[0] == paths[0]
+    assert chosen == sorted({*chosen})
+    assert chosen[0] == paths[0]
     assert len(chosen) == min(count, max_shards or count, max_records or count)
     assert (each is None) == (max_records is None)
     assert each is None or (each >= 1 and len(chosen) * each <= (max_records or 0))
