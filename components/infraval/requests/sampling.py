@@ -17,6 +17,7 @@ import dataclasses
 import itertools
 import os
 import tempfile
+import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, cast
 
@@ -79,7 +80,8 @@ class _File:
     """A temporary file to which records are appended."""
 
     def __init__(self) -> None:
-        self._file = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the last reference to it
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115 - closed when nothing refers to this any more
+        weakref.finalize(self, self._file.close)
         self.size = 0
 
     def append(self, record: bytes) -> _Place:
