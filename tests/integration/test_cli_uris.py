@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,7 +12,9 @@ from typing import Any
 import click.testing
 import pytest
 
-from infraval import errors, options, validation
+from infraval import errors, options, remote, validation
+from infraval.cli import uris
+from infraval.staging import model as staging
 
 Invoke = Callable[..., click.testing.Result]
 
@@ -113,3 +116,48 @@ def test_a_model_at_a_uri_is_inspected(invoke: Invoke, sink_model: Path) -> None
     missing = invoke("inspect", "file:///nowhere")
     assert missing.exit_code == 2
     assert "nothing at file:///nowhere" in missing.stderr
+
+
+def test_beam_arguments_and_bounds_reach_the_validation(
+    invoke: Invoke, sink_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a runner Beam runs in this process, and the sample comes back where the pipeline has temporary files."""
+    seen: list[Any] = []
+
+    def validate(job: options.Job, make_pipeline: Any, _: Any, *, sample_in: str) -> None:
+        pipeline = make_pipeline and make_pipeline()
+        if pipeline:
+            Path(pipeline.local_tempdir).rmdir()
+        seen.extend((job.requests, pipeline and type(pipeline.runner).__name__, sample_in))
+        raise errors.SandboxError("No server.")
+
+    monkeypatch.setattr(validation, "validate", validate)
+    given = ("validate", "--model", sink_model, "--examples", "x", "--max-shards", "2", "--max-records", "30")
+    for arguments in ((), ("--beam-arg=--temp_location=/elsewhere", "--beam-arg=--direct_num_workers=2")):
+        assert invoke(*given, *arguments).exit_code == 2
+    bounds = options.RequestOptions(max_shards=2, max_records=30)
+    assert seen == [bounds, None, "", bounds, "FnApiRunner", "/elsewhere"]
+
+
+def test_a_model_and_an_output_that_only_beam_can_reach(
+    invoke: Invoke, folder_store: Any, sink_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The model is fetched as it is there, and what is written arrives."""
+    shutil.copytree(sink_model, folder_store.root / "bucket" / "model")
+
+    def validate(job: options.Job, *_: Any, **__: Any) -> None:
+        assert staging.digest(job.model) == staging.digest(sink_model)
+        assert job.output is not None
+        (job.output / "report.json").write_text("{}")
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(validation, "validate", validate)
+    files = uris._file_system("folder://bucket/out")  # noqa: SLF001 - without a verdict, nothing is written
+    with tempfile.TemporaryDirectory() as folder:
+        with remote.results(files, "folder://bucket/out", Path(folder) / "results") as output:
+            (output / "report.json").write_text("{}")
+        assert "bucket/out/report.json" in folder_store.files()
+    result = invoke("validate", "--model", "folder://bucket/model", "--output", "folder://bucket/new", "--json")
+    assert "ZeroDivisionError" in json.loads(result.stdout)["error"]["message"]
+    taken = invoke("validate", "--model", "folder://bucket/model", "--output", "folder://bucket/out", "--json")
+    assert json.loads(taken.stdout)["error"]["code"] == "output/not-empty"
