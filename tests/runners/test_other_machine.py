@@ -38,9 +38,12 @@ def s3(start_s3: Callable[..., int]) -> Any:
 def elsewhere(
     s3: Any, start_elsewhere: Callable[..., tuple[str, ...]], tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[str, ...]:
-    """Options for a pool of workers that see nothing of the tests' temporary folders."""
+    """Options for a pool of workers that see nothing of the tests' temporary folders.
+
+    Beam's pool does not hand the pipeline's options on to them, so they have the endpoint from their environment.
+    """
     return (
-        *start_elsewhere(tmp_path_factory.getbasetemp(), **KEYS),
+        *start_elsewhere(tmp_path_factory.getbasetemp(), **KEYS, AWS_ENDPOINT_URL=s3.meta.endpoint_url),
         f"--s3_endpoint_url={s3.meta.endpoint_url}",
         "--s3_access_key_id=test",
         "--s3_secret_access_key=test",
