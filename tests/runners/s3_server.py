@@ -1,4 +1,4 @@
-"""An S3 server in memory, on a port of the loopback that the kernel chooses: prints the port, then waits to be killed."""
+"""An S3 server in memory, on a port of the loopback that the kernel chooses: prints it, then waits to be killed."""
 
 from __future__ import annotations
 

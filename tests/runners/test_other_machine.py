@@ -23,7 +23,11 @@ def s3(start_s3: Callable[..., int]) -> Any:
     """A client of an S3 server, with one bucket."""
     url = f"http://127.0.0.1:{start_s3()}"
     client = boto3.client(
-        "s3", endpoint_url=url, aws_access_key_id="test", aws_secret_access_key="test", region_name="us-east-1"
+        "s3",
+        endpoint_url=url,
+        aws_access_key_id="test",
+        aws_secret_access_key=KEYS["AWS_SECRET_ACCESS_KEY"],
+        region_name="us-east-1",
     )
     client.create_bucket(Bucket=BUCKET)
     yield client

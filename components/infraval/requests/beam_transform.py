@@ -149,8 +149,8 @@ def _lost_workers_told() -> Iterator[None]:
         if "failed in state" not in str(error):
             raise
         raise errors.ExamplesError(
-            "Beam's job that reads the examples has failed, and its runner did not try again; its log says why. A worker "
-            "may have been lost, for example for lack of memory. Run it again, or use another runner "
+            "Beam's job that reads the examples has failed, and its runner did not try again; its log says why. A "
+            "worker may have been lost, for example for lack of memory. Run it again, or use another runner "
             "(--beam-arg=--runner, beam_pipeline_args).",
             code="examples/beam-failed",
         ) from error

@@ -83,9 +83,9 @@ def load(records: Iterable[bytes], sample: sampling.Sample) -> Harvest:
             counts = [_COUNT.unpack_from(record)[0] for record in chunk]
             sample.add([record[_COUNT.size :] for record in chunk], counts)
             sampled += len(chunk)
-        if sampled != head["sampled"]:
-            raise ValueError(f"it has {sampled} records")
     except (ValueError, TypeError, KeyError, struct.error) as error:
         raise ValueError(f"not a harvest: {error}") from error
+    if sampled != head.get("sampled"):
+        raise ValueError(f"not a whole harvest: it has {sampled} records")
     sample.end_at(end)
     return harvest
