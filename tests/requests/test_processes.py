@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from infraval import errors
-from infraval.requests import harvest, making, processes, shards
+from infraval.requests import harvest, making, processes, sampling, shards
 
 MakePlan = Callable[..., making.Plan]
 
@@ -99,3 +99,14 @@ def test_no_process_outlives_a_client_that_is_killed(
         processes.collect(make_plan(), list(map(str, fifos)))
     killer.join()
     assert [worker.returncode for worker in started][:1] == [1]
+
+
+def test_a_part_of_a_harvest_is_not_taken_for_the_whole(taxi_records: list[bytes]) -> None:
+    """Even if it ends between two records."""
+    sample = sampling.Sample(1, 0)
+    sample.add(taxi_records[:5])
+    dumped = list(harvest.dump(harvest.Harvest(sample, 5)))
+    assert harvest.load(dumped, sampling.Sample(1, 0)).sample.records() == sample.records()
+    for end in range(len(dumped)):
+        with pytest.raises(ValueError, match="harvest"):
+            harvest.load(dumped[:end], sampling.Sample(1, 0))

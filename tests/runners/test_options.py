@@ -16,7 +16,8 @@ Prepare = Callable[..., making.Requests]
 
 
 @pytest.mark.parametrize(
-    "given", ["--save_main_session", "--type_check_additional=all", "--runtime_type_check", "--pickle_library=dill"]
+    "given",
+    ["--save_main_session", "--type_check_additional=all", "--runtime_type_check", "--pickle_library=dill_unsafe"],
 )
 def test_options_change_nothing(given: str, taxi_examples: Path, prepare: Prepare) -> None:
     """Type checks at run time, and pickling with either library."""

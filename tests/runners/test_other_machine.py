@@ -26,7 +26,7 @@ def s3(start_s3: Callable[..., int]) -> Any:
         "s3",
         endpoint_url=url,
         aws_access_key_id="test",
-        aws_secret_access_key="test",  # noqa: S106 - the emulator takes any
+        aws_secret_access_key=KEYS["AWS_SECRET_ACCESS_KEY"],
         region_name="us-east-1",
     )
     client.create_bucket(Bucket=BUCKET)

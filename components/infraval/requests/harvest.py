@@ -80,10 +80,9 @@ def load(records: Iterable[bytes], sample: sampling.Sample) -> Harvest:
         for record in remaining:
             sample.add([record[_COUNT.size :]], _COUNT.unpack_from(record))
             sampled += 1
-        whole = sampled == head["sampled"]
     except (ValueError, TypeError, KeyError, struct.error) as error:
         raise ValueError(f"not a harvest: {error}") from error
-    if not whole:
-        raise ValueError(f"not a whole harvest: it ends after {sampled} records")
+    if sampled != head.get("sampled"):
+        raise ValueError(f"not a whole harvest: it has {sampled} records")
     sample.end_at(end)
     return harvest
