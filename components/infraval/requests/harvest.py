@@ -47,6 +47,7 @@ def of_shards(paths: Iterable[str], sample: sampling.Sample) -> Harvest:
             for records in shards.read(path):
                 harvest.records_read += len(records)
                 harvest.sample.add(records)
+                del records  # which may be large, before the next are read
         except errors.ExamplesError as error:
             harvest.problems += ((error.code, str(error)),)
     return harvest
