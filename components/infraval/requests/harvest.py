@@ -47,6 +47,7 @@ def of_shards(paths: Iterable[str], sample: sampling.Sample, records_per_shard: 
             for records in shards.read(path, records_per_shard):
                 harvest.records_read += len(records)
                 harvest.sample.add(records)
+                del records  # which may be large, before the next are read
         except errors.ExamplesError as error:
             harvest.problems += ((error.code, str(error)),)
     return harvest

@@ -79,6 +79,7 @@ class _Fitting:
     def __init__(self, plan: Plan, sample: sampling.Sample) -> None:
         self.ranks: list[bytes] = []
         self._sample = sample
+        self._room = _MAX_REQUESTS_BYTES
         self._targets = plan.targets
         self._buckets: list[list[Hashable]] = [[] for _ in plan.targets]
         self._known: dict[Hashable, Hashable] = {}  # few, and each of them is held once
@@ -94,11 +95,11 @@ class _Fitting:
         """What a record must have in common with others to share a batch of a target."""
         return self._buckets[target][position]
 
-    def records(self, positions: Sequence[int], room: int) -> list[bytes]:
-        """The records at these positions.
+    def take(self, positions: Sequence[int]) -> list[bytes]:
+        """The records at these positions, for a request.
 
         Raises:
-          ExamplesError: they have more bytes than there is room for in the requests.
+          ExamplesError: they have more bytes than a request, or all so far more than all requests may have.
         """
         records: list[bytes] = []
         size = 0
@@ -107,9 +108,10 @@ class _Fitting:
             size += len(record)
             if size > _MAX_REQUEST_BYTES:
                 raise _too_large(f"a single request takes more than {_MAX_REQUEST_BYTES >> 20} MiB")
-            if size > room:
+            if size > self._room:
                 raise _too_large(f"the requests take more than {_MAX_REQUESTS_BYTES >> 20} MiB")
             records.append(record)
+        self._room -= size
         return records
 
 
@@ -136,6 +138,7 @@ def make(plan: Plan, harvest: Harvest, path: Path) -> Requests:
             dead_letters[cause] += count
         elif len(fitting.ranks) < plan.needed:
             fitting.add(rank, record)
+        del record  # which may be large, before the next is read
     _check_share(plan, harvest, dead_letters, checked)
     if len(fitting.ranks) < plan.needed and not harvest.sample.is_whole:
         if harvest.sample.is_cut:
@@ -195,8 +198,5 @@ def _build(plan: Plan, fitting: _Fitting) -> Iterator[prediction_log_pb2.Predict
     def shape_bucket(cell: tuple[int, int], position: int) -> Hashable:
         return fitting.shape_bucket(cell[0], position)
 
-    room = _MAX_REQUESTS_BYTES
     for (number, _), batch in coverage.deal(cells, plan.num_examples, range(len(fitting.ranks)), shape_bucket):
-        records = fitting.records(batch, room)
-        room -= sum(map(len, records))
-        yield builders.build(plan.targets[number], plan.model_name, records)
+        yield builders.build(plan.targets[number], plan.model_name, fitting.take(batch))

@@ -71,6 +71,7 @@ def write_to(file: BinaryIO, records: Iterable[bytes]) -> int:
         length = _LENGTH.pack(len(record))
         file.writelines((length, _checksums([length]).tobytes(), record, _checksums([record]).tobytes()))
         count += 1
+        del record  # which may be large, before the next is made
     return count
 
 
@@ -110,14 +111,16 @@ def read_from(
     buffer = bytearray()
     while True:
         if _holds_record(buffer, left, count, max_record_bytes):
-            records, used, fault = _records(bytes(buffer))
-            if records:
-                yield records
+            is_large = FRAME_BYTES + _LENGTH.unpack_from(buffer)[0] >= _CHUNK_BYTES
+            records, used, fault = _large_record(buffer) if is_large else _records(bytes(buffer))
             count += len(records)
-            if fault:
-                raise CorruptError(count, fault)
             left = None if left is None else left - used
             del buffer[:used]
+            if records:
+                yield records
+                records = []  # a large one is not to be in memory while the next is read
+            if fault:
+                raise CorruptError(count, fault)
             continue
         try:
             more = next(content, None)
@@ -168,6 +171,15 @@ def _records(block: bytes) -> tuple[list[bytes], int, str]:
     if wrong.any():
         return records[: int(wrong.argmax())], start, _WRONG_CHECKSUM
     return records, start, ""
+
+
+def _large_record(buffer: bytearray) -> tuple[list[bytes], int, str]:
+    """The same for a first record that is a chunk by itself, of which no other copy is made."""
+    end = FRAME_BYTES + _LENGTH.unpack_from(buffer)[0]
+    with memoryview(buffer) as view:
+        head, record, tail = bytes(view[:HEADER_BYTES]), bytes(view[HEADER_BYTES : end - 4]), bytes(view[end - 4 : end])
+    wrong = _are_wrong([head[: _LENGTH.size], record], head[_LENGTH.size :] + tail, np.array([0, 4])).any()
+    return ([], end, _WRONG_CHECKSUM) if wrong else ([record], end, "")
 
 
 def _holds_record(buffer: bytearray, left: int | None, count: int, max_record_bytes: int) -> bool:

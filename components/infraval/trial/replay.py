@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent import futures
 from typing import Protocol, TypeAlias
 
@@ -17,6 +19,9 @@ _OVERLOADED = frozenset({"RESOURCE_EXHAUSTED", "UNAVAILABLE"})
 
 _NO_THREAD = ("RESOURCE_EXHAUSTED", "Server Threadpool Exhausted")
 """What gRPC's server itself answers, without asking the model, if all its threads are busy."""
+
+_MAX_BYTES_AT_ONCE = 32 << 20
+"""Requests are sent at the same time while they have no more than this together: each is in memory several times."""
 
 
 Request: TypeAlias = tuple[options.Cell, prediction_log_pb2.PredictionLog]
@@ -52,6 +57,34 @@ class OfLogs:
         return cell, self._logs[position]
 
 
+class _Reader:
+    """Reads requests, and counts the bytes of those that are being sent."""
+
+    def __init__(self, requests: Requests) -> None:
+        self._requests = requests
+        self._turn = threading.Lock()  # of reading: what waits to be sent is in memory too
+        self._changed = threading.Condition()
+        self._bytes = 0
+
+    @contextlib.contextmanager
+    def read(self, position: int) -> Iterator[Request]:
+        """A request, once there is room for it beside the others; one that is larger than that has all of it."""
+        with self._turn:
+            with self._changed:
+                self._changed.wait_for(lambda: self._bytes <= _MAX_BYTES_AT_ONCE)
+            cell, log = self._requests[position]
+            size = log.ByteSize()
+            with self._changed:
+                self._changed.wait_for(lambda: not self._bytes or self._bytes + size <= _MAX_BYTES_AT_ONCE)
+                self._bytes += size
+        try:
+            yield cell, log
+        finally:
+            with self._changed:
+                self._bytes -= size
+                self._changed.notify_all()
+
+
 def replay(
     requests: Requests,
     connection: client.Client,
@@ -63,8 +96,8 @@ def replay(
     """Sends every request once.
 
     Requests that the server may have turned away because of the others are sent again, one at a time, and the second
-    outcome counts. Once `stopped` says that the server has ended, no more requests are sent. Error messages are
-    redacted.
+    outcome counts. Large ones are not sent at the same time. Once `stopped` says that the server has ended, no more
+    requests are sent. Error messages are redacted.
 
     Returns:
       The outcomes in the order of the requests; fewer than requests if the server ended.
@@ -76,16 +109,19 @@ def replay(
     def send(position: int, *, alone: bool = False) -> evidence.Outcome | None:
         if stopped():
             return None
-        cell, log = requests[position]
-        started = clock()
-        code, message = connection.send(log, limits.request_timeout_s)
+        with reader.read(position) as (cell, log):
+            started = clock()
+            code, message = connection.send(log, limits.request_timeout_s)
+            latency_s = clock() - started
+            shown = redactor.message(message, log)
         if alone and (code, message) == _NO_THREAD:
             raise errors.ServerLostError(
                 "The server has no thread for a single request, so the model cannot be judged. Raise or drop "
                 "--grpc_max_threads among --server-argument (server.server_arguments)."
             )
-        return evidence.Outcome(cell, code, redactor.message(message, log), clock() - started)
+        return evidence.Outcome(cell, code, shown, latency_s)
 
+    reader = _Reader(requests)
     pool = futures.ThreadPoolExecutor(limits.concurrency, thread_name_prefix="replay")
     try:
         outcomes = list(pool.map(send, range(len(requests))))
