@@ -24,17 +24,22 @@ from infraval.requests import harvest, making, tfrecords
 
 
 class _ReadShard(beam.DoFn):
-    """Path of a TFRecord shard, as bytes -> its harvest."""
+    """Path of a TFRecord shard, as bytes -> its harvest, as bytes.
+
+    Beam may send off the first part of an element while the rest is still being encoded, in another thread: with some
+    runners it flushes buffers by the clock. What reads it then takes any byte for a length, and the machine's memory
+    for it. Bytes are encoded at one go, unlike objects, whose pickling runs Python.
+    """
 
     def __init__(self, plan: making.Plan) -> None:
         self._plan = plan
 
-    def process(self, path: bytes) -> Iterator[harvest.Harvest]:
-        yield harvest.of_shards([os.fsdecode(path)], self._plan.empty_sample(), self._plan.records_per_shard)
+    def process(self, path: bytes) -> Iterator[bytes]:
+        yield _packed(harvest.of_shards([os.fsdecode(path)], self._plan.empty_sample(), self._plan.records_per_shard))
 
 
 class _Merge(beam.CombineFn):
-    """Harvests of shards -> the harvest of all of them, as the bytes of a TFRecord."""
+    """Harvests of shards -> the harvest of all of them; bytes, like all that leaves a bundle."""
 
     def __init__(self, plan: making.Plan) -> None:
         self._plan = plan
@@ -42,20 +47,34 @@ class _Merge(beam.CombineFn):
     def create_accumulator(self) -> harvest.Harvest:
         return harvest.Harvest(self._plan.empty_sample())
 
-    def add_input(self, accumulator: harvest.Harvest, shard: harvest.Harvest) -> harvest.Harvest:
-        accumulator.merge(shard)
+    def add_input(self, accumulator: harvest.Harvest, shard: bytes) -> harvest.Harvest:
+        accumulator.merge(self._unpacked(shard))
         return accumulator
 
-    def merge_accumulators(self, accumulators: Iterable[harvest.Harvest]) -> harvest.Harvest:
+    def merge_accumulators(self, accumulators: Iterable[harvest.Harvest | bytes]) -> harvest.Harvest:
         merged = self.create_accumulator()
         for accumulator in accumulators:
-            merged.merge(accumulator)
+            merged.merge(self._unpacked(accumulator))
         return merged
 
-    def extract_output(self, accumulator: harvest.Harvest) -> bytes:
-        file = io.BytesIO()
-        tfrecords.write_to(file, harvest.dump(accumulator))
-        return file.getvalue()
+    def compact(self, accumulator: harvest.Harvest | bytes) -> bytes:
+        return accumulator if isinstance(accumulator, bytes) else _packed(accumulator)
+
+    def extract_output(self, accumulator: harvest.Harvest | bytes) -> bytes:
+        return self.compact(accumulator)
+
+    def _unpacked(self, given: harvest.Harvest | bytes) -> harvest.Harvest:
+        if isinstance(given, harvest.Harvest):
+            return given
+        records = (record for chunk in tfrecords.read_from(io.BytesIO(given)) for record in chunk)
+        return harvest.load(records, self._plan.empty_sample())
+
+
+def _packed(whole: harvest.Harvest) -> bytes:
+    """A harvest as the bytes of a TFRecord."""
+    file = io.BytesIO()
+    tfrecords.write_to(file, harvest.dump(whole))
+    return file.getvalue()
 
 
 class _Write(beam.DoFn):
