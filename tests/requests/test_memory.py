@@ -15,7 +15,7 @@ MAX_GROWTH_MIB = 80
 """About 35 were measured; a single copy of all records in memory is 128."""
 
 CODE = """
-import resource, sys
+import re, sys
 from pathlib import Path
 from infraval import options
 from infraval.requests import preparation
@@ -30,7 +30,8 @@ for number, examples in enumerate(sys.argv[2:]):
     written = warmup_file.write(folder / "warmup", logs, job.warmup)
     sent = replay.OfLogs(logs)
     print(written.records, sum(sent[position][1].ByteSize() for position in range(len(sent))) >> 20)
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10)
+    # Not ru_maxrss, which begins with that of the process that started this one.
+    print(int(re.search(r"VmHWM:\\s*(\\d+)", Path("/proc/self/status").read_text())[1]) >> 10)
 """
 
 

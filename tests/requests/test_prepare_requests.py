@@ -313,6 +313,8 @@ def test_beam_leaves_nothing_if_it_is_interrupted(
         (sampling, "LIMITS", sampling.Limits(1_000), True),
         (making, "_MAX_REQUESTS_BYTES", 100_000, False),
         (making, "_MAX_REQUESTS_BYTES", 10_000, True),
+        (making, "_MAX_REQUEST_BYTES", 20_000, False),
+        (making, "_MAX_REQUEST_BYTES", 5_000, True),
     ],
 )
 def test_examples_that_are_too_large_for_so_many(
