@@ -18,7 +18,7 @@ from tensorflow.core.example import example_pb2, feature_pb2
 from tensorflow_serving.apis import prediction_log_pb2
 
 from infraval import errors, options, signals, storage
-from infraval.requests import beam_transform, making, prediction_logs, processes, sampling, shards
+from infraval.requests import beam_transform, harvest, making, prediction_logs, processes, sampling, shards
 
 GARBAGE = [b"\xff\xffGrace.Hopper.1906", b"Grace.Hopper.1906\xff", b"the name is Grace.Hopper.1906"]
 """No tf.Examples; the name stands for personal data in them."""
@@ -421,3 +421,17 @@ def test_a_signal_within_a_do_fn_is_not_logged_but_a_fault_is(
     with pytest.raises(raised), signals.abort_on_signal():
         prepare(pattern, beam_too=True)
     assert any(record.levelno >= logging.ERROR for record in caplog.records) == logged
+
+
+def test_only_bytes_pass_between_workers(
+    taxi_records: list[bytes], write_shards: WriteShards, make_plan: Callable[..., making.Plan]
+) -> None:
+    """Beam flushes buffers by the clock, also in the middle of an object that is being pickled."""
+    plan = make_plan(records=taxi_records)
+    paths = shards.find([write_shards(taxi_records, shards=2)])
+    read = [part for path in paths for part in beam_transform.ReadShard(plan).process(path.encode())]
+    merge = beam_transform.MergeHarvests(plan)
+    halves = [merge.compact(merge.add_input(merge.create_accumulator(), part)) for part in read]
+    whole = merge.extract_output(merge.compact(merge.merge_accumulators(halves)))
+    assert {type(part) for part in (*read, *halves, whole)} == {bytes}
+    assert whole == merge.compact(harvest.of_shards(paths, plan.empty_sample()))

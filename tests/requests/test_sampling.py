@@ -100,7 +100,7 @@ def test_a_sample_that_cannot_be_written(monkeypatch: pytest.MonkeyPatch) -> Non
     """The error names the directory, and is a problem of the harvest, not a traceback of a worker."""
     full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     monkeypatch.setattr(sampling.tempfile, "TemporaryFile", Mock(side_effect=full))
-    monkeypatch.setattr(harvest.shards, "read", lambda _: iter([[b"record"]]))
+    monkeypatch.setattr(harvest.shards, "read", lambda *_: iter([[b"record"]]))
     sample = sampling.Sample(1, 0, sampling.Limits(memory_bytes=1))
     ((_, message),) = harvest.of_shards(["shard"], sample).problems
     assert tempfile.gettempdir() in message

@@ -23,7 +23,7 @@ from infraval import errors, signals, storage
 from infraval.requests import harvest, making, tfrecords
 
 
-class _ReadShard(beam.DoFn):
+class ReadShard(beam.DoFn):
     """Path of a TFRecord shard, as bytes -> its harvest, as bytes.
 
     Beam may send off the first part of an element while the rest is still being encoded, in another thread: with some
@@ -38,7 +38,7 @@ class _ReadShard(beam.DoFn):
         yield _packed(harvest.of_shards([os.fsdecode(path)], self._plan.empty_sample(), self._plan.records_per_shard))
 
 
-class _Merge(beam.CombineFn):
+class MergeHarvests(beam.CombineFn):
     """Harvests of shards -> the harvest of all of them; bytes, like all that leaves a bundle."""
 
     def __init__(self, plan: making.Plan) -> None:
@@ -105,8 +105,8 @@ class Collect(beam.PTransform):
         return (
             paths
             | "SpreadShards" >> beam.Reshuffle()
-            | "ReadShard" >> beam.ParDo(_ReadShard(self._plan))
-            | "MergeHarvests" >> beam.CombineGlobally(_Merge(self._plan)).without_defaults()
+            | "ReadShard" >> beam.ParDo(ReadShard(self._plan))
+            | "MergeHarvests" >> beam.CombineGlobally(MergeHarvests(self._plan)).without_defaults()
             | "WriteHarvest" >> beam.ParDo(_Write(self._path))
         )
 
