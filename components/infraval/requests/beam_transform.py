@@ -35,6 +35,7 @@ class ReadShard(beam.DoFn):
         self._plan = plan
 
     def process(self, path: bytes) -> Iterator[bytes]:
+        """One harvest for each path."""
         yield _packed(harvest.of_shards([os.fsdecode(path)], self._plan.empty_sample(), self._plan.records_per_shard))
 
 
@@ -45,22 +46,27 @@ class MergeHarvests(beam.CombineFn):
         self._plan = plan
 
     def create_accumulator(self) -> harvest.Harvest:
+        """Of no shard."""
         return harvest.Harvest(self._plan.empty_sample())
 
     def add_input(self, accumulator: harvest.Harvest, shard: bytes) -> harvest.Harvest:
+        """Adds what is known of a shard."""
         accumulator.merge(self._unpacked(shard))
         return accumulator
 
     def merge_accumulators(self, accumulators: Iterable[harvest.Harvest | bytes]) -> harvest.Harvest:
+        """Of all their shards."""
         merged = self.create_accumulator()
         for accumulator in accumulators:
             merged.merge(self._unpacked(accumulator))
         return merged
 
     def compact(self, accumulator: harvest.Harvest | bytes) -> bytes:
+        """What is sent to another worker."""
         return accumulator if isinstance(accumulator, bytes) else _packed(accumulator)
 
     def extract_output(self, accumulator: harvest.Harvest | bytes) -> bytes:
+        """What is written."""
         return self.compact(accumulator)
 
     def _unpacked(self, given: harvest.Harvest | bytes) -> harvest.Harvest:
