@@ -161,3 +161,13 @@ def test_a_model_and_an_output_that_only_beam_can_reach(
     assert "ZeroDivisionError" in json.loads(result.stdout)["error"]["message"]
     taken = invoke("validate", "--model", "folder://bucket/model", "--output", "folder://bucket/out", "--json")
     assert json.loads(taken.stdout)["error"]["code"] == "output/not-empty"
+
+
+def test_an_output_that_cannot_be_listed(invoke: Invoke, folder_store: Any, sink_model: Path) -> None:
+    """Whatever a store raises, for lack of credentials for example, is the output's problem, not infraval's."""
+    (folder_store.root / "bucket" / "out").mkdir(parents=True)
+    folder_store.refuses = staticmethod(lambda operation, _uri: operation == "list")
+    result = invoke("validate", "--model", sink_model, "--output", "folder://bucket/out", "--json")
+    error = json.loads(result.stdout)["error"]
+    assert (error["kind"], result.exit_code) == ("OutputError", 2)
+    assert "folder://bucket/out" in error["message"]

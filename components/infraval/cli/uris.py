@@ -70,7 +70,14 @@ def local_job(job: options.Job, context: click.Context, progress: Callable[[str]
         directory = stack.enter_context(workspace.workspace())
         changes: dict[str, Any] = {}
         if output:
-            if remote.names(file_systems[output], output):
+            try:
+                found = remote.names(file_systems[output], output)
+            except file_systems[output].failures as error:
+                raise errors.OutputError(
+                    f"{output} cannot be read: {storage.cause(error)}. Check the URI of --output and the permission to "
+                    "read and write there."
+                ) from error
+            if found:
                 raise errors.OutputError(
                     f"{output} is not empty. Set --output to a new or empty directory.", code="output/not-empty"
                 )
