@@ -72,8 +72,7 @@ class MergeHarvests(beam.CombineFn):
     def _unpacked(self, given: harvest.Harvest | bytes) -> harvest.Harvest:
         if isinstance(given, harvest.Harvest):
             return given
-        records = (record for chunk in tfrecords.read_from(io.BytesIO(given)) for record in chunk)
-        return harvest.load(records, self._plan.empty_sample())
+        return harvest.load_from(io.BytesIO(given), self._plan.empty_sample())
 
 
 def _packed(whole: harvest.Harvest) -> bytes:
@@ -189,8 +188,7 @@ def _load(plan: making.Plan, path: str) -> harvest.Harvest:
                 code="examples/no-result",
             )
         with storage.reading(path) as file:
-            records = (record for chunk in tfrecords.read_from(file) for record in chunk)
-            return harvest.load(records, plan.empty_sample())
+            return harvest.load_from(file, plan.empty_sample())
     except (OSError, tfrecords.CorruptError, ValueError) as error:
         raise errors.ExamplesError(
             f"The result of Beam's workers cannot be read from {path}: {storage.cause(error)}.",

@@ -10,10 +10,10 @@ import dataclasses
 import json
 import struct
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, BinaryIO
 
 from infraval import errors
-from infraval.requests import sampling, shards
+from infraval.requests import sampling, shards, tfrecords
 
 _COUNT = struct.Struct("<Q")
 
@@ -87,3 +87,13 @@ def load(records: Iterable[bytes], sample: sampling.Sample) -> Harvest:
         raise ValueError(f"not a whole harvest: it has {sampled} records")
     sample.end_at(end)
     return harvest
+
+
+def load_from(file: BinaryIO, sample: sampling.Sample) -> Harvest:
+    """The same from a TFRecord file of what `dump` gave.
+
+    Raises:
+      CorruptError: it is not a whole TFRecord file.
+      ValueError: it holds something else, or only a part of it.
+    """
+    return load((record for chunk in tfrecords.read_from(file) for record in chunk), sample)

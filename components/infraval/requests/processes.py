@@ -94,8 +94,7 @@ def _worker(plan: making.Plan, paths: Sequence[str]) -> Iterator[subprocess.Pope
 def _result(plan: making.Plan, worker: subprocess.Popen[bytes], paths: Sequence[str]) -> harvest.Harvest:
     stdout = cast("BinaryIO", worker.stdout)
     try:
-        records = (record for chunk in tfrecords.read_from(stdout) for record in chunk)
-        return harvest.load(records, plan.empty_sample())
+        return harvest.load_from(stdout, plan.empty_sample())
     except (tfrecords.CorruptError, ValueError):
         raise errors.ExamplesError(
             f"A process that read {len(paths)} of the example files ended with the code {worker.wait()} before it was "
