@@ -392,3 +392,24 @@ def processes_of() -> Callable[[Path], set[int]]:
         return found
 
     return find
+
+
+@pytest.fixture(scope="session")
+def folder_store_class() -> Any:
+    """A file system of Beam's for `folder://`; Beam knows it from then on."""
+    spec = importlib.util.spec_from_file_location("folder_store", TESTS / "folder_store.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # Beam's workers look for classes there
+    spec.loader.exec_module(module)
+    return module.FolderStore
+
+
+@pytest.fixture(params=[False, True], ids=["objects", "directories"])
+def folder_store(
+    request: pytest.FixtureRequest, folder_store_class: Any, tmp_path_factory: pytest.TempPathFactory
+) -> Any:
+    """An empty store: of objects, and of files in directories as HDFS has them."""
+    folder_store_class.reset(tmp_path_factory.mktemp("store"), has_directories=request.param)
+    return folder_store_class

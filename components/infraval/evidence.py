@@ -169,7 +169,10 @@ class Examples:
     """Where the requests came from.
 
     Attributes:
-      records_read: records in the examples.
+      shards: files that the examples have.
+      shards_read: how many of them were read; fewer if `max_shards` or `max_records` says so.
+      records_per_shard: most records that were read of each, from its beginning; None if all were.
+      records_read: records in what was read.
       records_checked: how many of them were looked at: all, or, if there are many, those of a random sample.
       dead_letters: how many of these no request could be built from, by cause.
       dead_letter_share_at_most: of all records, with a confidence of 99 %; None if all were looked at.
@@ -179,6 +182,9 @@ class Examples:
       defaults: inputs that the requests leave to the model's defaults, `SIGNATURE/INPUT` each.
     """
 
+    shards: int = 0
+    shards_read: int = 0
+    records_per_shard: int | None = None
     records_read: int = 0
     records_checked: int = 0
     dead_letters: dict[str, int] = dataclasses.field(default_factory=dict)

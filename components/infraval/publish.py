@@ -12,7 +12,7 @@ import os
 import shutil
 from pathlib import Path
 
-from infraval import errors, verdict, workspace
+from infraval import errors, storage, verdict, workspace
 from infraval.report import data
 from infraval.requests import locations
 
@@ -66,6 +66,8 @@ def publish(judged: verdict.Verdict, staged: Path, output: Path) -> None:
             data.write(judged, results)
             (results / MARKERS[judged.blessed]).touch()
             _sync(results)
+            for left in output.glob(f"{storage.SAMPLES}*"):  # by a worker that had not noticed that others were quicker
+                shutil.rmtree(left, ignore_errors=True)
             _move(results, output)
     except (OSError, errors.SandboxError) as error:  # shutil.Error is an OSError
         cause = getattr(error, "strerror", None) or "a file cannot be copied"

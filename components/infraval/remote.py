@@ -10,15 +10,13 @@ On this machine, the files of a Model are hard links to those of the blessing, w
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import logging
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path, PurePosixPath
-from typing import Any
 
-from infraval import errors, escape, publish
+from infraval import errors, escape, publish, storage
 from infraval.report import data
 
 _log = logging.getLogger(__name__)
@@ -38,29 +36,8 @@ _CHUNK_BYTES = 8 << 20
 _PROGRESS_S = 10.0
 
 
-@dataclasses.dataclass(frozen=True)
-class Files:
-    """A file system that takes URIs, with the functions of `tf.io.gfile` and `tfx.dsl.io.fileio`.
-
-    Attributes:
-      failures: the classes of what it raises.
-      not_found: those that say that there is nothing; some of `failures`, or subclasses of them.
-    """
-
-    open: Callable[[str, str], Any]
-    exists: Callable[[str], bool]
-    isdir: Callable[[str], bool]
-    listdir: Callable[[str], Sequence[str]]
-    walk: Callable[[str], Iterable[tuple[str, Sequence[str], Sequence[str]]]]
-    makedirs: Callable[[str], None]
-    remove: Callable[[str], None]
-    rmtree: Callable[[str], None]
-    failures: tuple[type[Exception], ...]
-    not_found: tuple[type[Exception], ...]
-
-
 def fetch(
-    files: Files,
+    files: storage.Files,
     uri: str,
     target: Path,
     error_class: type[errors.InputError],
@@ -93,8 +70,8 @@ def fetch(
         raise error_class(f"There is nothing at {uri}. Check the URI.") from error
     except files.failures as error:
         raise error_class(
-            f"{uri} cannot be fetched to {target}: {cause(error)}. Check the permission to read it, and that the "
-            "target has room (TMPDIR says where it is)."
+            f"{uri} cannot be fetched to {target}: {storage.cause(error)}. Check the permission to read it, and that "
+            "the target has room (TMPDIR says where it is)."
         ) from error
     if not target.exists():
         raise error_class(f"There is no file in {uri}. Check the URI.")
@@ -103,7 +80,7 @@ def fetch(
 
 @contextlib.contextmanager
 def results(
-    files: Files, uri: str, target: Path, model_uri: str = "", clock: Callable[[], float] = time.monotonic
+    files: storage.Files, uri: str, target: Path, model_uri: str = "", clock: Callable[[], float] = time.monotonic
 ) -> Iterator[Path]:
     """Gives a local directory for the results, which are at the URI once the block has ended without an error.
 
@@ -134,7 +111,7 @@ def results(
         target.mkdir()
     yield directory
     if remote:
-        if names(files, uri):
+        if any(not name.startswith(storage.SAMPLES) for name in names(files, uri)):
             raise errors.OutputError(
                 f"Another run has written its results to {uri} in the meantime; nothing in it was touched. Do not run "
                 "two validations with one output.",
@@ -152,7 +129,7 @@ def results(
             raise
 
 
-def _files(files: Files, uri: str) -> Iterator[str]:
+def _files(files: storage.Files, uri: str) -> Iterator[str]:
     """Paths of the files below a directory, relative to it."""
     for directory, _, names in files.walk(uri):
         for name in names:
@@ -162,7 +139,7 @@ def _files(files: Files, uri: str) -> Iterator[str]:
             yield str(path)
 
 
-def _transfer(files: Files, what: str, pairs: Iterable[tuple[str, str]], clock: Callable[[], float]) -> None:
+def _transfer(files: storage.Files, what: str, pairs: Iterable[tuple[str, str]], clock: Callable[[], float]) -> None:
     """Copies files, each from the first path of a pair to the second; logs progress every `_PROGRESS_S`."""
     started = logged = clock()
     count = copied = 0
@@ -184,7 +161,7 @@ def _transfer(files: Files, what: str, pairs: Iterable[tuple[str, str]], clock: 
     _log.info("%s: %d files, %.1f MB in %.1f s", what, count, copied / 1e6, clock() - started)
 
 
-def _copy(files: Files, source: str, target: str, add: Callable[[int], None]) -> None:
+def _copy(files: storage.Files, source: str, target: str, add: Callable[[int], None]) -> None:
     if _SCHEME not in source and _SCHEME not in target and _link(source, target):
         return
     # The copies of TensorFlow and TFX hold the whole file in memory if it goes from one file system to another.
@@ -206,7 +183,9 @@ def _link(source: str, target: str) -> bool:
     return True
 
 
-def _publish(files: Files, what: str, directory: Path, uri: str, model: str, clock: Callable[[], float]) -> None:
+def _publish(
+    files: storage.Files, what: str, directory: Path, uri: str, model: str, clock: Callable[[], float]
+) -> None:
     """Copies all files of a directory to a URI, of which `model` is the directory with the SavedModel."""
     names = sorted((path.relative_to(directory) for path in directory.rglob("*") if path.is_file()), key=_rank)
     begun: list[str] = []
@@ -222,7 +201,7 @@ def _publish(files: Files, what: str, directory: Path, uri: str, model: str, clo
         left = _take_back(files, begun, model)
         if isinstance(error, files.failures):
             raise errors.OutputError(
-                f"{what[0].upper()}{what[1:]} cannot be written to {uri}: {cause(error)}. "
+                f"{what[0].upper()}{what[1:]} cannot be written to {uri}: {storage.cause(error)}. "
                 + (f"These could not be removed again: {', '.join(left)}." if left else "Nothing was left there.")
             ) from error
         raise
@@ -235,7 +214,7 @@ def _rank(name: Path) -> tuple[int, Path]:
     return int(name.parent in {Path(), Path(publish.STAMPED_MODEL)} and name.name in LAST_FILES), name
 
 
-def _take_back(files: Files, begun: list[str], model: str) -> list[str]:
+def _take_back(files: storage.Files, begun: list[str], model: str) -> list[str]:
     """Removes files, the latest first; returns those that cannot be removed."""
     left = []
     for path in reversed(begun):
@@ -251,23 +230,26 @@ def _take_back(files: Files, begun: list[str], model: str) -> list[str]:
     return left
 
 
-def _clear(files: Files, uri: str, model: str, known: set[str]) -> None:
+def _clear(files: storage.Files, uri: str, model: str, known: set[str]) -> None:
     """Removes what an earlier try left in an artifact: the directory `model` and whatever else of `known` is there."""
     try:
         found = names(files, uri)
-        if found - known:
+        samples = {name for name in found if name.startswith(storage.SAMPLES)}
+        if unknown := found - known - samples:
             raise errors.OutputError(
-                f"{uri} holds files that infraval did not write ({escape.names(sorted(found - known))}); nothing in "
-                "it was touched. Give the output a place of its own."
+                f"{uri} holds files that infraval did not write ({escape.names(sorted(unknown))}); nothing in it "
+                "was touched. Give the output a place of its own."
             )
         if found:
             _log.warning("%s holds what an earlier try left (%s); removing it.", uri, escape.names(sorted(found)))
-        _remove(files, uri, model, found)
+        for name in samples:
+            files.rmtree(f"{uri}/{name}")
+        _remove(files, uri, model, found - samples)
     except files.failures as error:
-        raise errors.OutputError(f"{uri} cannot be written: {cause(error)}.") from error
+        raise errors.OutputError(f"{uri} cannot be written: {storage.cause(error)}.") from error
 
 
-def _remove(files: Files, uri: str, model: str, found: set[str]) -> None:
+def _remove(files: storage.Files, uri: str, model: str, found: set[str]) -> None:
     """Removes files and a model, marker and graph first, so that the rest never looks like a result."""
     folder = f"{uri}/{model}"
     others = [f"{uri}/{name}" for name in sorted(found - {model})]
@@ -278,12 +260,6 @@ def _remove(files: Files, uri: str, model: str, found: set[str]) -> None:
         files.rmtree(folder)
 
 
-def names(files: Files, uri: str) -> set[str]:
+def names(files: storage.Files, uri: str) -> set[str]:
     """What is in a directory; nothing if there is none."""
     return {name.rstrip("/") for name in files.listdir(uri)} - {""} if files.isdir(uri) else set()
-
-
-def cause(error: BaseException) -> str:
-    """What the file system said, without the full stop; TFX's NotFoundError itself has no message."""
-    text = getattr(error, "message", None) or getattr(error, "strerror", None) or str(error)
-    return str(text or type(error).__name__).rstrip(".")

@@ -29,6 +29,7 @@ def validate(
     make_pipeline: Callable[[], beam.Pipeline] | None = None,
     progress: Callable[[str], None] = _tell_log,
     gates: Sequence[all_gates.Gate] | None = None,
+    sample_in: str = "",
 ) -> verdict.Verdict:
     """Judges a model by serving it for real, and publishes it with its warmup file if it passes.
 
@@ -37,6 +38,8 @@ def validate(
       make_pipeline: makes the Beam pipeline that reads the examples; by default processes of this machine read them.
       progress: called with a sentence about each step.
       gates: what the model must pass; by default the gates that the job chooses.
+      sample_in: path or URI of a directory that this process and the pipeline's workers can write; the sample of the
+        examples comes back through a folder in it, which is removed. By default a temporary directory of this machine.
 
     Returns:
       The verdict. With an `output`, it is also on disk: `report.json`, the marker, and for a blessed model
@@ -51,14 +54,14 @@ def validate(
         publish.check_output(job.output)
     selection = preparation.select(job)
     platform.check(job.server, progress)
-    with workspace.workspace() as directory:
-        logs, examples = preparation.build(job, selection, directory / "requests", make_pipeline, progress)
+    with workspace.workspace() as directory, run.starting(job, directory / "models", directory) as ahead:
+        logs, examples = preparation.build(job, selection, directory / "requests", make_pipeline, progress, sample_in)
 
         progress("Staging the model")
         constants = examples.constants if examples else {}
         staged = staging.stage(job, logs, directory / "models", constants)
 
-        shown = run.run(job, staged, logs, selection.signatures, directory, progress, constants)
+        shown = run.run(job, staged, logs, selection.signatures, directory, progress, constants, ahead)
 
         chosen = all_gates.choose(job.gates, selection.signatures) if gates is None else gates
         servers = tuple(all_gates.judge(each, chosen, job.gates) for each in shown)

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 _MAX_INT64 = 2**63 - 1
+_OWN = {"import-ops": "import_ops", "hold-until": "hold_until"}
+"""Flags that TensorFlow Serving does not have, as they are spelled, and their fields."""
 _TRUE = ("", "true", "1")
 _FALSE = ("false", "0")
 _TYPE_NAMES = {bool: "bool", int: "int64", str: "string", tuple: "string"}
@@ -84,6 +86,7 @@ class Options:
         False, "Refuse requests whose method does not match the signature's method_name."
     )
     import_ops: tuple[str, ...] = _flag((), "Python module to import because it registers custom ops; repeatable.")
+    hold_until: str = _flag("", "File for which to wait once TensorFlow is imported, before anything is loaded.")
     version: bool = _flag(False, "Print the versions and exit.")
     help: bool = _flag(False, "Print this text and exit.")
 
@@ -109,7 +112,7 @@ def parse(argv: Sequence[str]) -> tuple[Options, list[str]]:
     unknown = []
     for argument in argv:
         spelled, equals, value = argument.removeprefix("--").partition("=")
-        name = "import_ops" if spelled == "import-ops" else spelled
+        name = _OWN.get(spelled, spelled)
         default = defaults.get(name)
         if argument.startswith("--") and name in IGNORED:
             continue

@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import threading
+import time
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,6 +21,8 @@ EXIT_OK = 0
 EXIT_FAILURE = 255
 
 _END_SIGNALS = {signal.SIGTERM, signal.SIGINT}
+
+_HOLD_INTERVAL_S = 0.01
 
 
 def main(argv: Sequence[str]) -> int:
@@ -101,6 +104,8 @@ def _serve(options: flags.Options, listening: threading.Event) -> int:
     endpoints.check(options)
     parameters = loading.check(options)
     _import_ops(options.import_ops)
+    while options.hold_until and not Path(options.hold_until).exists():
+        time.sleep(_HOLD_INTERVAL_S)
     if not (options.xla_cpu_compilation_enabled or options.xla_gpu_compilation_enabled):
         xla.disable_compilation()
     log.info(

@@ -58,9 +58,8 @@ def _type(annotation: Any, flag: base.Flag | None = None) -> str:
         return f"list of {_type(typing.get_args(arguments[0])[0])}s"
     if isinstance(annotation, type) and issubclass(annotation, enum.Enum):
         return ", ".join(f"`{member.value}`" for member in annotation)
-    if pathlib.Path in {annotation, *arguments}:
-        return "path"
-    return {int: "integer", float: "number", bool: "boolean", str: "string"}[annotation]
+    names = {pathlib.Path: "path", int: "integer", float: "number", bool: "boolean", str: "string"}
+    return next(names[each] for each in (annotation, *arguments) if each in names)
 
 
 def _default(each: base.Described) -> str:

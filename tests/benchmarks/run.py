@@ -33,6 +33,8 @@ TARGETS = {
     "prepare, Classify": [("bare record iterator", 0.9)],
 }
 MAX_GROWTH_MIB = 100
+LARGE_RECORDS, LARGE_BYTES = 200, 1_000_000
+MAX_PEAK_LARGE_MIB = 500_000_000 / MIB
 
 
 def write_shards(folder: Path, count: int, *, compressed: bool) -> None:
@@ -55,10 +57,25 @@ def write_shards(folder: Path, count: int, *, compressed: bool) -> None:
                 writer.write(record)
 
 
+def write_large_shards(folder: Path) -> None:
+    """Writes tf.Examples that are all sampled: LARGE_RECORDS of LARGE_BYTES bytes and a little more."""
+    from infraval.requests import tfrecords  # noqa: PLC0415
+    from infraval.tensorflow_protos import example_pb2  # noqa: PLC0415
+
+    def record(_: int) -> bytes:
+        example = example_pb2.Example()
+        example.features.feature["filler"].bytes_list.value.append(os.urandom(LARGE_BYTES))
+        return example.SerializeToString()
+
+    folder.mkdir()
+    for shard in range(SHARDS):
+        tfrecords.write(folder / f"data-{shard:05d}", map(record, range(LARGE_RECORDS // SHARDS)))
+
+
 def measure(name: str, folder: str) -> dict[str, float]:
     """Runs one measurement in this process."""
     started = time.perf_counter()
-    run = MEASUREMENTS[name]()
+    run = (MEASUREMENTS | LARGE)[name]()
     start_up_s = time.perf_counter() - started
     seconds = []
     for _ in range(REPEATS):
@@ -102,7 +119,7 @@ def _beam() -> Callable[[str], int]:
     return run
 
 
-def _prepare(*signatures: str, beam_too: bool = False) -> Callable[[], Callable[[str], int]]:
+def _prepare(*signatures: str, beam_too: bool = False, num_examples: int = 10) -> Callable[[], Callable[[str], int]]:
     def start() -> Callable[[str], int]:
         from infraval import options  # noqa: PLC0415
         from infraval.requests import graph, making, processes, shards, targets  # noqa: PLC0415
@@ -117,7 +134,7 @@ def _prepare(*signatures: str, beam_too: bool = False) -> Callable[[], Callable[
                 (1, 4),
                 graph.of(reader.meta_graph(SINK)),
             )
-            plan = making.Plan(tuple(called), (1, 4), 10, 0, "sink")
+            plan = making.Plan(tuple(called), (1, 4), num_examples, 0, "sink")
             with tempfile.TemporaryDirectory() as output:
                 if beam_too:
                     from infraval.requests import beam_transform  # noqa: PLC0415
@@ -141,6 +158,7 @@ MEASUREMENTS: dict[str, Callable[[], Callable[[str], int]]] = {
     "prepare, dense inputs": _prepare("serving_default"),
     "prepare, Classify": _prepare("classify:classify"),
 }
+LARGE = {"prepare, large records": _prepare("classify:classify", num_examples=LARGE_RECORDS)}
 
 
 def _in_own_process(*arguments: str) -> dict[str, float]:
@@ -178,7 +196,10 @@ def main() -> int:
         return 0
     if options.write:
         folder, count, kind = options.write
-        write_shards(Path(folder), int(count), compressed=kind == "gzip")
+        if kind == "large":
+            write_large_shards(Path(folder))
+        else:
+            write_shards(Path(folder), int(count), compressed=kind == "gzip")
         return 0
     good = True
     with tempfile.TemporaryDirectory() as name:
@@ -198,6 +219,11 @@ def main() -> int:
             f"\npeak memory: {peaks[0]:.0f} MiB at {FEW:,} records, {peaks[1]:.0f} MiB at {MANY:,}: {growth:+.0f} MiB"
         )
         print(f"  growth under {MAX_GROWTH_MIB} MiB: {'yes' if growth < MAX_GROWTH_MIB else 'NO'}")
+        _in_own_process("--write", str(folder / "large"), str(LARGE_RECORDS), "large")
+        peak = _in_own_process("--measure", *LARGE, str(folder / "large"))["peak_mib"]
+        good &= peak <= MAX_PEAK_LARGE_MIB
+        print(f"\npeak memory, 200 MB of samples: {peak * MIB / 1e6:.0f} MB")
+        print(f"  at most 500 MB: {'yes' if peak <= MAX_PEAK_LARGE_MIB else 'NO'}")
     return 0 if good else 1
 
 

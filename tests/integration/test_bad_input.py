@@ -523,7 +523,7 @@ def test_bad_input_ends_before_a_server_starts(
         ),
         (["--examples", os.fsdecode(b"\xff")], "OptionError", "option/invalid", "--examples must be valid UTF-8"),
         (["--model", os.fsdecode(b"\xff")], "ModelError", "model/missing", r"no directory \udcff"),
-        (["--output", "s3://bucket/out"], "OptionError", "option/invalid", "no file system for s3://bucket/out"),
+        (["--output", "nowhere://bucket"], "OptionError", "option/invalid", "no file system for nowhere://"),
         (["--output", "/"], "OutputError", "output/not-empty", "/ is not empty"),
         (["--seed", -1], "OptionError", "option/invalid", "Invalid value for '--seed': -1 is not in the range"),
         (["--sed", 1], "OptionError", "option/invalid", "No such option"),

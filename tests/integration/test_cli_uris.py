@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,7 +12,9 @@ from typing import Any
 import click.testing
 import pytest
 
-from infraval import errors, options, validation
+from infraval import errors, options, remote, validation
+from infraval.cli import uris
+from infraval.staging import model as staging
 
 Invoke = Callable[..., click.testing.Result]
 
@@ -31,7 +34,7 @@ def validated(monkeypatch: pytest.MonkeyPatch) -> list[options.Job]:
     """The jobs that get to the validation, which writes a file and finds that it could not judge."""
     jobs: list[options.Job] = []
 
-    def validate(job: options.Job, **_: Any) -> None:
+    def validate(job: options.Job, *_: Any, **__: Any) -> None:
         jobs.append(job)
         assert job.model.joinpath("saved_model.pb").exists()
         if job.output is not None:
@@ -71,29 +74,6 @@ def test_a_model_and_examples_at_uris_are_judged_and_the_results_are_at_theirs(
     assert {name for name in written if written[name] != expected[name]} == {Path("report.json")}
 
 
-def test_paths_and_uris_go_together(
-    invoke: Invoke, validated: list[options.Job], sink_model: Path, tmp_path: Path
-) -> None:
-    """Files of one name do not replace each other, and a compressed one keeps its ending."""
-    for name in ("a/shard.gz", "b/shard.gz", "c/shard"):
-        (tmp_path / name).parent.mkdir()
-        (tmp_path / name).write_bytes(name.encode())
-    seen: list[list[bytes]] = []
-
-    def look(job: options.Job, **_: Any) -> None:
-        seen.append([path.read_bytes() for pattern in job.examples for path in sorted(Path("/").glob(pattern[1:]))])
-        raise errors.SandboxError("No server.")
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(validation, "validate", look)
-        invoke(
-            *("validate", "--model", sink_model),
-            *("--examples", f"file://{tmp_path}/[ab]/shard.gz", "--examples", f"{tmp_path}/c/*"),
-        )
-    assert validated == []
-    assert sorted(seen[0]) == [b"a/shard.gz", b"b/shard.gz", b"c/shard"]
-
-
 def test_without_a_verdict_nothing_is_written(
     invoke: Invoke, validated: list[options.Job], sink_model: Path, tmp_path: Path
 ) -> None:
@@ -107,11 +87,12 @@ def test_without_a_verdict_nothing_is_written(
 @pytest.mark.parametrize(
     ("given", "code", "says"),
     [
-        (("--model", "s3://bucket/model"), "option/invalid", "no file system for s3://bucket/model"),
-        (("--examples", "nowhere://x"), "option/invalid", "no file system for nowhere://x"),
-        (("--output", "hdfs:///x"), "option/invalid", "no file system for hdfs:///x"),
+        (("--model", "nowhere://model"), "option/invalid", "no file system for nowhere://"),
+        (("--output", "nowhere://x"), "option/invalid", "no file system for nowhere://"),
         (("--model", "file:///nowhere"), "model/unreadable", "nothing at file:///nowhere"),
-        (("--examples", "file:///nowhere/*"), "examples/missing", "No file matches file:///nowhere/*"),
+        (("--beam-arg=--runner=X",), "option/invalid", "there are no --examples"),
+        (("--examples", "x", "--beam-arg=--no-such=1"), "option/invalid", "Beam does not know --no-such=1"),
+        (("--examples", "x", "--beam-arg=--direct_num_workers=x"), "option/invalid", "invalid int value"),
         (("--output", "file:///etc"), "output/not-empty", "file:///etc is not empty"),
     ],
 )
@@ -135,3 +116,58 @@ def test_a_model_at_a_uri_is_inspected(invoke: Invoke, sink_model: Path) -> None
     missing = invoke("inspect", "file:///nowhere")
     assert missing.exit_code == 2
     assert "nothing at file:///nowhere" in missing.stderr
+
+
+def test_beam_arguments_and_bounds_reach_the_validation(
+    invoke: Invoke, sink_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a runner Beam runs in this process, and the sample comes back where the pipeline has temporary files."""
+    seen: list[Any] = []
+
+    def validate(job: options.Job, make_pipeline: Any, _: Any, *, sample_in: str) -> None:
+        pipeline = make_pipeline and make_pipeline()
+        if pipeline:
+            Path(pipeline.local_tempdir).rmdir()
+        seen.extend((job.requests, pipeline and type(pipeline.runner).__name__, sample_in))
+        raise errors.SandboxError("No server.")
+
+    monkeypatch.setattr(validation, "validate", validate)
+    given = ("validate", "--model", sink_model, "--examples", "x", "--max-shards", "2", "--max-records", "30")
+    for arguments in ((), ("--beam-arg=--temp_location=/elsewhere", "--beam-arg=--direct_num_workers=2")):
+        assert invoke(*given, *arguments).exit_code == 2
+    bounds = options.RequestOptions(max_shards=2, max_records=30)
+    assert seen == [bounds, None, "", bounds, "FnApiRunner", "/elsewhere"]
+
+
+def test_a_model_and_an_output_that_only_beam_can_reach(
+    invoke: Invoke, folder_store: Any, sink_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The model is fetched as it is there, and what is written arrives."""
+    shutil.copytree(sink_model, folder_store.root / "bucket" / "model")
+
+    def validate(job: options.Job, *_: Any, **__: Any) -> None:
+        assert staging.digest(job.model) == staging.digest(sink_model)
+        assert job.output is not None
+        (job.output / "report.json").write_text("{}")
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(validation, "validate", validate)
+    files = uris._file_system("folder://bucket/out")  # noqa: SLF001 - without a verdict, nothing is written
+    with tempfile.TemporaryDirectory() as folder:
+        with remote.results(files, "folder://bucket/out", Path(folder) / "results") as output:
+            (output / "report.json").write_text("{}")
+        assert "bucket/out/report.json" in folder_store.files()
+    result = invoke("validate", "--model", "folder://bucket/model", "--output", "folder://bucket/new", "--json")
+    assert "ZeroDivisionError" in json.loads(result.stdout)["error"]["message"]
+    taken = invoke("validate", "--model", "folder://bucket/model", "--output", "folder://bucket/out", "--json")
+    assert json.loads(taken.stdout)["error"]["code"] == "output/not-empty"
+
+
+def test_an_output_that_cannot_be_listed(invoke: Invoke, folder_store: Any, sink_model: Path) -> None:
+    """Whatever a store raises, for lack of credentials for example, is the output's problem, not infraval's."""
+    (folder_store.root / "bucket" / "out").mkdir(parents=True)
+    folder_store.refuses = staticmethod(lambda operation, _uri: operation == "list")
+    result = invoke("validate", "--model", sink_model, "--output", "folder://bucket/out", "--json")
+    error = json.loads(result.stdout)["error"]
+    assert (error["kind"], result.exit_code) == ("OutputError", 2)
+    assert "folder://bucket/out" in error["message"]

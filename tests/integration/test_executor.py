@@ -180,7 +180,7 @@ def test_a_blessed_model_that_lacks_its_warmup_is_warned_of(
     warmup = evidence.Warmup(records)
     shown = evidence.Evidence(evidence.Boot(server, load_time_s=1.0), 1, 0, warmup)
     judged = verdict.Verdict((verdict.ServerVerdict(shown, ()),), "00" * 32, warmup, warnings=("No\nindex.",))
-    monkeypatch.setattr(validation, "validate", lambda *_: judged)
+    monkeypatch.setattr(validation, "validate", lambda *_, **__: judged)
     with caplog.at_level(logging.INFO, "infraval"):
         blessing = run(model, [examples], request_spec=request_spec)
     assert blessing.get_int_custom_property("blessed") == 1

@@ -338,6 +338,9 @@ def test_the_report_on_disk_is_the_verdict(upper_model: Path, secret_examples: P
     assert report["model_digest"] == f"sha256:{judged.model_digest}"
     fed = {"signature": "serving_default", "method": "predict", "input": "examples", "feature": None}
     assert report["examples"] == {
+        "shards": 1,
+        "shards_read": 1,
+        "records_per_shard": None,
         "records_read": 3,
         "records_checked": 3,
         "dead_letters": {},

@@ -246,6 +246,7 @@ WRONG: list[tuple[type[options.Options], dict[str, Any]]] = [
             {"server_arguments": ["--model_config_file=/c"]},
             {"server_arguments": ["--ssl_config_file=/c"]},
             {"server_arguments": ["--import-ops=m"]},
+            {"server_arguments": ["--hold-until=f"]},
             {"server_arguments": ["--version"]},
             {"parallel_images": 0},
             {"images": ["a", "a"]},

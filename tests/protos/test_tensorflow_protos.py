@@ -20,7 +20,7 @@ import infraval.cli
 
 def import_all(package):
     for module in pkgutil.walk_packages(importlib.import_module(package).__path__, f"{package}."):
-        if module.name != "infraval.requests.beam_transform":
+        if module.name not in {"infraval.requests.beam_transform", "infraval.cli.beam_args"}:
             importlib.import_module(module.name)
 
 for package in ("cli", "gates", "options", "redaction", "report", "requests", "sandbox", "staging", "trial"):

@@ -59,6 +59,9 @@ def judged() -> verdict.Verdict:
     """A verdict of one server."""
     fed = (evidence.Fed("images", options.Method.PREDICT, "png", "image/encoded"),)
     examples = evidence.Examples(
+        shards=4,
+        shards_read=2,
+        records_per_shard=40,
         records_read=80,
         records_checked=8,
         dead_letters={"not a tf.Example": 9},
@@ -77,6 +80,9 @@ EXPECTED: dict[str, Any] = {
     "model_digest": f"sha256:{'ab' * 32}",
     "warmup": {"records": 4, "from_model": 6, "dropped": 7},
     "examples": {
+        "shards": 4,
+        "shards_read": 2,
+        "records_per_shard": 40,
         "records_read": 80,
         "records_checked": 8,
         "dead_letters": {"not a tf.Example": 9},

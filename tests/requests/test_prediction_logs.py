@@ -250,3 +250,16 @@ def test_name_and_version_are_no_part_of_a_cell() -> None:
         for model_spec in (model_pb2.ModelSpec(name="a"), model_pb2.ModelSpec(name="b", version_label="stable"))
     ]
     assert prediction_logs.cell(logs[0]) == prediction_logs.cell(logs[1])
+
+
+@given(logs=LOGS, count=st.integers(0, 5))
+def test_logs_are_found_in_their_file(logs: list[Any], count: int, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """As a sequence, each at its position, and joined with those of another file."""
+    path, other = (tmp_path_factory.getbasetemp() / name for name in ("some_logs", "other_logs"))
+    prediction_logs.write(path, logs)
+    prediction_logs.write(other, logs[::-1])
+    found = prediction_logs.find(path, count)
+    assert list(found) == logs[:count]
+    assert list(found[1:]) == logs[:count][1:]
+    assert list(found + prediction_logs.find(other, len(logs))) == logs[:count] + logs[::-1]
+    assert [found[position] for position in range(len(found))] == logs[:count]

@@ -14,12 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from apache_beam.io import filesystems
 from tensorflow.core.example import example_pb2, feature_pb2
 from tensorflow_serving.apis import prediction_log_pb2
 
-from infraval import errors, options, signals
-from infraval.requests import beam_transform, making, prediction_logs, processes, sampling, shards
+from infraval import errors, options, signals, storage
+from infraval.requests import beam_transform, harvest, making, prediction_logs, processes, sampling, shards
 
 GARBAGE = [b"\xff\xffGrace.Hopper.1906", b"Grace.Hopper.1906\xff", b"the name is Grace.Hopper.1906"]
 """No tf.Examples; the name stands for personal data in them."""
@@ -119,7 +118,7 @@ def test_the_seed_decides(taxi_records: list[bytes], write_shards: WriteShards, 
         sample.add(taxi_records)
         prepared = prepare(pattern, name=str(seed), num_examples=5, seed=seed)
         assert [records_of(log) for log in prediction_logs.read(prepared.path)] == [
-            [r.record] for r in sample.records()[:5]
+            [r.record] for r in list(sample.records())[:5]
         ]
 
 
@@ -314,6 +313,8 @@ def test_beam_leaves_nothing_if_it_is_interrupted(
         (sampling, "LIMITS", sampling.Limits(1_000), True),
         (making, "_MAX_REQUESTS_BYTES", 100_000, False),
         (making, "_MAX_REQUESTS_BYTES", 10_000, True),
+        (making, "_MAX_REQUEST_BYTES", 20_000, False),
+        (making, "_MAX_REQUEST_BYTES", 5_000, True),
     ],
 )
 def test_examples_that_are_too_large_for_so_many(
@@ -354,9 +355,7 @@ def test_workers_that_write_to_a_file_system_of_their_own(
     taxi_records: list[bytes], write_shards: WriteShards, prepare: Prepare, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As those of a runner on other machines do: that is said, instead of a bare FileNotFoundError."""
-    monkeypatch.setattr(
-        filesystems.FileSystems, "rename", lambda unfinished, _: filesystems.FileSystems.delete(unfinished)
-    )
+    monkeypatch.setattr(storage, "_rename", lambda files, unfinished, _: files.remove(unfinished))
     with pytest.raises(errors.ExamplesError, match="beam_pipeline_args") as caught:
         prepare(write_shards(taxi_records[:5]), beam_too=True)
     assert caught.value.code == "examples/no-result"
@@ -413,7 +412,7 @@ def test_a_signal_within_a_do_fn_is_not_logged_but_a_fault_is(
 ) -> None:
     """Beam logs the traceback of whatever a DoFn raises."""
 
-    def read(_: str) -> Iterator[list[bytes]]:
+    def read(*_: object) -> Iterator[list[bytes]]:
         happens()
         yield [b"never"]
 
@@ -422,3 +421,17 @@ def test_a_signal_within_a_do_fn_is_not_logged_but_a_fault_is(
     with pytest.raises(raised), signals.abort_on_signal():
         prepare(pattern, beam_too=True)
     assert any(record.levelno >= logging.ERROR for record in caplog.records) == logged
+
+
+def test_only_bytes_pass_between_workers(
+    taxi_records: list[bytes], write_shards: WriteShards, make_plan: Callable[..., making.Plan]
+) -> None:
+    """Beam flushes buffers by the clock, also in the middle of an object that is being pickled."""
+    plan = make_plan(records=taxi_records)
+    paths = shards.find([write_shards(taxi_records, shards=2)])
+    read = [part for path in paths for part in beam_transform.ReadShard(plan).process(path.encode())]
+    merge = beam_transform.MergeHarvests(plan)
+    halves = [merge.compact(merge.add_input(merge.create_accumulator(), part)) for part in read]
+    whole = merge.extract_output(merge.compact(merge.merge_accumulators(halves)))
+    assert {type(part) for part in (*read, *halves, whole)} == {bytes}
+    assert whole == merge.compact(harvest.of_shards(paths, plan.empty_sample()))

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from infraval import errors
-from infraval.requests import harvest, making, processes, shards
+from infraval.requests import harvest, making, processes, sampling, shards
 
 MakePlan = Callable[..., making.Plan]
 
@@ -82,7 +82,7 @@ def test_no_process_outlives_a_client_that_is_killed(
     tmp_path: Path, make_plan: MakePlan, started: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It ends once nobody holds the other end of its standard input, whatever it waits for."""
-    monkeypatch.setattr(processes, "_size", lambda _: 1)
+    monkeypatch.setattr(processes.storage, "size", lambda _: 1)
     fifos = [tmp_path / "one", tmp_path / "two"]
     for fifo in fifos:
         os.mkfifo(fifo)  # to open it takes for ever
@@ -99,3 +99,14 @@ def test_no_process_outlives_a_client_that_is_killed(
         processes.collect(make_plan(), list(map(str, fifos)))
     killer.join()
     assert [worker.returncode for worker in started][:1] == [1]
+
+
+def test_a_part_of_a_harvest_is_not_taken_for_the_whole(taxi_records: list[bytes]) -> None:
+    """Even if it ends between two records."""
+    sample = sampling.Sample(1, 0)
+    sample.add(taxi_records[:5])
+    dumped = list(harvest.dump(harvest.Harvest(sample, 5)))
+    assert list(harvest.load(dumped, sampling.Sample(1, 0)).sample.records()) == list(sample.records())
+    for end in range(len(dumped)):
+        with pytest.raises(ValueError, match="harvest"):
+            harvest.load(dumped[:end], sampling.Sample(1, 0))

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import pickle
+import tempfile
 from collections import Counter
+from unittest.mock import Mock
 
 import pytest
 from hypothesis import given
@@ -48,7 +53,7 @@ def test_samples_of_any_partition_merge_into_the_sample_of_the_whole(
         other = samples.pop(data.draw(st.integers(0, len(samples) - 1)))
         one.merge(other)
         samples.append(one)
-    assert samples[0].records() == whole.records()
+    assert list(samples[0].records()) == list(whole.records())
     assert (samples[0].is_cut, samples[0].is_whole) == (whole.is_cut, whole.is_whole)
     counts = Counter(record for part in parts for record in part)
     assert {record: count for record, count in whole.records() if counts[record] != count} == {}
@@ -63,6 +68,43 @@ def test_a_limit_cuts_the_sample(records: list[bytes], size: int, limit: int) ->
     assert sum(map(len, cut)) <= limit
     assert sample.is_cut == (len(cut) < len(whole))
     assert not sample.is_cut or sum(map(len, whole[: len(cut) + 1])) > limit
+
+
+@given(
+    parts=st.lists(RECORDS, min_size=1, max_size=4),
+    size=SIZES,
+    max_bytes=LIMITS,
+    memory_bytes=st.integers(0, 30),
+)
+def test_records_in_a_file_are_the_same_as_in_memory(
+    parts: list[list[bytes]], size: int, max_bytes: int, memory_bytes: int
+) -> None:
+    """Added, merged, pickled or dumped, and however often the file is started again without dropped records."""
+    in_memory, whole = (
+        sampling.Sample(size, 0, sampling.Limits(max_bytes, 1, 0, memory_bytes=memory))
+        for memory in (MAX_BYTES, memory_bytes)
+    )
+    for part in parts:
+        in_memory.add(part)
+        one = sampling.Sample(size, 0, sampling.Limits(max_bytes, 1, 0, memory_bytes=memory_bytes))
+        for record in part:
+            one.add([record])
+        whole.merge(pickle.loads(pickle.dumps(one)))  # noqa: S301 - our own, a moment ago
+    assert list(whole.records()) == list(in_memory.records())
+    assert (whole.is_whole, whole.is_cut, whole.end) == (in_memory.is_whole, in_memory.is_cut, in_memory.end)
+    there = harvest.load(harvest.dump(harvest.Harvest(whole)), empty(size, max_bytes=max_bytes))
+    assert list(there.sample.records()) == list(in_memory.records())
+
+
+def test_a_sample_that_cannot_be_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error names the directory, and is a problem of the harvest, not a traceback of a worker."""
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    monkeypatch.setattr(sampling.tempfile, "TemporaryFile", Mock(side_effect=full))
+    monkeypatch.setattr(harvest.shards, "read", lambda *_: iter([[b"record"]]))
+    sample = sampling.Sample(1, 0, sampling.Limits(memory_bytes=1))
+    ((_, message),) = harvest.of_shards(["shard"], sample).problems
+    assert tempfile.gettempdir() in message
+    assert "TMPDIR" in message
 
 
 @given(records=RECORDS, size=SIZES, data=st.data())
@@ -103,7 +145,7 @@ def test_harvests_pass_through_a_file(records: list[bytes], size: int, limit: in
     more = data.draw(RECORDS)
     for each in (here, there):
         each.sample.merge(sample_of(more, size, max_bytes=limit))
-    assert there.sample.records() == here.sample.records()
+    assert list(there.sample.records()) == list(here.sample.records())
     assert (there.sample.is_whole, there.sample.is_cut) == (here.sample.is_whole, here.sample.is_cut)
 
 
@@ -149,7 +191,7 @@ def test_chunks_of_any_size_make_the_same_sample(records: list[bytes], size: int
         end = data.draw(st.integers(start + 1, len(records)))
         sample.add(records[start:end])
         start = end
-    assert sample.records() == sample_of(records, size).records()
+    assert list(sample.records()) == list(sample_of(records, size).records())
 
 
 def test_another_seed_draws_another_sample(taxi_records: list[bytes]) -> None:

@@ -8,6 +8,7 @@ import struct
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import tensorflow as tf
@@ -160,9 +161,36 @@ def test_a_record_over_the_limit_is_not_read(name: str, write: Callable[..., str
     assert caught.value.code == "examples/too-large"
 
 
-@pytest.mark.parametrize("location", ["gs://bucket/x", "s3://bucket/*", "hdfs://host:1/x"])
-def test_a_uri_is_not_looked_for(location: str) -> None:
-    """The message says what takes one."""
-    with pytest.raises(errors.ExamplesError, match="WarmupInfraValidator") as caught:
-        shards.find([location])
-    assert caught.value.code == "examples/missing"
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+def test_shards_at_a_uri_are_read_there(suffix: str, write: Callable[..., str], folder_store: Any) -> None:
+    """In chunks, compressed or not; what is wrong with one is said as of a path, with the URI."""
+    split = folder_store.root / "bucket" / "examples[1]" / "Split-eval"
+    split.mkdir(parents=True)
+    records = list(records_of([9, 70_000, 2_000_000, 3]))
+    content = Path(write(f"whole{suffix}", records)).read_bytes()
+    uri = f"folder://bucket/examples[1]/Split-eval/data{suffix}"
+    folder_store.path(uri).write_bytes(content)
+    (found,) = shards.find(["folder://bucket/examples[[]1]/Split-*/*"])
+    assert found == uri
+    assert [record for chunk in shards.read(found) for record in chunk] == records == list(shards.peek([found]))
+
+    folder_store.path(uri).write_bytes(content[:-3])
+    with pytest.raises(errors.ExamplesError, match=r"folder://bucket/examples\[1\]/.* is corrupt") as caught:
+        list(shards.read(uri))
+    assert caught.value.code == "examples/corrupt"
+
+    folder_store.refuses = staticmethod(lambda operation, _: operation in {"read", "list"})
+    for use in (shards.read, lambda uri: shards.find([f"{uri}*"])):
+        with pytest.raises(errors.ExamplesError, match="the store refuses to") as caught:
+            list(use(uri))
+        assert caught.value.code == "examples/unreadable"
+
+
+def test_a_uri_that_matches_nothing(folder_store: Any) -> None:
+    """As a path that matches nothing; a scheme that nothing knows is a wrong option."""
+    del folder_store  # it is empty
+    with pytest.raises(errors.ExamplesError, match=r"No file matches folder://bucket/\*") as missing:
+        shards.find(["folder://bucket/*"])
+    assert missing.value.code == "examples/missing"
+    with pytest.raises(errors.OptionError, match=r"nowhere://x cannot be read: there is no file system"):
+        shards.find(["nowhere://x"])

@@ -22,6 +22,7 @@ from tfx.proto import pusher_pb2
 from tfx.types import standard_artifacts
 
 from infraval import errors, options, workspace
+from infraval.requests import beam_transform
 from infraval.staging import model as staging
 from infraval.tfx.executor import Executor
 
@@ -123,6 +124,38 @@ def test_a_remote_model_is_blessed_and_pushed_warm(
 
     assert pushed.get_int_custom_property("pushed") == 1
     assert store.below(pushed.get_string_custom_property("pushed_destination")) == stamped
+
+
+def test_examples_are_read_where_they_are_and_the_sample_comes_back_below_the_blessing(
+    store: Any,
+    remote_model: standard_artifacts.Model,
+    remote_examples: standard_artifacts.Examples,
+    blessing: standard_artifacts.InfraBlessing,
+    temporary: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With arguments for Beam: no shard is on this machine, and nothing of the sample is left."""
+    seen: list[set[str]] = []
+    load = beam_transform._load  # noqa: SLF001 - to look when the sample is there
+
+    def look(*arguments: Any) -> Any:
+        seen.append({*store.below(blessing.uri)})
+        assert not list(temporary.glob("infraval-*/**/data_tfrecord-*"))
+        return load(*arguments)
+
+    monkeypatch.setattr(beam_transform, "_load", look)
+    context = base_beam_executor.BaseBeamExecutor.Context(
+        beam_pipeline_args=["--direct_running_mode=in_memory"], tmp_dir=str(temporary), unique_id="1"
+    )
+    Executor(context).Do(
+        {"model": [remote_model], "examples": [remote_examples]},
+        {"blessing": [blessing]},
+        {"server": options.ProcessServer(server="embedded").to_json()},
+    )
+    assert blessing.get_int_custom_property("blessed") == 1
+    ((name,),) = seen
+    assert name.startswith("infraval-sample-")
+    assert not [name for name in store.below(blessing.uri) if "infraval-sample-" in name]
 
 
 def test_a_remote_model_that_fails_leaves_its_reason(

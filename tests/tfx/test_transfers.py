@@ -199,6 +199,14 @@ def test_leftovers_of_a_killed_try_are_removed(
     assert "holds what an earlier try left (report.json, stamped_model)" in caplog.text
 
 
+def test_a_sample_of_a_killed_try_is_removed(store: Any, write: Write) -> None:
+    """It is in a folder that only infraval names so."""
+    store.objects[f"{URI}/infraval-sample-1/harvest"] = b"left"
+    write()
+    assert not [name for name in store.below(URI) if "infraval-sample-" in name]
+    assert "report.json" in store.below(URI)
+
+
 def test_somebody_elses_files_are_not_touched(store: Any, write: Write) -> None:
     """A URI that holds anything else is not the blessing's own."""
     before = {f"{URI}/stamped_model/saved_model.pb": b"graph", f"{URI}/notes.txt": b"mine"}

@@ -47,6 +47,24 @@ def test_a_server_that_takes_fewer_requests_at_a_time_answers_them_all(serve: Se
     assert [outcome.cell.signature for outcome in outcomes] == [str(number) for number in range(16)]
 
 
+def test_large_requests_are_sent_one_at_a_time(serve: Serve, log_of: LogOf, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are in memory several times; all are answered, in their order."""
+    monkeypatch.setattr(replay, "_MAX_BYTES_AT_ONCE", 1)
+    running = threading.Semaphore(1)
+
+    def answer(_request: Any, context: grpc.ServicerContext) -> Any:
+        if not running.acquire(blocking=False):
+            context.abort(grpc.StatusCode.INTERNAL, "Two at the same time.")
+        threading.Event().wait(0.01)  # long enough for another to come
+        running.release()
+        return predict_pb2.PredictResponse()
+
+    logs = [log_of(str(number)) for number in range(16)]
+    outcomes = outcomes_of(serve(answer), logs)
+    assert [outcome.code for outcome in outcomes] == ["OK"] * 16
+    assert [outcome.cell.signature for outcome in outcomes] == [str(number) for number in range(16)]
+
+
 @pytest.mark.parametrize("code", [grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.UNAVAILABLE])
 def test_what_fails_alone_too_is_the_models(code: grpc.StatusCode, serve: Serve, log_of: LogOf) -> None:
     """Such as a tensor for which there is not enough memory; other errors are not tried twice."""

@@ -122,8 +122,8 @@ def _type(field: FieldInfo, flag: base.Flag) -> Any:
         return click.Choice(typing.get_args(kind))
     if isinstance(kind, type) and issubclass(kind, enum.Enum):
         return click.Choice([member.value for member in kind])
-    if kind in {int, float}:
-        return (click.IntRange if kind is int else click.FloatRange)(**_limits(field))
+    if kind in {int, float} or int in typing.get_args(kind):
+        return (click.FloatRange if kind is float else click.IntRange)(**_limits(field))
     return uris.PathOrUri() if pathlib.Path in {kind, *typing.get_args(kind)} else click.STRING
 
 

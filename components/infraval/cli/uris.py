@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import glob
 from collections.abc import Callable, Iterator
-from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import click
 
-from infraval import errors, escape, options, signals, streams
-
-if TYPE_CHECKING:
-    from infraval import remote
+from infraval import errors, options, signals, storage, streams
 
 _META = "infraval.uris"
 _SCHEME = "://"
@@ -60,76 +56,49 @@ def local_job(job: options.Job, context: click.Context, progress: Callable[[str]
     """A job with copies in place of the URIs that were given; its results go to theirs once the block has ended.
 
     Raises:
-      InputError: what a URI names cannot be read or written, or a URI has a scheme that TensorFlow does not know.
+      InputError: what a URI names cannot be read or written, or nothing has a file system for it.
     """
     model, output = given(context, "model"), given(context, "output")
-    uris = [pattern for pattern in job.examples if _SCHEME in pattern]
-    if not (model or output or uris):
+    if not (model or output):
         yield job
         return
     from infraval import remote, workspace  # noqa: PLC0415 - few need it
 
-    files = _file_system(*filter(None, (model, output, *uris)))
+    file_systems = {uri: _file_system(uri) for uri in (model, output) if uri}
     with contextlib.ExitStack() as stack:
         stack.enter_context(signals.abort_on_signal())
         directory = stack.enter_context(workspace.workspace())
         changes: dict[str, Any] = {}
         if output:
-            if remote.names(files, output):
+            try:
+                found = remote.names(file_systems[output], output)
+            except file_systems[output].failures as error:
+                raise errors.OutputError(
+                    f"{output} cannot be read: {storage.cause(error)}. Check the URI of --output and the permission to "
+                    "read and write there."
+                ) from error
+            if found:
                 raise errors.OutputError(
                     f"{output} is not empty. Set --output to a new or empty directory.", code="output/not-empty"
                 )
-            changes["output"] = stack.enter_context(remote.results(files, output, directory / "results"))
+            changes["output"] = stack.enter_context(remote.results(file_systems[output], output, directory / "results"))
         if model:
             progress(f"Fetching {model}")
-            changes["model"] = remote.fetch(files, model, directory / "model", errors.ModelError)
-        if uris:
-            target = directory / "examples"
-            target.mkdir()
-            for pattern in uris:
-                progress(f"Fetching {pattern}")
-                _fetch_matches(files, pattern, target)
-            paths = [pattern for pattern in job.examples if pattern not in uris]
-            changes["examples"] = (*paths, f"{glob.escape(str(target))}/*")
+            changes["model"] = remote.fetch(file_systems[model], model, directory / "model", errors.ModelError)
         yield job.model_copy(update=changes)
 
 
-def _fetch_matches(files: remote.Files, pattern: str, target: Path) -> None:
-    import tensorflow as tf  # noqa: PLC0415 - the caller has imported it
-
-    from infraval import remote  # noqa: PLC0415 - few need it
-
-    try:
-        found = [uri for uri in tf.io.gfile.glob(pattern) if not files.isdir(uri)]
-    except files.failures as error:
-        raise errors.ExamplesError(f"{pattern} cannot be read: {remote.cause(error)}.") from error
-    if not found:
-        raise errors.ExamplesError(
-            f"No file matches {pattern}. Set --examples to TFRecord files of serialized examples.",
-            code="examples/missing",
-        )
-    for uri in found:
-        # Numbered, as two folders may have files of one name; the name says whether it is compressed.
-        number = sum(1 for _ in target.iterdir())
-        remote.fetch(files, uri, target / f"{number:06}-{PurePosixPath(uri).name}", errors.ExamplesError)
-
-
-def _file_system(*uris: str) -> remote.Files:
-    """TensorFlow's, which must know the schemes of all these URIs."""
+def _file_system(uri: str) -> storage.Files:
+    """TensorFlow's, or, for a scheme that it does not know, Beam's or TFX's."""
     with streams.held_back():
         import tensorflow as tf  # noqa: PLC0415 - takes seconds
 
-    from infraval import remote  # noqa: PLC0415 - few need it
-
-    known = sorted(filter(None, tf.io.gfile.get_registered_schemes()))
-    for uri in uris:
-        scheme = uri.partition(_SCHEME)[0]
-        if scheme not in known:
-            raise errors.OptionError(
-                f"TensorFlow has no file system for {uri}, but for {escape.names(known)}. Copy it from or to there "
-                "with the store's own tool, such as aws s3, or mount it."
-            )
-    return remote.Files(
+    if uri.partition(_SCHEME)[0] not in tf.io.gfile.get_registered_schemes():
+        try:
+            return storage.of(uri)
+        except storage.UnknownSchemeError as error:
+            raise errors.OptionError(f"{uri} cannot be used: {error.strerror}.") from None
+    return storage.Files(
         open=tf.io.gfile.GFile,
         exists=tf.io.gfile.exists,
         isdir=tf.io.gfile.isdir,
@@ -138,6 +107,9 @@ def _file_system(*uris: str) -> remote.Files:
         makedirs=tf.io.gfile.makedirs,
         remove=tf.io.gfile.remove,
         rmtree=tf.io.gfile.rmtree,
+        glob=tf.io.gfile.glob,
+        rename=lambda old, new: tf.io.gfile.rename(old, new, overwrite=True),
+        size=lambda uri: int(tf.io.gfile.stat(uri).length),
         failures=(tf.errors.OpError, OSError),
         not_found=(tf.errors.NotFoundError, FileNotFoundError),
     )

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from infraval import cli, escape, options
+from infraval import cli, errors, escape, options
 from infraval.cli import guard, uris
 from infraval.cli import options as flags
 
@@ -19,16 +19,33 @@ _BLESSED, _NOT_BLESSED = 0, 1
     params=flags.make(options.Job),
     help=f"{cli.VERBS['validate']}\n\nExit code: 0 blessed, 1 not blessed, 2 could not judge.",
 )
+@click.option(
+    "--beam-arg",
+    "beam_arguments",
+    metavar="ARG",
+    multiple=True,
+    help="Read the examples with Beam, with this pipeline option, such as --beam-arg=--runner=DataflowRunner; "
+    "repeatable. By default processes of this machine read them.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
 @click.pass_context
-def command(context: click.Context, /, *, as_json: bool, **_: Any) -> int:
+def command(context: click.Context, /, *, as_json: bool, beam_arguments: tuple[str, ...], **_: Any) -> int:
     """Validates, and prints the report."""
     job = flags.read(options.Job, context)
+    make_pipeline, sample_in = None, ""
+    if beam_arguments:
+        if not job.examples:
+            raise errors.OptionError(
+                "--beam-arg is about reading examples, and there are no --examples; drop one or give the other."
+            )
+        from infraval.cli import beam_args  # noqa: PLC0415 - importing Beam takes seconds
+
+        make_pipeline, sample_in = beam_args.read(beam_arguments)
     from infraval import publish, validation  # noqa: PLC0415 - takes a moment, and the help text does not need it
     from infraval.report import data, terminal  # noqa: PLC0415 - the same
 
     with terminal.progress() as progress, uris.local_job(job, context, progress) as local:
-        judged = validation.validate(local, progress=progress)
+        judged = validation.validate(local, make_pipeline, progress, sample_in=sample_in)
     with guard.writing():
         if as_json:
             click.echo(data.report(judged).model_dump_json())

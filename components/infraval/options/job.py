@@ -27,12 +27,12 @@ class Job(base.Options):
     """What to validate, and how."""
 
     model: Annotated[pathlib.Path, base.Lax, base.Flag("--model", metavar="PATH")]
-    """SavedModel directory; on the command line also a URI that TensorFlow can read, such as gs://BUCKET/DIRECTORY."""
+    """SavedModel directory; on the command line also a URI, such as gs://BUCKET/DIRECTORY."""
     allow_links_to: Annotated[base.Strings, base.Flag("--allow-links-to", metavar="DIR")] = ()
     """Directories that links in the model may lead to, such as a content store; others must not leave the model."""
     examples: Annotated[base.Strings, base.Flag("--examples", metavar="GLOB")] = ()
-    """TFRecord files (.gz: gzip) of serialized examples to build requests from; with none, the model is only loaded. On
-    the command line also URIs."""
+    """TFRecord files (.gz: gzip) of serialized examples to build requests from; with none, the model is only loaded.
+    Also URIs, such as s3://BUCKET/DIRECTORY/*, read where they are."""
     requests: Annotated[RequestOptions, base.Lax] = RequestOptions()
     make_warmup: Annotated[bool, base.Flag("--no-warmup")] = True
     """Whether the model gets new warmup records; without them (--no-warmup), it is only validated."""

@@ -66,6 +66,10 @@ class RequestOptions(base.Options):
     """Distinct examples to send per signature and batch size; all of them if there are fewer."""
     max_dead_letter_share: Annotated[float, base.Flag("--max-dead-letter-share"), Field(ge=0, le=1)] = 0.1
     """Largest share of the records that may be left out because they do not fit the signatures that are called."""
+    max_shards: Annotated[int | None, base.Flag("--max-shards", default="all"), Field(ge=1)] = None
+    """Most files of the examples to read: so many, spread evenly over all of them in the order of their names."""
+    max_records: Annotated[int | None, base.Flag("--max-records", default="all"), Field(ge=1)] = None
+    """Most records to read: an equal share of each file, from its beginning."""
     tag_set: Annotated[
         base.Strings,
         base.Flag(

@@ -33,6 +33,7 @@ _OWN_FLAGS = {
     "saved_model_tags": "set {requests.tag_set} instead",
     "batching_parameters_file": "set {warmup.batching_parameters_file} instead",
     "import_ops": "set {server.import_ops} instead",
+    "hold_until": _INFRAVAL_SETS_IT,
     "ssl_config_file": _TLS,
     "use_alts_credentials": _TLS,
     "help": "the server would not serve; drop it",

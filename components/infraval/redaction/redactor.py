@@ -48,7 +48,7 @@ class Redactor:
       saved_model: the bytes of the model's saved_model.pb; names found in it are shown.
       names: further names that are shown: model name, signatures; a name that starts with `/` is a model base path and
         shown as `<base>`.
-      requests: what was sent.
+      requests: what was sent; they are passed over again for each message that may quote any of them.
       mode: how much is shown: `--server-messages`.
     """
 
@@ -56,12 +56,12 @@ class Redactor:
         self,
         saved_model: bytes = b"",
         names: Iterable[str] = (),
-        requests: Iterable[prediction_log_pb2.PredictionLog] = (),
+        requests: Sequence[prediction_log_pb2.PredictionLog] = (),
         mode: Literal["full", "redacted", "codes"] = "redacted",
     ) -> None:
         self._saved_model = saved_model
         self._vouched = frozenset(names)
-        self._requests = tuple(requests)
+        self._requests = requests
         self._mode = mode
         bases = sorted({name.rstrip("/") for name in self._vouched if name[:1] == "/"} - {""}, key=len, reverse=True)
         self._base = re.compile(rf"(?:{'|'.join(map(re.escape, bases)) or '(?!)'})(?![\w.-])")

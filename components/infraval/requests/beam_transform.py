@@ -16,50 +16,70 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import apache_beam as beam
-from apache_beam.io import filesystems
 from apache_beam.runners.portability import fn_api_runner
 from apache_beam.runners.worker import statesampler
 
-from infraval import errors, signals
+from infraval import errors, signals, storage
 from infraval.requests import harvest, making, tfrecords
 
 
-class _ReadShard(beam.DoFn):
-    """Path of a TFRecord shard, as bytes -> its harvest."""
+class ReadShard(beam.DoFn):
+    """Path of a TFRecord shard, as bytes -> its harvest, as bytes.
 
-    def __init__(self, plan: making.Plan) -> None:
-        self._plan = plan
-
-    def process(self, path: bytes) -> Iterator[harvest.Harvest]:
-        yield harvest.of_shards([os.fsdecode(path)], self._plan.empty_sample())
-
-
-class _Merge(beam.CombineFn):
-    """Harvests of shards -> the harvest of all of them, as the bytes of a TFRecord.
-
-    Beam measures the deep size of what comes out: as objects, that would be that of every record.
+    Beam may send off the first part of an element while the rest is still being encoded, in another thread: with some
+    runners it flushes buffers by the clock. What reads it then takes any byte for a length, and the machine's memory
+    for it. Bytes are encoded at one go, unlike objects, whose pickling runs Python.
     """
 
     def __init__(self, plan: making.Plan) -> None:
         self._plan = plan
 
+    def process(self, path: bytes) -> Iterator[bytes]:
+        """One harvest for each path."""
+        yield _packed(harvest.of_shards([os.fsdecode(path)], self._plan.empty_sample(), self._plan.records_per_shard))
+
+
+class MergeHarvests(beam.CombineFn):
+    """Harvests of shards -> the harvest of all of them; bytes, like all that leaves a bundle."""
+
+    def __init__(self, plan: making.Plan) -> None:
+        self._plan = plan
+
     def create_accumulator(self) -> harvest.Harvest:
+        """Of no shard."""
         return harvest.Harvest(self._plan.empty_sample())
 
-    def add_input(self, accumulator: harvest.Harvest, shard: harvest.Harvest) -> harvest.Harvest:
-        accumulator.merge(shard)
+    def add_input(self, accumulator: harvest.Harvest, shard: bytes) -> harvest.Harvest:
+        """Adds what is known of a shard."""
+        accumulator.merge(self._unpacked(shard))
         return accumulator
 
-    def merge_accumulators(self, accumulators: Iterable[harvest.Harvest]) -> harvest.Harvest:
+    def merge_accumulators(self, accumulators: Iterable[harvest.Harvest | bytes]) -> harvest.Harvest:
+        """Of all their shards."""
         merged = self.create_accumulator()
         for accumulator in accumulators:
-            merged.merge(accumulator)
+            merged.merge(self._unpacked(accumulator))
         return merged
 
-    def extract_output(self, accumulator: harvest.Harvest) -> bytes:
-        file = io.BytesIO()
-        tfrecords.write_to(file, harvest.dump(accumulator))
-        return file.getvalue()
+    def compact(self, accumulator: harvest.Harvest | bytes) -> bytes:
+        """What is sent to another worker."""
+        return accumulator if isinstance(accumulator, bytes) else _packed(accumulator)
+
+    def extract_output(self, accumulator: harvest.Harvest | bytes) -> bytes:
+        """What is written."""
+        return self.compact(accumulator)
+
+    def _unpacked(self, given: harvest.Harvest | bytes) -> harvest.Harvest:
+        if isinstance(given, harvest.Harvest):
+            return given
+        return harvest.load_from(io.BytesIO(given), self._plan.empty_sample())
+
+
+def _packed(whole: harvest.Harvest) -> bytes:
+    """A harvest as the bytes of a TFRecord."""
+    file = io.BytesIO()
+    tfrecords.write_to(file, harvest.dump(whole))
+    return file.getvalue()
 
 
 class _Write(beam.DoFn):
@@ -72,12 +92,8 @@ class _Write(beam.DoFn):
         self._path = path
 
     def process(self, whole: bytes) -> Iterator[str]:
-        unfinished = f"{self._path}.{uuid.uuid4().hex}"
-        with filesystems.FileSystems.create(
-            unfinished, compression_type=filesystems.CompressionTypes.UNCOMPRESSED
-        ) as file:
+        with storage.writing(self._path) as file:
             file.write(whole)
-        filesystems.FileSystems.rename([unfinished], [self._path])
         yield self._path
 
 
@@ -94,8 +110,8 @@ class Collect(beam.PTransform):
         return (
             paths
             | "SpreadShards" >> beam.Reshuffle()
-            | "ReadShard" >> beam.ParDo(_ReadShard(self._plan))
-            | "MergeHarvests" >> beam.CombineGlobally(_Merge(self._plan))
+            | "ReadShard" >> beam.ParDo(ReadShard(self._plan))
+            | "MergeHarvests" >> beam.CombineGlobally(MergeHarvests(self._plan)).without_defaults()
             | "WriteHarvest" >> beam.ParDo(_Write(self._path))
         )
 
@@ -109,30 +125,86 @@ def in_memory_pipeline() -> beam.Pipeline:
 
 
 def collect(
-    plan: making.Plan, paths: Sequence[str], directory: Path, make_pipeline: Callable[[], beam.Pipeline]
+    plan: making.Plan,
+    paths: Sequence[str],
+    directory: Path,
+    make_pipeline: Callable[[], beam.Pipeline],
+    result_in: str = "",
 ) -> harvest.Harvest:
-    """Reads all shards with a pipeline, whose result passes through a file in `directory`.
+    """Reads all shards with a pipeline, whose result passes through a file.
+
+    Args:
+      plan: what is to be built of the records.
+      paths: of the shards, or URIs.
+      directory: for temporary files of this process.
+      make_pipeline: makes the pipeline.
+      result_in: where the result passes through, in a folder of its own that is removed: a path or URI that the workers
+        of the pipeline's runner can write; `directory` by default.
 
     Raises:
-      ExamplesError: the workers of the pipeline's runner write where this process finds nothing.
+      ExamplesError: the job fails on the runner's side, or its workers write where this process finds nothing.
     """
-    path = directory / "harvest"
     directory.mkdir(parents=True, exist_ok=True)
-    with _no_traceback_of_a_signal(), _no_sampler_left(), _made_in(directory, make_pipeline) as pipeline:
-        (
-            pipeline
-            | "Shards" >> beam.Create([os.fsencode(path) for path in paths])
-            | "Collect" >> Collect(plan, str(path))
-        )
-    records = (record for chunk in tfrecords.read(path, is_gzip=False) for record in chunk)
+    with _folder(result_in or str(directory)) as folder:
+        path = f"{folder}/harvest"
+        with (
+            _no_traceback_of_a_signal(),
+            _no_sampler_left(),
+            _lost_workers_told(),
+            _made_in(directory, make_pipeline) as pipeline,
+        ):
+            (
+                pipeline
+                | "Shards" >> beam.Create([os.fsencode(path) for path in paths])
+                | "Collect" >> Collect(plan, path)
+            )
+        return _load(plan, path)
+
+
+@contextlib.contextmanager
+def _lost_workers_told() -> Iterator[None]:
+    """A job service says that a job has failed, for example because it lost a worker, by a RuntimeError."""
     try:
-        return harvest.load(records, plan.empty_sample())
-    except FileNotFoundError:
+        yield
+    except RuntimeError as error:
+        if "failed in state" not in str(error):
+            raise
         raise errors.ExamplesError(
-            "Beam's workers have read the examples, but their result is not on this machine: they do not share its "
-            "file system. Use a runner whose workers do (beam_pipeline_args), such as the DirectRunner.",
+            "Beam's job that reads the examples has failed, and its runner did not try again; its log says why. A "
+            "worker may have been lost, for example for lack of memory. Run it again, or use another runner "
+            "(--beam-arg=--runner, beam_pipeline_args).",
+            code="examples/beam-failed",
+        ) from error
+
+
+def _load(plan: making.Plan, path: str) -> harvest.Harvest:
+    try:
+        if not storage.exists(path):
+            where = "there" if storage.scheme(path) else "on this machine: the workers do not share its file system"
+            raise errors.ExamplesError(
+                f"Beam's workers have read the examples and written their result to {path}, but it is not {where}. Use "
+                "an output (--beam-arg=--temp_location) at a URI that they and this machine can read and write, or a "
+                "runner with workers on this machine (--beam-arg=--runner, beam_pipeline_args).",
+                code="examples/no-result",
+            )
+        with storage.reading(path) as file:
+            return harvest.load_from(file, plan.empty_sample())
+    except (OSError, tfrecords.CorruptError, ValueError) as error:
+        raise errors.ExamplesError(
+            f"The result of Beam's workers cannot be read from {path}: {storage.cause(error)}.",
             code="examples/no-result",
-        ) from None
+        ) from error
+
+
+@contextlib.contextmanager
+def _folder(parent: str) -> Iterator[str]:
+    """Names a folder that nobody else uses, and removes it if it is there afterwards."""
+    folder = f"{parent.rstrip('/')}/{storage.SAMPLES}{uuid.uuid4().hex}"
+    try:
+        yield folder
+    finally:
+        with signals.deferred():
+            storage.remove_folder(folder)
 
 
 def _made_in(directory: Path, make_pipeline: Callable[[], beam.Pipeline]) -> beam.Pipeline:

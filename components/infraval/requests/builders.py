@@ -7,7 +7,7 @@ from typing import Any
 
 from infraval import options
 from infraval.requests import targets, tensors
-from infraval.tensorflow_protos import example_pb2, input_pb2, model_pb2, prediction_log_pb2, tensor_pb2, types_pb2
+from infraval.tensorflow_protos import example_pb2, input_pb2, model_pb2, prediction_log_pb2, types_pb2
 
 
 def shape_bucket(target: targets.Target, record: bytes) -> Hashable:
@@ -26,7 +26,7 @@ def build(target: targets.Target, model_name: str, records: Sequence[bytes]) -> 
     log = prediction_log_pb2.PredictionLog()
     if target.method is options.Method.MULTI_INFERENCE:
         request = log.multi_inference_log.request
-        request.input.CopyFrom(_input(target, records))
+        _fill(request.input, target, records)
         for key, method in zip(target.signatures, target.task_methods, strict=True):
             name = f"tensorflow/serving/{method.value}"
             request.tasks.add(model_spec=_model_spec(model_name, key), method_name=name)
@@ -34,10 +34,13 @@ def build(target: targets.Target, model_name: str, records: Sequence[bytes]) -> 
     request = getattr(log, f"{target.method.value}_log").request
     request.model_spec.CopyFrom(_model_spec(model_name, target.signatures[0]))
     if target.method is not options.Method.PREDICT:
-        request.input.CopyFrom(_input(target, records))
+        _fill(request.input, target, records)
         return log
     if target.serialized_input is not None:
-        request.inputs[target.serialized_input].CopyFrom(_string_tensor(records))
+        tensor = request.inputs[target.serialized_input]  # filled where it is: there may be no memory for a copy
+        tensor.dtype = types_pb2.DT_STRING
+        tensor.tensor_shape.dim.add(size=len(records))
+        tensor.string_val.extend(records)
     elif target.dense_inputs:
         features = [_features(record) for record in records]
         for dense in target.dense_inputs:
@@ -51,18 +54,13 @@ def _model_spec(model_name: str, key: str) -> model_pb2.ModelSpec:
     return model_pb2.ModelSpec(name=model_name, signature_name=key)
 
 
-def _string_tensor(values: Sequence[bytes]) -> tensor_pb2.TensorProto:
-    tensor = tensor_pb2.TensorProto(dtype=types_pb2.DT_STRING, string_val=values)
-    tensor.tensor_shape.dim.add(size=len(values))
-    return tensor
-
-
-def _input(target: targets.Target, records: Sequence[bytes]) -> input_pb2.Input:
+def _fill(empty: input_pb2.Input, target: targets.Target, records: Sequence[bytes]) -> None:
     if target.takes_lists:
         (record,) = records  # a request has room for one
-        return input_pb2.Input(example_list_with_context=input_pb2.ExampleListWithContext.FromString(record))
-    examples = [example_pb2.Example.FromString(record) for record in records]
-    return input_pb2.Input(example_list=input_pb2.ExampleList(examples=examples))
+        empty.example_list_with_context.ParseFromString(record)
+        return
+    for record in records:
+        empty.example_list.examples.add().ParseFromString(record)
 
 
 def _features(record: bytes) -> Any:

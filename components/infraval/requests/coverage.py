@@ -7,14 +7,15 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import TypeVar
 
 _Cell = TypeVar("_Cell")
+_Record = TypeVar("_Record")
 
 
 def deal(
     cells: Sequence[tuple[_Cell, int]],
     num_examples: int,
-    records: Sequence[bytes],
-    shape_bucket: Callable[[_Cell, bytes], Hashable],
-) -> Iterator[tuple[_Cell, list[bytes]]]:
+    records: Sequence[_Record],
+    shape_bucket: Callable[[_Cell, _Record], Hashable],
+) -> Iterator[tuple[_Cell, list[_Record]]]:
     """Deals records out to requests.
 
     The first `num_examples` records go to every cell once, in as many requests as they fill in each shape bucket; the
@@ -25,7 +26,7 @@ def deal(
     Args:
       cells: what to cover, each with its batch size.
       num_examples: distinct examples to send to each cell.
-      records: at least one.
+      records: at least one; what stands for a record will do.
       shape_bucket: what records must have in common to share a batch of a cell.
 
     Yields:
@@ -40,10 +41,10 @@ def _requests(
     cell: _Cell,
     size: int,
     num_examples: int,
-    records: Sequence[bytes],
-    shape_bucket: Callable[[_Cell, bytes], Hashable],
-) -> Iterator[tuple[_Cell, list[bytes]]]:
-    buckets: dict[Hashable, list[bytes]] = {}
+    records: Sequence[_Record],
+    shape_bucket: Callable[[_Cell, _Record], Hashable],
+) -> Iterator[tuple[_Cell, list[_Record]]]:
+    buckets: dict[Hashable, list[_Record]] = {}
     sizes: dict[Hashable, int] = {}
     for position, record in enumerate(records):
         bucket = shape_bucket(cell, record)

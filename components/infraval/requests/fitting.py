@@ -20,7 +20,8 @@ def misfit(job: options.Job) -> str | None:
     meta_graph = signatures.meta_graph(job.model, job.requests.tag_set)
     available = signatures.of(meta_graph)
     parsing = graph.of(meta_graph)
-    records = list(shards.peek(shards.find(job.examples)))
+    paths, _ = shards.part(shards.find(job.examples), job.requests.max_shards, job.requests.max_records)
+    records = list(shards.peek(paths))
     try:
         called, _ = targets.resolve(job.requests, available, records, batch_sizes.batch_sizes(job.warmup), parsing)
     except errors.ModelError as error:

@@ -14,7 +14,7 @@ def advice(location: str | os.PathLike[str]) -> str:
     if not _SCHEME.match(os.fspath(location)):
         return ""
     return (
-        "infraval.validate takes paths of this machine, not URIs. The component WarmupInfraValidator takes URIs, and "
-        "so does the command line; or copy it from or to there with the store's own tool, such as gcloud storage or "
-        "aws s3, or mount it."
+        "infraval.validate takes paths of this machine for the model and the output, and URIs only for examples. The "
+        "component WarmupInfraValidator takes URIs, and so does the command line; or copy it from or to there with the "
+        "store's own tool, such as gcloud storage or aws s3, or mount it."
     )

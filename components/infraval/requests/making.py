@@ -13,8 +13,11 @@ from infraval.requests import acceptance, builders, coverage, prediction_logs, s
 from infraval.requests.harvest import Harvest
 from infraval.tensorflow_protos import prediction_log_pb2
 
-_MAX_REQUESTS_BYTES = 1 << 30
-"""Most that the records in all requests may have together: the client holds the requests in memory."""
+_MAX_REQUEST_BYTES = 1 << 30
+"""Most that the records in a request may have together: no proto has 2 GiB, and tensors are larger than records."""
+
+_MAX_REQUESTS_BYTES = 8 << 30
+"""Most that the records in all requests may have together: they are on disk, in the warmup file too."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,6 +31,7 @@ class Plan:
       seed: of the sample.
       model_name: for the requests' ModelSpec.
       max_dead_letter_share: the share of all records that may be left out.
+      records_per_shard: how many to read of each shard, from its beginning; None for all.
     """
 
     targets: tuple[targets.Target, ...]
@@ -36,6 +40,7 @@ class Plan:
     seed: int
     model_name: str
     max_dead_letter_share: float = options.RequestOptions().max_dead_letter_share
+    records_per_shard: int | None = None
 
     @property
     def needed(self) -> int:
@@ -68,6 +73,48 @@ class Requests:
     dead_letter_share_at_most: float | None
 
 
+class _Fitting:
+    """The records that requests are built of, which stay in the sample's file: what is known of each without it."""
+
+    def __init__(self, plan: Plan, sample: sampling.Sample) -> None:
+        self.ranks: list[bytes] = []
+        self._sample = sample
+        self._room = _MAX_REQUESTS_BYTES
+        self._targets = plan.targets
+        self._buckets: list[list[Hashable]] = [[] for _ in plan.targets]
+        self._known: dict[Hashable, Hashable] = {}  # few, and each of them is held once
+
+    def add(self, rank: bytes, record: bytes) -> None:
+        """Adds the sampled record of this rank."""
+        self.ranks.append(rank)
+        for target, buckets in zip(self._targets, self._buckets, strict=True):
+            bucket = builders.shape_bucket(target, record)
+            buckets.append(self._known.setdefault(bucket, bucket))
+
+    def shape_bucket(self, target: int, position: int) -> Hashable:
+        """What a record must have in common with others to share a batch of a target."""
+        return self._buckets[target][position]
+
+    def take(self, positions: Sequence[int]) -> list[bytes]:
+        """The records at these positions, for a request.
+
+        Raises:
+          ExamplesError: they have more bytes than a request, or all so far more than all requests may have.
+        """
+        records: list[bytes] = []
+        size = 0
+        for position in positions:
+            record = self._sample.at(self.ranks[position]).record
+            size += len(record)
+            if size > _MAX_REQUEST_BYTES:
+                raise _too_large(f"a single request takes more than {_MAX_REQUEST_BYTES >> 20} MiB")
+            if size > self._room:
+                raise _too_large(f"the requests take more than {_MAX_REQUESTS_BYTES >> 20} MiB")
+            records.append(record)
+        self._room -= size
+        return records
+
+
 def make(plan: Plan, harvest: Harvest, path: Path) -> Requests:
     """Builds requests of the sampled records that fit, and writes them to `path`.
 
@@ -81,26 +128,29 @@ def make(plan: Plan, harvest: Harvest, path: Path) -> Requests:
         raise errors.ExamplesError(message + more, code=code)
     accept = acceptance.Acceptance(plan.targets)
     dead_letters: Counter[str] = Counter()
-    fitting, checked, distinct = [], 0, 0
-    for record, count in harvest.sample.records():
+    fitting = _Fitting(plan, harvest.sample)
+    checked = 0
+    ranks = harvest.sample.ranks()
+    for rank in ranks:
+        record, count = harvest.sample.at(rank)
         checked += count
-        distinct += 1
         if cause := accept.cause_of_rejection(record):
             dead_letters[cause] += count
-        else:
-            fitting.append(record)
+        elif len(fitting.ranks) < plan.needed:
+            fitting.add(rank, record)
+        del record  # which may be large, before the next is read
     _check_share(plan, harvest, dead_letters, checked)
-    if len(fitting) < plan.needed and not harvest.sample.is_whole:
+    if len(fitting.ranks) < plan.needed and not harvest.sample.is_whole:
         if harvest.sample.is_cut:
             raise _too_large(f"the sample of them takes more than {sampling.LIMITS.max_bytes >> 20} MiB")
         raise errors.ExamplesError(
-            f"Only {len(fitting)} of {checked} sampled records can feed the requested signatures, and {plan.needed} "
-            "are needed. Use fewer (--num-examples, requests.num_examples) or smaller batches (--batch-size, "
-            "warmup.batch_sizes).",
+            f"Only {len(fitting.ranks)} of {checked} sampled records can feed the requested signatures, and "
+            f"{plan.needed} are needed. Use fewer (--num-examples, requests.num_examples) or smaller batches "
+            "(--batch-size, warmup.batch_sizes).",
             code="examples/unfit",
         )
-    count = prediction_logs.write(path, _build(plan, fitting[: plan.needed]))
-    at_most = None if harvest.sample.is_whole else _upper_bound(sum(dead_letters.values()) / checked, distinct)
+    count = prediction_logs.write(path, _build(plan, fitting))
+    at_most = None if harvest.sample.is_whole else _upper_bound(sum(dead_letters.values()) / checked, len(ranks))
     return Requests(path, count, harvest.records_read, checked, dict(sorted(dead_letters.items())), at_most)
 
 
@@ -134,10 +184,10 @@ def _check_share(plan: Plan, harvest: Harvest, dead_letters: Counter[str], check
     )
 
 
-def _build(plan: Plan, records: Sequence[bytes]) -> Iterator[prediction_log_pb2.PredictionLog]:
+def _build(plan: Plan, fitting: _Fitting) -> Iterator[prediction_log_pb2.PredictionLog]:
     cells = [
-        ((target, size), size)
-        for target in plan.targets
+        ((number, size), size)
+        for number, target in enumerate(plan.targets)
         if target.takes_records
         for size in target.records_per_request(plan.batch_sizes)
     ]
@@ -145,12 +195,8 @@ def _build(plan: Plan, records: Sequence[bytes]) -> Iterator[prediction_log_pb2.
         if not target.takes_records:
             yield builders.build(target, plan.model_name, ())
 
-    def shape_bucket(cell: tuple[targets.Target, int], record: bytes) -> Hashable:
-        return builders.shape_bucket(cell[0], record)
+    def shape_bucket(cell: tuple[int, int], position: int) -> Hashable:
+        return fitting.shape_bucket(cell[0], position)
 
-    total = 0
-    for (target, _), batch in coverage.deal(cells, plan.num_examples, records, shape_bucket):
-        total += sum(map(len, batch))
-        if total > _MAX_REQUESTS_BYTES:
-            raise _too_large(f"the requests take more than {_MAX_REQUESTS_BYTES >> 20} MiB")
-        yield builders.build(target, plan.model_name, batch)
+    for (number, _), batch in coverage.deal(cells, plan.num_examples, range(len(fitting.ranks)), shape_bucket):
+        yield builders.build(plan.targets[number], plan.model_name, fitting.take(batch))

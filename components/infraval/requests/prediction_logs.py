@@ -7,9 +7,11 @@ A file is what TF Serving reads as `assets.extra/tf_serving_warmup_requests`: an
 from __future__ import annotations
 
 import itertools
+import os
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import overload
 
 from google.protobuf import message
 
@@ -67,6 +69,43 @@ def read(path: Path) -> Iterator[prediction_log_pb2.PredictionLog]:
         raise errors.ModelError(f"{path} cannot be read ({error.strerror}).", code="model/warmup-file") from None
     except message.DecodeError:
         raise refused(f"Record {position} of {path} is not a PredictionLog.") from None
+
+
+class Logs(Sequence[prediction_log_pb2.PredictionLog]):
+    """Logs in files, each of which is read when it is asked for.
+
+    Args:
+      places: the path of each log's file, and where in it the log begins and how many bytes it has.
+    """
+
+    def __init__(self, places: Sequence[tuple[Path, int, int]] = ()) -> None:
+        self._places = tuple(places)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    @overload
+    def __getitem__(self, position: int) -> prediction_log_pb2.PredictionLog: ...
+    @overload
+    def __getitem__(self, position: slice) -> Logs: ...
+    def __getitem__(self, position: int | slice) -> prediction_log_pb2.PredictionLog | Logs:
+        if isinstance(position, slice):
+            return Logs(self._places[position])
+        path, start, size = self._places[position]
+        with path.open("rb") as file:
+            return prediction_log_pb2.PredictionLog.FromString(os.pread(file.fileno(), size, start))
+
+    def __add__(self, others: Logs) -> Logs:
+        return Logs((*self._places, *others._places))
+
+
+def find(path: Path, count: int) -> Logs:
+    """The first logs of a file that has at least so many, and that must stay as it is while they are in use."""
+    places, start = [], 0
+    for record in itertools.islice(itertools.chain.from_iterable(tfrecords.read(path, is_gzip=False)), count):
+        places.append((path, start + tfrecords.HEADER_BYTES, len(record)))
+        start += tfrecords.FRAME_BYTES + len(record)
+    return Logs(places)
 
 
 def refused(why: str) -> errors.ModelError:

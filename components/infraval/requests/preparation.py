@@ -20,7 +20,6 @@ from infraval.requests import (
     targets,
     variables,
 )
-from infraval.tensorflow_protos import prediction_log_pb2
 
 if TYPE_CHECKING:
     import apache_beam as beam
@@ -36,11 +35,13 @@ class Selection:
 
     Attributes:
       signatures: all that the model has, by key.
-      paths: of the shards of the examples; without any, the model is only loaded.
+      paths: of the shards of the examples that are read; without any, the model is only loaded.
       targets: what to call.
       left_out: signatures that `all` leaves out, and why.
       batch_sizes: examples per request; each is a cell with every target that does not take lists.
       warnings: what to know about the model, and is no reason not to judge it.
+      shards: how many the examples have, also those that are not read.
+      records_per_shard: how many to read of each, from its beginning; None for all.
     """
 
     signatures: Mapping[str, signatures.Signature]
@@ -49,6 +50,8 @@ class Selection:
     left_out: Mapping[str, str]
     batch_sizes: tuple[int, ...]
     warnings: tuple[str, ...] = ()
+    shards: int = 0
+    records_per_shard: int | None = None
 
 
 def select(job: options.Job) -> Selection:
@@ -62,9 +65,16 @@ def select(job: options.Job) -> Selection:
     sizes = batch_sizes.batch_sizes(job.warmup)
     _check_existing_warmup(job, available)
     warnings = tuple(filter(None, [variables.warning(job.model, meta_graph)]))
-    paths = tuple(shards.find(job.examples))
-    if not paths:
+    found = shards.find(job.examples)
+    if not found:
         return Selection(available, (), (), {}, sizes, warnings)
+    paths, records_per_shard = shards.part(found, job.requests.max_shards, job.requests.max_records)
+    if len(paths) < len(found) or records_per_shard is not None:
+        most = "" if records_per_shard is None else f", and of each at most its first {records_per_shard} records"
+        warnings = (
+            *warnings,
+            f"The requests are sampled from a part of the examples: {len(paths)} of {len(found)} files{most}.",
+        )
     parsing = graph.of(meta_graph)
     called, left_out = targets.resolve(job.requests, available, shards.peek(paths), sizes, parsing)
     cells = sum(len(target.records_per_request(sizes)) for target in called)
@@ -82,7 +92,7 @@ def select(job: options.Job) -> Selection:
             "that no record has may stay cold."
         )
         warnings = (*warnings, batches)
-    return Selection(available, paths, tuple(called), left_out, sizes, warnings)
+    return Selection(available, tuple(paths), tuple(called), left_out, sizes, warnings, len(found), records_per_shard)
 
 
 def _check_existing_warmup(job: options.Job, available: Collection[str]) -> None:
@@ -108,17 +118,21 @@ def build(
     path: Path,
     make_pipeline: Callable[[], beam.Pipeline] | None,
     progress: Callable[[str], None],
-) -> tuple[list[prediction_log_pb2.PredictionLog], evidence.Examples | None]:
+    sample_in: str = "",
+) -> tuple[prediction_logs.Logs, evidence.Examples | None]:
     """Builds the requests and writes them to `path`; a Beam pipeline reads the examples if it can be made.
 
+    The sample of them then comes back through `sample_in`, a path or URI.
+
     Returns:
-      The requests, those that cover every cell first, and where they came from; none without examples.
+      The requests, those that cover every cell first, which stay in the file, and where they came from; none without
+      examples.
 
     Raises:
       ExamplesError: the examples cannot be read, or too few of them fit.
     """
     if not selection.paths:
-        return [], None
+        return prediction_logs.Logs(), None
     progress(f"Building requests for {escape.names(','.join(target.signatures) for target in selection.targets)}")
     for reason in list(selection.left_out.values())[:_SHOWN]:
         progress(f"Left out: {reason}")
@@ -137,9 +151,13 @@ def build(
         seed=job.warmup.seed,
         model_name=job.server.model_name,
         max_dead_letter_share=job.requests.max_dead_letter_share,
+        records_per_shard=selection.records_per_shard,
     )
-    prepared = making.make(plan, _collect(plan, selection.paths, path.parent, make_pipeline), path)
+    prepared = making.make(plan, _collect(plan, selection.paths, path.parent, make_pipeline, sample_in), path)
     examples = evidence.Examples(
+        shards=selection.shards,
+        shards_read=len(selection.paths),
+        records_per_shard=selection.records_per_shard,
         records_read=prepared.records_read,
         records_checked=prepared.records_checked,
         dead_letters=prepared.dead_letters,
@@ -149,14 +167,18 @@ def build(
         constants=targets.constants_of(selection.targets),
         defaults=targets.left_to_defaults(selection.targets, selection.signatures),
     )
-    return list(prediction_logs.read(prepared.path)), examples
+    return prediction_logs.find(prepared.path, prepared.count), examples
 
 
 def _collect(
-    plan: making.Plan, paths: Sequence[str], directory: Path, make_pipeline: Callable[[], beam.Pipeline] | None
+    plan: making.Plan,
+    paths: Sequence[str],
+    directory: Path,
+    make_pipeline: Callable[[], beam.Pipeline] | None,
+    sample_in: str,
 ) -> harvest.Harvest:
     if make_pipeline is None:
         return processes.collect(plan, paths)
     from infraval.requests import beam_transform  # noqa: PLC0415 - importing Beam takes seconds
 
-    return beam_transform.collect(plan, paths, directory, make_pipeline)
+    return beam_transform.collect(plan, paths, directory, make_pipeline, sample_in)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import IO, TYPE_CHECKING, BinaryIO, cast
 
-from infraval import errors, signals
+from infraval import errors, signals, storage
 from infraval.requests import harvest, sampling, tfrecords
 
 if TYPE_CHECKING:
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 _WORTH_A_PROCESS_BYTES = 64 << 20
 """Starting one takes as long as reading so much."""
 
+_ASKED_SIZES = 8
+"""Of so many files elsewhere the size is asked, each of which takes a request; their mean stands for that of others."""
+
 _SCRIPT = f"import json, sys; sys.path[:] = json.loads(sys.argv[1]); import {__name__} as here; here.work()"
 
 
@@ -28,7 +31,7 @@ def collect(plan: making.Plan, paths: Sequence[str]) -> harvest.Harvest:
     """Reads all shards, as many at a time as there are cores if that is worth it."""
     groups = _groups(paths, len(os.sched_getaffinity(0)))
     if len(groups) == 1:
-        return harvest.of_shards(paths, plan.empty_sample())
+        return harvest.of_shards(paths, plan.empty_sample(), plan.records_per_shard)
     whole = harvest.Harvest(plan.empty_sample())
     with contextlib.ExitStack() as on_leaving:
         started = [on_leaving.enter_context(_worker(plan, group)) for group in groups]
@@ -39,7 +42,7 @@ def collect(plan: making.Plan, paths: Sequence[str]) -> harvest.Harvest:
 
 def _groups(paths: Sequence[str], cores: int) -> list[list[str]]:
     """Deals shards out, the largest first, each to the group with the fewest bytes."""
-    sizes = {path: _size(path) for path in paths}
+    sizes = _sizes(paths)
     count = max(1, min(cores, len(paths), sum(sizes.values()) // _WORTH_A_PROCESS_BYTES))
     groups: list[list[str]] = [[] for _ in range(count)]
     totals = [0] * count
@@ -50,19 +53,25 @@ def _groups(paths: Sequence[str], cores: int) -> list[list[str]]:
     return [group for group in groups if group] or [[]]
 
 
-def _size(path: str) -> int:
-    try:
-        return Path(path).stat().st_size
-    except OSError:  # whoever reads it says so
-        return 0
+def _sizes(paths: Sequence[str]) -> dict[str, int]:
+    """In bytes; 0 for a file that cannot be read, of which whoever reads it says so."""
+    elsewhere = [path for path in paths if storage.scheme(path)]
+    asked = [storage.size(path) for path in elsewhere[:: -(-len(elsewhere) // _ASKED_SIZES) or 1]]
+    mean = sum(asked) // max(1, len(asked))
+    return {path: mean if storage.scheme(path) else storage.size(path) for path in paths}
 
 
 @contextlib.contextmanager
 def _worker(plan: making.Plan, paths: Sequence[str]) -> Iterator[subprocess.Popen[bytes]]:
-    task = {"needed": plan.needed, "seed": plan.seed, "paths": [os.fsencode(path).hex() for path in paths]}
+    task = {
+        "needed": plan.needed,
+        "seed": plan.seed,
+        "records_per_shard": plan.records_per_shard,
+        "paths": [os.fsencode(path).hex() for path in paths],
+    }
     with signals.deferred():
         process = subprocess.Popen(
-            [sys.executable, "-I", "-c", _SCRIPT, json.dumps(sys.path)],
+            [sys.executable, "-I", "-W", "ignore", "-c", _SCRIPT, json.dumps(sys.path)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             start_new_session=True,  # a Ctrl-C is for the client, which ends it
@@ -85,8 +94,7 @@ def _worker(plan: making.Plan, paths: Sequence[str]) -> Iterator[subprocess.Pope
 def _result(plan: making.Plan, worker: subprocess.Popen[bytes], paths: Sequence[str]) -> harvest.Harvest:
     stdout = cast("BinaryIO", worker.stdout)
     try:
-        records = (record for chunk in tfrecords.read_from(stdout) for record in chunk)
-        return harvest.load(records, plan.empty_sample())
+        return harvest.load_from(stdout, plan.empty_sample())
     except (tfrecords.CorruptError, ValueError):
         raise errors.ExamplesError(
             f"A process that read {len(paths)} of the example files ended with the code {worker.wait()} before it was "
@@ -99,8 +107,9 @@ def work() -> None:
     """What a process does: reads a task from standard input, and writes its harvest to standard output."""
     task = json.loads(sys.stdin.buffer.readline())
     threading.Thread(target=_end_with_the_client, daemon=True).start()
+    logging.getLogger("apache_beam").setLevel(logging.ERROR)  # it warns of every cloud whose packages are incomplete
     paths = [os.fsdecode(bytes.fromhex(name)) for name in task["paths"]]
-    result = harvest.of_shards(paths, sampling.Sample(task["needed"], task["seed"]))
+    result = harvest.of_shards(paths, sampling.Sample(task["needed"], task["seed"]), task["records_per_shard"])
     tfrecords.write_to(sys.stdout.buffer, harvest.dump(result))
     sys.stdout.flush()
     os._exit(0)  # Python would wait for the thread

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import glob
 import itertools
-import os
 from collections.abc import Iterator, Sequence
 
-from infraval import errors
-from infraval.requests import locations, tfrecords
+from infraval import errors, storage
+from infraval.requests import tfrecords
 
 _PEEKED_SHARDS = 10
 _PEEKED_RECORDS = 1000
@@ -23,16 +21,37 @@ def find(patterns: Sequence[str]) -> list[str]:
     """The files that glob patterns match, each once, sorted.
 
     Raises:
+      OptionError: a pattern is a URI, and nothing that is installed has a file system for it.
       ExamplesError: a pattern matches no file.
     """
     found: set[str] = set()
     for pattern in patterns:
-        matches = {path for path in glob.glob(pattern, recursive=True) if os.path.isfile(path)}  # noqa: PTH113, PTH207 - a glob may be absolute
+        try:
+            matches = storage.find(pattern)
+        except storage.UnknownSchemeError as error:
+            raise errors.OptionError(f"{pattern} cannot be read: {error.strerror}.") from None
+        except OSError as error:
+            raise errors.ExamplesError(
+                f"{pattern} cannot be looked for ({error.strerror}). Check the URI, the permission to read it, and "
+                "that the packages that its file system needs are installed."
+            ) from None
         if not matches:
-            advice = locations.advice(pattern) or "Set --examples (examples) to TFRecord files of serialized examples."
-            raise errors.ExamplesError(f"No file matches {pattern}. {advice}", code="examples/missing")
-        found |= matches
+            raise errors.ExamplesError(
+                f"No file matches {pattern}. Set --examples (examples) to TFRecord files of serialized examples.",
+                code="examples/missing",
+            )
+        found.update(matches)
     return sorted(found)
+
+
+def part(paths: Sequence[str], max_shards: int | None, max_records: int | None) -> tuple[list[str], int | None]:
+    """The shards to read if there is a limit, and how many records of each; None for all.
+
+    Which ones they are depends on nothing but the order of the paths: they are spread evenly.
+    """
+    count = min(len(paths), *(limit for limit in (max_shards, max_records) if limit is not None), len(paths))
+    spread = [paths[index * len(paths) // count] for index in range(count)]
+    return spread, None if max_records is None or not count else max_records // count
 
 
 def peek(paths: Sequence[str]) -> Iterator[bytes]:
@@ -65,15 +84,21 @@ def peek(paths: Sequence[str]) -> Iterator[bytes]:
         )
 
 
-def read(path: str) -> Iterator[list[bytes]]:
-    """The records of a shard, in chunks; `.gz` at the end of its name means gzip.
+def read(path: str, limit: int | None = None) -> Iterator[list[bytes]]:
+    """The records of a shard, or the first of them, in chunks; `.gz` at the end of its name means gzip.
 
     Raises:
       ExamplesError: the file is unreadable, corrupt, not compressed as its name says, or has a record of more than 64
         MiB. The message quotes no record.
     """
     try:
-        yield from tfrecords.read(path, is_gzip=path.endswith(".gz"), max_record_bytes=_MAX_RECORD_BYTES)
+        left = limit
+        for chunk in _chunks(path):
+            if left is not None and len(chunk) >= left:
+                yield chunk[:left]
+                return
+            yield chunk
+            left = None if left is None else left - len(chunk)
     except tfrecords.TooLargeError as error:
         raise errors.ExamplesError(
             f"{path} has a record of more than {_MAX_RECORD_BYTES >> 20} MiB, which infraval does not read: after "
@@ -90,3 +115,11 @@ def read(path: str) -> Iterator[list[bytes]]:
         raise errors.ExamplesError(
             f"{path} cannot be read ({error.strerror}). Write the examples again, or leave the file out."
         ) from None
+
+
+def _chunks(path: str) -> Iterator[list[bytes]]:
+    if storage.scheme(path):
+        with storage.reading(path) as raw:
+            yield from tfrecords.read_from(raw, is_gzip=path.endswith(".gz"), max_record_bytes=_MAX_RECORD_BYTES)
+    else:
+        yield from tfrecords.read(path, is_gzip=path.endswith(".gz"), max_record_bytes=_MAX_RECORD_BYTES)

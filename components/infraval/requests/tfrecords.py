@@ -19,8 +19,10 @@ import numpy as np
 import numpy.typing as npt
 
 _LENGTH = struct.Struct("<Q")
-_HEADER_BYTES = 12
-_FRAME_BYTES = 16
+HEADER_BYTES = 12
+"""What comes before a record: its length and the checksum of that."""
+
+FRAME_BYTES = 16
 """Length, its checksum and the record's checksum (tensorflow/core/lib/io/record_writer.h)."""
 
 _MAX_PROTO_BYTES = 2**31 - 1
@@ -69,6 +71,7 @@ def write_to(file: BinaryIO, records: Iterable[bytes]) -> int:
         length = _LENGTH.pack(len(record))
         file.writelines((length, _checksums([length]).tobytes(), record, _checksums([record]).tobytes()))
         count += 1
+        del record  # which may be large, before the next is made
     return count
 
 
@@ -108,14 +111,16 @@ def read_from(
     buffer = bytearray()
     while True:
         if _holds_record(buffer, left, count, max_record_bytes):
-            records, used, fault = _records(bytes(buffer))
-            if records:
-                yield records
+            is_large = FRAME_BYTES + _LENGTH.unpack_from(buffer)[0] >= _CHUNK_BYTES
+            records, used, fault = _large_record(buffer) if is_large else _records(bytes(buffer))
             count += len(records)
-            if fault:
-                raise CorruptError(count, fault)
             left = None if left is None else left - used
             del buffer[:used]
+            if records:
+                yield records
+                records = []  # a large one is not to be in memory while the next is read
+            if fault:
+                raise CorruptError(count, fault)
             continue
         try:
             more = next(content, None)
@@ -153,11 +158,11 @@ def _records(block: bytes) -> tuple[list[bytes], int, str]:
     starts: list[int] = []
     start, size = 0, len(block)
     length = _LENGTH.unpack_from  # every name that the loop need not look up counts
-    while start < _CHUNK_BYTES and start + _FRAME_BYTES <= size:
-        end = start + _FRAME_BYTES + length(block, start)[0]
+    while start < _CHUNK_BYTES and start + FRAME_BYTES <= size:
+        end = start + FRAME_BYTES + length(block, start)[0]
         if end > size:
             break
-        records.append(block[start + _HEADER_BYTES : end - 4])
+        records.append(block[start + HEADER_BYTES : end - 4])
         starts.append(start)
         start = end
     places = np.array([*starts, start])
@@ -168,17 +173,26 @@ def _records(block: bytes) -> tuple[list[bytes], int, str]:
     return records, start, ""
 
 
+def _large_record(buffer: bytearray) -> tuple[list[bytes], int, str]:
+    """The same for a first record that is a chunk by itself, of which no other copy is made."""
+    end = FRAME_BYTES + _LENGTH.unpack_from(buffer)[0]
+    with memoryview(buffer) as view:
+        head, record, tail = bytes(view[:HEADER_BYTES]), bytes(view[HEADER_BYTES : end - 4]), bytes(view[end - 4 : end])
+    wrong = _are_wrong([head[: _LENGTH.size], record], head[_LENGTH.size :] + tail, np.array([0, 4])).any()
+    return ([], end, _WRONG_CHECKSUM) if wrong else ([record], end, "")
+
+
 def _holds_record(buffer: bytearray, left: int | None, count: int, max_record_bytes: int) -> bool:
     """Whether a whole record is in the buffer; refuses one that cannot be in the file before reading on for it."""
-    if len(buffer) < _HEADER_BYTES:
+    if len(buffer) < HEADER_BYTES:
         return False
     (length,) = _LENGTH.unpack_from(buffer)
-    if len(buffer) >= _FRAME_BYTES + length:
+    if len(buffer) >= FRAME_BYTES + length:
         return True
-    header = bytes(buffer[:_HEADER_BYTES])
+    header = bytes(buffer[:HEADER_BYTES])
     if _are_wrong([header[: _LENGTH.size]], header, np.array([_LENGTH.size])).any():
         raise CorruptError(count, _WRONG_CHECKSUM)
-    if left is not None and length > left - _FRAME_BYTES:
+    if left is not None and length > left - FRAME_BYTES:
         raise CorruptError(count, f"the next record claims {length} bytes, more than the file has left")
     if length > max_record_bytes:
         raise TooLargeError(count, f"the next record claims {length} bytes, more than the {max_record_bytes} allowed")

@@ -40,6 +40,12 @@ class Platform(Protocol):
         entering, mode 0700, and removes it on leaving.
         """
 
+    def start_ahead(self, server: Any, launch: base.Launch, run_directory: Path) -> base.Sandbox | None:
+        """The same, with a server that already starts, although there is no model yet; None if that saves no time.
+
+        The server loads nothing until the sandbox is entered. The sandbox must be left, even if it never is entered.
+        """
+
 
 PLATFORMS: dict[str, str | Platform] = {
     "process": "infraval.sandbox.process.sandbox",

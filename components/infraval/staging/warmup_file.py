@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import itertools
 import logging
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -34,19 +36,23 @@ def write(
     dropped = keep(path).records if policy is options.ExistingWarmup.REPLACE else 0
     if dropped:
         _log.warning("%d warmup records that came with the model are replaced.", dropped)
-    kept = list(prediction_logs.read(path)) if policy is options.ExistingWarmup.MERGE else []
-    known = {prediction_logs.serialize(log) for log in kept}
-    covered = {prediction_logs.cell(log, constants) for log in kept}
-    new = [log for log in requests if prediction_logs.serialize(log) not in known]
-    firsts = {prediction_logs.cell(log, constants): log for log in reversed(new)}
+    kept = 0
+    known: set[bytes] = set()
+    covered: set[options.Cell | None] = set()
+    for log in prediction_logs.read(path) if policy is options.ExistingWarmup.MERGE else ():
+        kept += 1
+        known.add(_digest(log))
+        covered.add(prediction_logs.cell(log, constants))
+    new = {
+        position: prediction_logs.cell(log, constants)
+        for position, log in enumerate(requests)
+        if not known or _digest(log) not in known
+    }
+    firsts = {cell: position for position, cell in reversed(new.items())}
     cells = len(firsts.keys() - covered)
-
-    def order(log: prediction_log_pb2.PredictionLog) -> tuple[bool, bool]:
-        cell = prediction_logs.cell(log, constants)
-        return cell in covered, log is not firsts[cell]
-
-    new.sort(key=order)  # a cut at max_records leaves no cell out
-    if len(kept) + cells > warmup.max_records:
+    # A cut at max_records leaves no cell out.
+    order = sorted(new, key=lambda position: (new[position] in covered, firsts[new[position]] != position))
+    if kept + cells > warmup.max_records:
         limit = f"--max-warmup-records (warmup.max_records) is {warmup.max_records}"
         if not kept:
             raise errors.OptionError(
@@ -55,11 +61,19 @@ def write(
             )
         more = f", and {cells} cells (signature x batch size) need one more each" if cells else ""
         raise errors.OptionError(
-            f"{options.WARMUP_FILE}, which came with the model, has {len(kept)} records{more}, but {limit}. Raise it, "
+            f"{options.WARMUP_FILE}, which came with the model, has {kept} records{more}, but {limit}. Raise it, "
             "or drop the model's own records with --existing-warmup replace (warmup.existing)."
         )
-    records = prediction_logs.write(path, [*kept, *new][: warmup.max_records])
-    return evidence.Warmup(records=records, from_model=len(kept), dropped=dropped)
+    logs = itertools.chain(
+        prediction_logs.read(path) if kept else (),
+        (requests[position] for position in order[: warmup.max_records - kept]),
+    )
+    records = prediction_logs.write(path, logs)
+    return evidence.Warmup(records=records, from_model=kept, dropped=dropped)
+
+
+def _digest(log: prediction_log_pb2.PredictionLog) -> bytes:
+    return hashlib.sha256(prediction_logs.serialize(log)).digest()
 
 
 def keep(path: Path) -> evidence.Warmup:

@@ -9,24 +9,11 @@ import tensorflow as tf
 from tfx.dsl.io import fileio
 from tfx.utils import path_utils
 
-from infraval import errors, remote
+from infraval import errors, remote, storage
+from infraval.storage import tfx_files
 
-_FILES = remote.Files(
-    open=fileio.open,
-    exists=fileio.exists,
-    isdir=fileio.isdir,
-    listdir=fileio.listdir,
-    walk=fileio.walk,
-    makedirs=fileio.makedirs,
-    remove=fileio.remove,
-    rmtree=fileio.rmtree,
-    # TensorFlow's errors, and from TFX's other file systems OSError.
-    failures=(OSError, tf.errors.OpError),
-    not_found=(fileio.NotFoundError, FileNotFoundError, tf.errors.NotFoundError),
-)
-
-fetch = functools.partial(remote.fetch, _FILES)
-results = functools.partial(remote.results, _FILES)
+fetch = functools.partial(remote.fetch, tfx_files.FILES)
+results = functools.partial(remote.results, tfx_files.FILES)
 
 
 def serving_model(uri: str, *, old: bool) -> str:
@@ -43,7 +30,7 @@ def serving_model(uri: str, *, old: bool) -> str:
         path = str(path_utils.serving_model_path(uri, old))
         _check_layout(uri, path)
     except (RuntimeError, OSError, tf.errors.OpError) as error:
-        raise errors.ModelError(f"No SavedModel can be found in the Model at {uri}: {remote.cause(error)}.") from error
+        raise errors.ModelError(f"No SavedModel can be found in the Model at {uri}: {storage.cause(error)}.") from error
     return path
 
 

@@ -1,7 +1,7 @@
 """TFX's artifacts and protos -> validation -> blessing.
 
-Nothing outside this folder knows tfx or a remote URI: protos become options (`from_protos`), and artifacts are copied
-in and out (`artifacts`).
+Nothing outside this folder knows artifacts: protos become options (`from_protos`), models are copied in and out
+(`artifacts`), and examples are read where they are.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import glob
 import logging
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from tfx import types
@@ -23,6 +22,7 @@ from tfx.utils import path_utils
 from infraval import errors, escape, options, signals, validation, verdict, workspace
 from infraval.report import data
 from infraval.requests import beam_transform, fitting
+from infraval.storage import beam_files
 from infraval.tfx import artifacts, from_protos
 
 _log = logging.getLogger(__name__)
@@ -78,11 +78,13 @@ class Executor(base_beam_executor.BaseBeamExecutor):
                 "model": artifacts.fetch(uri, directory / "model", errors.ModelError),
                 "output": output,
             }
-            job = _make_job(asked, given, examples, directory)
+            if self._beam_pipeline_args:
+                beam_files.configure(self._beam_pipeline_args)
+            job = _make_job(asked, given, examples)
             # If the pipeline does not configure Beam, TFX would take the DirectRunner; see ADR 13.
             configured = self._beam_pipeline_args or self._make_beam_pipeline_fn
             make_pipeline = self._make_beam_pipeline if configured else beam_transform.in_memory_pipeline
-            judged = validation.validate(job, make_pipeline)
+            judged = validation.validate(job, make_pipeline, sample_in=blessing.uri if configured else "")
         _set_properties(blessing, judged)
         _log_verdict(judged, blessing.uri, warmup=bool(examples and asked.job["make_warmup"]))
         for server in judged.servers:
@@ -105,14 +107,12 @@ def _log_plan(examples: Sequence[types.Artifact], asked: from_protos.Asked) -> N
         )
 
 
-def _make_job(
-    asked: from_protos.Asked, given: dict[str, Any], examples: Sequence[types.Artifact], directory: Path
-) -> options.Job:
+def _make_job(asked: from_protos.Asked, given: dict[str, Any], examples: Sequence[types.Artifact]) -> options.Job:
     """The job; if nothing says what to send, only with examples that fit, because InfraValidator would send nothing."""
     if asked.says_requests or not examples:
-        return asked.make_job(**given, examples=_fetch_examples(examples, asked.splits, directory))
+        return asked.make_job(**given, examples=_patterns(examples, asked.splits))
     try:
-        job = asked.make_job(**given, examples=_fetch_examples(examples, asked.splits, directory))
+        job = asked.make_job(**given, examples=_patterns(examples, asked.splits))
         reason = fitting.misfit(job)
     except errors.ExamplesError as error:
         reason = str(error)
@@ -151,13 +151,9 @@ def _log_verdict(judged: verdict.Verdict, uri: str, *, warmup: bool) -> None:
         )
 
 
-def _fetch_examples(examples: Sequence[types.Artifact], splits: tuple[str, ...], directory: Path) -> tuple[str, ...]:
-    """Patterns of the shards."""
-    fetched = (
-        artifacts.fetch(uri, directory / f"examples-{number}", errors.ExamplesError)
-        for number, uri in enumerate(_split_uris(examples, splits))
-    )
-    return tuple(f"{glob.escape(str(path))}/*" for path in fetched)
+def _patterns(examples: Sequence[types.Artifact], splits: tuple[str, ...]) -> tuple[str, ...]:
+    """Patterns of the shards, which are read where they are."""
+    return tuple(f"{glob.escape(uri)}/*" for uri in _split_uris(examples, splits))
 
 
 def _split_uris(examples: Sequence[types.Artifact], splits: tuple[str, ...]) -> list[str]:

@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import threading
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from infraval import errors, evidence, options, redaction
@@ -17,9 +17,17 @@ _EMBEDDED_START_TIMEOUT_S = 300.0
 """How long the embedded server may take to import TensorFlow."""
 
 
+@dataclasses.dataclass(frozen=True)
+class Ahead:
+    """A sandbox whose server already starts, and what it is to load."""
+
+    launch: base.Launch
+    sandbox: base.Sandbox
+
+
 @dataclasses.dataclass
 class Booter:
-    """Boots one model on one server, repeatedly if necessary.
+    """Boots one model on one server, repeatedly if necessary; the first boot takes the sandbox of `ahead` if it can.
 
     The sandboxes have their own directories in `directory`, which must be private and short. The redactor redacts every
     message of the server. `seed` decides which answers are kept if there are too many.
@@ -32,6 +40,7 @@ class Booter:
     redactor: redaction.Redactor
     progress: Callable[[str], None]
     seed: int = 0
+    ahead: Ahead | None = None
     _boots: int = dataclasses.field(default=0, init=False)
     _aborted: threading.Event = dataclasses.field(default_factory=threading.Event, init=False)
     _connection: client.Client | None = dataclasses.field(default=None, init=False)
@@ -44,7 +53,7 @@ class Booter:
 
     def boot_until_definite(
         self,
-        requests: Sequence[replay.Request],
+        requests: replay.Requests,
         *,
         measured: bool = False,
         repeated: Collection[options.Cell] | None = None,
@@ -87,15 +96,18 @@ class Booter:
     def _boot(
         self,
         launch: base.Launch,
-        requests: Sequence[replay.Request],
+        requests: replay.Requests,
         measured: bool,
         repeated: Collection[options.Cell] | None,
         replayed: bool,
     ) -> evidence.Boot:
         self._boots += 1
-        platform, directory = registry.platform(self.server), self.directory / f"boot{self._boots}"
+        if self.ahead is not None and self.ahead.launch == launch:
+            created, self.ahead = self.ahead.sandbox, None
+        else:
+            created = registry.platform(self.server).create(self.server, launch, self.directory / f"boot{self._boots}")
         with (
-            platform.create(self.server, launch, directory) as sandbox,
+            created as sandbox,
             client.Client(sandbox.target, self.server.model_name) as connection,
         ):
             self._connection = connection

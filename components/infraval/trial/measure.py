@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from infraval import evidence, options
 from infraval.tensorflow_protos import prediction_log_pb2
@@ -25,7 +25,7 @@ _LATE = "DEADLINE_EXCEEDED"
 
 
 def measure(
-    requests: Iterable[replay.Request],
+    requests: replay.Requests,
     connection: client.Client,
     timeout_s: float,
     repeated: Collection[options.Cell] | None = None,
@@ -39,11 +39,12 @@ def measure(
     Returns:
       The latencies by cell, without cells that were not repeated, or whose first or second request was not answered.
     """
-    first_of: dict[options.Cell, prediction_log_pb2.PredictionLog] = {}
-    for cell, log in requests:
-        first_of.setdefault(cell, log)
+    first_of: dict[options.Cell, int] = {}
+    for position in range(len(requests)):
+        first_of.setdefault(requests[position][0], position)
     firsts = {}
-    for cell, log in first_of.items():
+    for cell, position in first_of.items():
+        _, log = requests[position]
         started = clock()
         code, _ = connection.send(log, timeout_s)
         if code == evidence.OK:
@@ -53,7 +54,8 @@ def measure(
     latencies = []
     again = [cell for cell in firsts if repeated is None or cell in repeated]
     for cell in again:
-        seconds = _repeat(first_of[cell], connection, timeout_s, min(_CELL_S, _ALL_S / len(again)), clock)
+        _, log = requests[first_of[cell]]
+        seconds = _repeat(log, connection, timeout_s, min(_CELL_S, _ALL_S / len(again)), clock)
         if seconds:
             steady = statistics.median(seconds[-_WINDOWS * _WINDOW :])
             latencies.append(evidence.Latency(cell, firsts[cell], steady, _is_steady(seconds)))

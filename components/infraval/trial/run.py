@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import itertools
+import shutil
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent import futures
 from pathlib import Path
@@ -13,18 +13,38 @@ from infraval import errors, evidence, options, redaction
 from infraval.requests import prediction_logs
 from infraval.sandbox import base, model_server, registry
 from infraval.staging import model as staging
-from infraval.tensorflow_protos import prediction_log_pb2
 from infraval.trial import boot, replay
+
+
+@contextlib.contextmanager
+def starting(job: options.Job, base_path: Path, directory: Path) -> Iterator[boot.Ahead | None]:
+    """Already starts the server, where that saves time, for a model that will be staged in `base_path`.
+
+    What comes of it is for `run`, with the same `directory`; it is gone after the block, whether it was used or not.
+
+    Raises:
+      SandboxError: the server cannot start.
+    """
+    own = _server_directory(directory, 0)
+    launch = _launch(job, _cold_base_path(own) if job.warmup.compare_cold else base_path)
+    sandbox = registry.platform(job.server).start_ahead(job.server, launch, own / "ahead")
+    if sandbox is None:
+        yield None
+        return
+    with contextlib.ExitStack() as on_leaving:
+        on_leaving.push(sandbox.__exit__)
+        yield boot.Ahead(launch, sandbox)
 
 
 def run(
     job: options.Job,
     staged: staging.StagedModel,
-    logs: Sequence[prediction_log_pb2.PredictionLog],
+    logs: prediction_logs.Logs,
     signatures: Iterable[str],
     directory: Path,
     progress: Callable[[str], None],
     constants: Collection[str] = (),
+    ahead: boot.Ahead | None = None,
 ) -> tuple[evidence.Evidence, ...]:
     """Tries the staged model on every server of the job; the first that cannot judge ends the others.
 
@@ -41,16 +61,14 @@ def run(
     """
     platform = registry.platform(job.server)
     servers = platform.each(job.server)
-    directories = [directory / f"server{index}" for index in range(len(servers))]
-    redactor = _redactor(job, staged, logs, signatures, directories)
+    directories = [_server_directory(directory, index) for index in range(len(servers))]
+    redactor = _redactor(job, staged, logs, signatures, directories, directory)
     booters = []
     for (label, server), own in zip(servers.items(), directories, strict=True):
-        own.mkdir(mode=0o700)
         tell = progress if len(servers) == 1 else functools.partial(_tell, progress, label)
-        booters.append(
-            boot.Booter(server, job.limits, _launch(job, staged.base_path), own, redactor, tell, job.warmup.seed)
-        )
-    requests = [(cell, log) for log in logs if (cell := prediction_logs.cell(log, constants)) is not None]
+        launch = _launch(job, staged.base_path)
+        booters.append(boot.Booter(server, job.limits, launch, own, redactor, tell, job.warmup.seed, ahead))
+    requests = replay.OfLogs(logs, constants)
     trial = functools.partial(_try, job, staged, requests)
     if len(booters) == 1:
         return (trial(booters[0]),)
@@ -71,7 +89,7 @@ def run(
 def _try(
     job: options.Job,
     staged: staging.StagedModel,
-    requests: Sequence[replay.Request],
+    requests: replay.Requests,
     booter: boot.Booter,
 ) -> evidence.Evidence:
     """Boots the model on one server, and also a copy without its warmup file if that tells more."""
@@ -107,7 +125,7 @@ def _try(
 def _measure_again(
     asked: options.GateOptions,
     staged: staging.StagedModel,
-    requests: Sequence[replay.Request],
+    requests: replay.Requests,
     booted: evidence.Boot,
     booter: boot.Booter,
 ) -> tuple[evidence.Latency, ...]:
@@ -131,6 +149,12 @@ def _cold(warm: options.WarmGate, latencies: Iterable[evidence.Latency]) -> set[
     return {each.cell for each in latencies if warm.looks_cold(each.first_s, each.steady_s)}
 
 
+def _server_directory(directory: Path, index: int) -> Path:
+    path = directory / f"server{index}"
+    path.mkdir(mode=0o700, exist_ok=True)
+    return path
+
+
 def _cold_base_path(directory: Path) -> Path:
     """The model base path for a copy without the warmup file, in a server's directory."""
     return directory / "cold"
@@ -139,9 +163,10 @@ def _cold_base_path(directory: Path) -> Path:
 def _redactor(
     job: options.Job,
     staged: staging.StagedModel,
-    logs: Sequence[prediction_log_pb2.PredictionLog],
+    logs: prediction_logs.Logs,
     signatures: Iterable[str],
     directories: Sequence[Path],
+    directory: Path,
 ) -> redaction.Redactor:
     saved_model = staged.directory / "saved_model.pb"
     in_container = f"{base.CONTAINER_BASE_PATH}/{job.server.model_name}"
@@ -149,17 +174,21 @@ def _redactor(
     return redaction.Redactor(
         saved_model.read_bytes() if saved_model.exists() else b"",
         (job.server.model_name, *signatures, *map(str, base_paths)),
-        [*logs, *_records_of_the_model(staged)],
+        logs + _records_of_the_model(staged, directory),
         job.server_messages,
     )
 
 
-def _records_of_the_model(staged: staging.StagedModel) -> Iterator[prediction_log_pb2.PredictionLog]:
-    """The warmup records that came with the model: the server replays them and may quote them."""
-    if staged.warmup.from_model:
-        # The server will refuse a file that cannot be read to its end.
-        with contextlib.suppress(errors.ModelError):
-            yield from itertools.islice(prediction_logs.read(staged.warmup_path), staged.warmup.from_model)
+def _records_of_the_model(staged: staging.StagedModel, directory: Path) -> prediction_logs.Logs:
+    """The warmup records that came with the model: the server replays them and may quote them.
+
+    They are read from a copy, because a server may change its model's files.
+    """
+    if not staged.warmup.from_model:
+        return prediction_logs.Logs()
+    copied = directory / "records_of_the_model"
+    shutil.copyfile(staged.warmup_path, copied)
+    return prediction_logs.find(copied, staged.warmup.from_model)
 
 
 def _tell(progress: Callable[[str], None], name: str, what: str) -> None:

@@ -66,6 +66,10 @@ def create(server: options.DockerServer, launch: base.Launch, run_directory: Pat
     return DockerSandbox(launch, server, server.images[0], run_directory)
 
 
+def start_ahead(_server: options.DockerServer, _launch: base.Launch, _run_directory: Path) -> None:
+    """A container needs the model when it is created."""
+
+
 class DockerSandbox:
     """The `Sandbox` of a server that runs in a container, from an image that the engine has."""
 

@@ -99,6 +99,15 @@ def create(server: options.ProcessServer, launch: base.Launch, run_directory: Pa
     return ProcessSandbox(launch, server, run_directory)
 
 
+def start_ahead(server: options.ProcessServer, launch: base.Launch, run_directory: Path) -> ProcessSandbox | None:
+    """The embedded server takes seconds to import TensorFlow; a binary starts at once, and its start is timed."""
+    if not _program(server).embedded:
+        return None
+    sandbox = ProcessSandbox(launch, server, run_directory)
+    sandbox.start(ahead=True)
+    return sandbox
+
+
 class ProcessSandbox:
     """The `Sandbox` of a server that runs as a process."""
 
@@ -107,13 +116,32 @@ class ProcessSandbox:
         self._process = process
         self._run_directory = run_directory
         self._socket = run_directory / "s"
+        self._go = run_directory / "go"
         self.target = f"unix:{self._socket}"
         self.identity: evidence.Server
         self.started_s: float
         self._server: supervised.SupervisedCommand
+        self._ahead = False
         self._on_leaving = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
+        if self._ahead:
+            self.started_s = time.monotonic()
+            with contextlib.suppress(FileNotFoundError):  # the server has already ended, which `poll` says
+                self._go.touch()
+        else:
+            self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._on_leaving.close()
+
+    def start(self, *, ahead: bool = False) -> None:
+        """Starts the server; the embedded one loads nothing until the sandbox is entered if it starts `ahead`.
+
+        Raises:
+          ServerStartError: it cannot be executed, or is a different program.
+        """
         base.check_socket_path(self._socket)
         program = _program(self._process)
         launch, batching = self._launch, self._launch.batching_parameters_file
@@ -127,6 +155,7 @@ class ProcessSandbox:
         ]
         if program.embedded:
             flags += [f"--import-ops={module}" for module in self._process.import_ops]
+            flags += [f"--hold-until={self._go}"] if ahead else []
         with contextlib.ExitStack() as on_failure:
             self._server = on_failure.enter_context(
                 supervised.SupervisedCommand([*program.command, *flags], self._run_directory, program.environment)
@@ -135,10 +164,7 @@ class ProcessSandbox:
             # While the server boots, so that it takes no extra time.
             self.identity = _identity(program, self._run_directory.with_name(f"{self._run_directory.name}-version"))
             self._on_leaving = on_failure.pop_all()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._on_leaving.close()
+        self._ahead = ahead
 
     def poll(self) -> base.ServerExit | None:
         """How the server ended, or None while it runs."""
