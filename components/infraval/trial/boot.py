@@ -6,8 +6,9 @@ import dataclasses
 import functools
 import threading
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 from infraval import errors, evidence, options, redaction
 from infraval.sandbox import base, registry, serving_log
@@ -23,6 +24,25 @@ class Ahead:
 
     launch: base.Launch
     sandbox: base.Sandbox
+
+
+@dataclasses.dataclass(frozen=True)
+class Serving:
+    """A server that serves the model and has answered every request, for a closer look at it.
+
+    Attributes:
+      connection: to it.
+      sandbox: that it runs in.
+      requests: what was sent.
+    """
+
+    connection: client.Client
+    sandbox: base.Sandbox
+    requests: replay.Requests
+
+
+Study: TypeAlias = Callable[[Serving], None]
+"""A closer look at a server; keeps what it finds. It may take long, so it calls `check_aborted` of the Booter."""
 
 
 @dataclasses.dataclass
@@ -58,6 +78,7 @@ class Booter:
         measured: bool = False,
         repeated: Collection[options.Cell] | None = None,
         replayed: bool = True,
+        studies: Sequence[Study] = (),
         model_base_path: Path | None = None,
     ) -> tuple[evidence.Boot, int]:
         """Boots the model and sends the requests; tries again if the server is lost, crashes or takes too long.
@@ -67,6 +88,7 @@ class Booter:
           measured: time the first requests, one at a time, before all of them are sent.
           repeated: the cells whose steady latency is measured as well; by default all.
           replayed: send all the requests.
+          studies: called one after the other if all that was sent was answered.
           model_base_path: replaces the one in `launch`.
 
         Returns:
@@ -81,7 +103,7 @@ class Booter:
         if model_base_path is not None:
             launch = dataclasses.replace(launch, model_base_path=model_base_path)
         most = self.limits.num_tries
-        try_once = functools.partial(self._boot, launch, requests, measured, repeated, replayed)
+        try_once = functools.partial(self._boot, launch, requests, measured, repeated, replayed, studies)
         for tries in range(1, most):
             try:
                 boot = try_once()
@@ -100,6 +122,7 @@ class Booter:
         measured: bool,
         repeated: Collection[options.Cell] | None,
         replayed: bool,
+        studies: Sequence[Study],
     ) -> evidence.Boot:
         self._boots += 1
         if self.ahead is not None and self.ahead.launch == launch:
@@ -134,7 +157,7 @@ class Booter:
             load_time_s = time.monotonic() - started_s
             records = serving_log.warmup_records_read(sandbox.log())
             self.progress(f"AVAILABLE after {load_time_s:.1f} s, warmup records replayed: {records or 0}")
-            self._check_aborted()
+            self.check_aborted()
             timeout_s = self.limits.request_timeout_s
             latencies = measure.measure(requests, connection, timeout_s, repeated) if measured else ()
             sent = requests if replayed else ()
@@ -144,9 +167,9 @@ class Booter:
             outcomes = replay.replay(
                 sent, connection, self.redactor, self.limits, lambda: sandbox.poll() is not None, keeper
             )
-            self._check_aborted()
+            self.check_aborted()
             death = blame.death_while_serving(sandbox, outcomes, self.redactor, connection.available)
-            return evidence.Boot(
+            boot = evidence.Boot(
                 server,
                 load_time_s=load_time_s,
                 records_replayed=records,
@@ -156,6 +179,9 @@ class Booter:
                 latencies=latencies,
                 server_log=self.redactor.log(sandbox.log()) if death else "",
             )
+            for study in studies if boot.answered_all else ():
+                study(Serving(connection, sandbox, requests))
+            return boot
 
     def _begin_to_load(self, sandbox: base.Sandbox) -> tuple[float, base.ServerExit | None]:
         """Waits until the embedded server has imported TensorFlow, for which the model is not to blame.
@@ -186,11 +212,16 @@ class Booter:
         self, ready: Callable[[], bool], sandbox: base.Sandbox, deadline_s: float
     ) -> base.ServerExit | None:
         def checked() -> bool:
-            self._check_aborted()
+            self.check_aborted()
             return ready()
 
         return base.wait_until(checked, sandbox, deadline_s)
 
-    def _check_aborted(self) -> None:
+    def check_aborted(self) -> None:
+        """Ends what runs in this thread if `abort` was called in another one.
+
+        Raises:
+          AbortedError: it was.
+        """
         if self._aborted.is_set():
             raise errors.AbortedError("This server was stopped because another one could not judge the model.")
