@@ -24,12 +24,14 @@ def summed(counts: range, trials: int, percentile: float) -> float:
 
 @st.composite
 def counts(draw: st.DrawFn) -> tuple[int, int]:
+    """How many requests there were, and how many were over the bar."""
     requests = draw(st.integers(0, 120))
     return requests, draw(st.integers(0, requests))
 
 
 @given(counts(), PERCENTILES)
 def test_probabilities_are_the_direct_sums(count: tuple[int, int], percentile: float) -> None:
+    """In exact arithmetic."""
     requests, over = count
     at_most = percentile_bars.at_most(over, requests, 1 - percentile)
     at_least = percentile_bars.at_least(over, requests, 1 - percentile)
@@ -39,6 +41,7 @@ def test_probabilities_are_the_direct_sums(count: tuple[int, int], percentile: f
 
 @given(counts(), PERCENTILES)
 def test_what_is_needed_is_the_smallest_number_that_decides(count: tuple[int, int], percentile: float) -> None:
+    """One fewer does not."""
     requests, over = count
     more = percentile_bars.more_needed(requests, over, percentile)
     if percentile_bars.decide(requests, over, percentile) is not Decision.UNDECIDED:
@@ -50,6 +53,7 @@ def test_what_is_needed_is_the_smallest_number_that_decides(count: tuple[int, in
 
 @given(counts(), PERCENTILES)
 def test_a_slower_model_is_never_judged_better(count: tuple[int, int], percentile: float) -> None:
+    """More requests over the bar never turn into a pass."""
     requests, over = count
     order = [Decision.BELOW, Decision.UNDECIDED, Decision.OVER]
     found = [order.index(percentile_bars.decide(requests, slow, percentile)) for slow in range(over + 1)]
@@ -76,6 +80,7 @@ def test_a_slower_model_is_never_judged_better(count: tuple[int, int], percentil
     ],
 )
 def test_golden_decisions(requests: int, over: int, percentile: float, decision: Decision) -> None:
+    """The numbers of MLPerf LoadGen's early stopping, where nothing else is said."""
     assert percentile_bars.decide(requests, over, percentile) is decision
 
 
@@ -84,6 +89,7 @@ def test_golden_decisions(requests: int, over: int, percentile: float, decision:
     [(0, 0, 0.99, 299), (100, 0, 0.99, 199), (299, 1, 0.99, 174), (0, 0, 0.9, 29), (0, 0, 0.5, 5), (299, 0, 0.99, 0)],
 )
 def test_golden_needs(requests: int, over: int, percentile: float, more: int) -> None:
+    """From nothing, and on the way."""
     assert percentile_bars.more_needed(requests, over, percentile) == more
 
 
@@ -92,6 +98,7 @@ def test_golden_needs(requests: int, over: int, percentile: float, more: int) ->
     [(9_000, Decision.BELOW), (10_000, Decision.UNDECIDED), (11_000, Decision.OVER), (500_000, Decision.OVER)],
 )
 def test_a_million_requests(over: int, decision: Decision) -> None:
+    """In no time."""
     started_s = time.process_time()
     assert percentile_bars.decide(1_000_000, over, 0.99) is decision
     assert (percentile_bars.more_needed(1_000_000, over, 0.99) > 0) is (decision is Decision.UNDECIDED)
