@@ -83,7 +83,7 @@ class WarmGate(Gate):
         return first_s > max(self.floor_ms / 1000, self.ratio * steady_s)
 
 
-Milliseconds: TypeAlias = Annotated[float, Field(gt=0)] | None
+Bar: TypeAlias = Annotated[float | None, Field(gt=0)]
 
 
 class LatencyGate(Gate):
@@ -93,17 +93,17 @@ class LatencyGate(Gate):
 
     enabled: bool = False
     """Whether the gate judges; any other option of it also turns it on."""
-    p50_ms: Milliseconds = None
+    p50_ms: Bar = None
     """Milliseconds within which half of the requests must be answered."""
-    p90_ms: Milliseconds = None
+    p90_ms: Bar = None
     """The same for 90 % of them."""
-    p99_ms: Milliseconds = None
+    p99_ms: Bar = None
     """The same for 99 % of them."""
     per: Literal["overall", "cell"] = "overall"
     """Whether the bars are for all requests together, or for those of each cell."""
-    rate: Annotated[float, Field(gt=0)] | None = None
+    rate: Bar = None
     """Requests per second to send, whether or not earlier ones were answered; each is timed from when it was due."""
-    concurrency: base.Count | None = None
+    concurrency: Annotated[int | None, Field(ge=1)] = None
     """Requests to keep in flight instead: the next is sent when one is answered; 1 if there is no `rate` either."""
     arrivals: Literal["poisson", "constant"] = "poisson"
     """With `rate`: whether requests come at random times, as from independent users, or evenly spaced."""
@@ -139,9 +139,9 @@ class LoadTimeGate(Gate):
 
     enabled: bool = False
     """Whether the gate judges; any other option of it also turns it on."""
-    max_s: Annotated[float, Field(gt=0)] | None = None
+    max_s: Bar = None
     """Seconds that the model as it ships may take until it is AVAILABLE, with its warmup."""
-    cold_max_s: Annotated[float, Field(gt=0)] | None = None
+    cold_max_s: Bar = None
     """The same without its warmup file; needs --compare-cold (warmup.compare_cold) if it has one."""
 
     @model_validator(mode="after")
