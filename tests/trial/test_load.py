@@ -75,7 +75,7 @@ def test_a_stall_cannot_hide_in_an_open_loop(serve: Serve, requests_of: Callable
     opened = put(target, requests_of("s"), rate=200.0, arrivals="constant", **asked)
     assert opened.overall.over[0] > 100
     assert opened.overall.p99_s > 0.5
-    assert opened.overall.over_since_sent == opened.overall.over
+    assert opened.overall.over_since_sent[0] > 100  # infraval itself was not late
     found = judge(opened, rate=200.0, **asked)
     assert found.status is verdict.Status.FAILED
     assert found.figure is not None
@@ -192,4 +192,4 @@ def test_the_end_of_the_server_or_the_job_ends_the_load(serve: Serve, requests_o
             load.put(requests_of("s"), connection, asked, TIMEOUT_S, stopped=aborted)
         connection.close()
         ended = load.put(requests_of("s"), connection, options.LatencyGate(p99_ms=1000.0), TIMEOUT_S)[0]
-    assert ended.errors == {"CANCELLED": 1}
+    assert ended.errors.keys() == {"CANCELLED"}

@@ -26,6 +26,7 @@ class _Judged:
 
     @property
     def figure_s(self) -> float:
+        """What the percentile is."""
         return {50: self.latencies.p50_s, 90: self.latencies.p90_s, 99: self.latencies.p99_s}[self.percentile]
 
 
