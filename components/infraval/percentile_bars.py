@@ -6,8 +6,8 @@ count is at exactly 1 - p is a sum of binomial terms, without any assumption abo
 LoadGen's early stopping decides the same way: 299 requests of which none is over decide a 99th percentile at 95 %.
 
 The confidence is that of one look at the counts. Who looks again and again until the bar is decided is wrong more
-often, so looks must be few. With ten looks, each at twice the number, a model whose 99th percentile is exactly at the bar
-passes in one run of seven; one with twice as many requests over the bar in hardly any.
+often, so looks must be few. With ten looks, each at twice the number, a model whose 99th percentile is exactly at the
+bar passes in one run of seven; one with twice as many requests over the bar in hardly any.
 """
 
 from __future__ import annotations
