@@ -193,3 +193,11 @@ def test_the_end_of_the_server_or_the_job_ends_the_load(serve: Serve, requests_o
         connection.close()
         ended = load.put(requests_of("s"), connection, options.LatencyGate(p99_ms=1000.0), TIMEOUT_S)[0]
     assert ended.errors.keys() == {"CANCELLED"}
+
+
+@pytest.mark.parametrize(
+    ("asked", "most"), [({}, 1), ({"concurrency": 9}, 9), ({"rate": 0.5}, 1), ({"rate": 1e9}, 1000)]
+)
+def test_the_server_gets_threads_for_the_load(asked: dict[str, Any], most: int) -> None:
+    """By default, TF Serving turns away what comes while its few threads are busy."""
+    assert load.at_once(options.LatencyGate(p99_ms=1.0, **asked)) == most

@@ -51,6 +51,15 @@ _CHECK_S = 0.1
 """How often to see whether the server lives and the job goes on."""
 
 
+_MOST_AT_ONCE = 1000
+"""For how many requests at the same time a server gets threads, at most, in an open loop."""
+
+
+def at_once(asked: options.LatencyGate) -> int:
+    """Requests that a server must be able to take at the same time: in an open loop, those that are due in a second."""
+    return (asked.concurrency or 1) if asked.rate is None else min(math.ceil(asked.rate), _MOST_AT_ONCE)
+
+
 @dataclasses.dataclass
 class Study:
     """Puts a server under the load that the gate's options say, and keeps what it did.

@@ -202,10 +202,11 @@ def _tell(progress: Callable[[str], None], name: str, what: str) -> None:
 
 def _launch(job: options.Job, base_path: Path) -> base.Launch:
     parameters = job.warmup.batching_parameters_file
+    at_once = load.at_once(job.gates.latency) if job.gates.on("latency") else 1
     return base.Launch(
         model_name=job.server.model_name,
         model_base_path=base_path,
         batching_parameters_file=Path(parameters).absolute() if parameters else None,
-        grpc_max_threads=model_server.grpc_max_threads(job.limits.concurrency),
+        grpc_max_threads=model_server.grpc_max_threads(max(job.limits.concurrency, at_once)),
         saved_model_tags=job.requests.tag_set,
     )
