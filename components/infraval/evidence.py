@@ -234,6 +234,94 @@ class Boot:
 
 
 @dataclasses.dataclass(frozen=True)
+class Latencies:
+    """How long requests took under a load, in seconds.
+
+    Attributes:
+      cell: the cell of the requests; None for all of them.
+      requests: how many were answered and counted.
+      p50_s: half of them took this long or less.
+      p90_s: 90 % of them.
+      p99_s: 99 % of them.
+      max_s: the longest.
+      over: how many took longer than each bar, in the order of the gate's bars.
+      over_since_sent: the same, timed from when a request was really sent: what is not infraval's own lag.
+    """
+
+    cell: options.Cell | None
+    requests: int = 0
+    p50_s: float = 0.0
+    p90_s: float = 0.0
+    p99_s: float = 0.0
+    max_s: float = 0.0
+    over: tuple[int, ...] = ()
+    over_since_sent: tuple[int, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class LoadPoint:
+    """A stretch of time under load.
+
+    Attributes:
+      time_s: seconds from the beginning of the load to that of the stretch.
+      requests: how many were answered in it.
+      p50_s: of their latencies, in seconds.
+      p99_s: the same.
+      max_s: the same.
+    """
+
+    time_s: float
+    requests: int
+    p50_s: float
+    p99_s: float
+    max_s: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Load:
+    """What a server did under a load.
+
+    Attributes:
+      overall: the latencies of all requests that were counted; the first ones are not, until latencies are steady.
+      cells: the same by cell, in the order of the requests.
+      sent: requests that were sent.
+      settling: answers that were not counted.
+      steady: whether latencies became steady.
+      errors: how many requests failed, by the name of the gRPC status code.
+      message: of the first that failed, redacted.
+      death: what the server died of; None if it did not.
+      late: requests that were sent more than 10 ms after they were due.
+      dropped: requests that were not sent, because too many were in flight.
+      lag_p99_s: 99 % of the requests were sent this long after they were due, or less.
+      lag_max_s: the longest such time.
+      seconds: how long requests were sent.
+      cells_left_out: cells without a request in the load, because they did not fit into memory.
+      points: what happened over time, at most 200.
+    """
+
+    overall: Latencies
+    cells: tuple[Latencies, ...] = ()
+    sent: int = 0
+    settling: int = 0
+    steady: bool = True
+    errors: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    message: str = ""
+    death: str | None = None
+    late: int = 0
+    dropped: int = 0
+    lag_p99_s: float = 0.0
+    lag_max_s: float = 0.0
+    seconds: float = 0.0
+    cells_left_out: int = 0
+    points: tuple[LoadPoint, ...] = ()
+
+    @property
+    def rate(self) -> float:
+        """Requests that were sent per second."""
+        return self.sent / self.seconds if self.seconds > 0 else 0.0
+
+
+@dataclasses.dataclass(frozen=True)
 class Evidence:
     """Everything one server showed about the staged model.
 
@@ -246,6 +334,7 @@ class Evidence:
       cold: the same, booted first for comparison; None unless the job compares.
       measured_again: latencies on further boots of cells that looked cold.
       unchanged: whether the staged directory was the same before and after.
+      load: what it did under a load; None if there was none.
     """
 
     boot: Boot
@@ -256,6 +345,7 @@ class Evidence:
     cold: Boot | None = None
     measured_again: tuple[Latency, ...] = ()
     unchanged: bool = True
+    load: Load | None = None
 
     @property
     def server(self) -> Server:

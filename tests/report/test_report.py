@@ -41,7 +41,24 @@ def _server(tag: str, *findings: verdict.Finding) -> verdict.ServerVerdict:
         server_log="I Adding/updating models.",
     )
     cold = evidence.Boot(server, load_time_s=1.25, latencies=(evidence.Latency(PREDICT, 0.3, 0.002),))
-    shown = evidence.Evidence(boot, tries=3, requests=13, warmup=evidence.Warmup(4, 6, 7), cold=cold)
+    load = evidence.Load(
+        evidence.Latencies(None, 21, 0.25, 0.5, 0.75, 1.0, (8,), (9,)),
+        cells=(evidence.Latencies(PREDICT, 22, over=(10,), over_since_sent=(11,)),),
+        sent=60,
+        settling=23,
+        steady=False,
+        errors={"INTERNAL": 24},
+        message="Full.",
+        death="SIGSEGV",
+        late=25,
+        dropped=26,
+        lag_p99_s=0.125,
+        lag_max_s=1.125,
+        seconds=4.0,
+        cells_left_out=27,
+        points=(evidence.LoadPoint(2.125, 28, 2.25, 2.5, 2.75),),
+    )
+    shown = evidence.Evidence(boot, tries=3, requests=13, warmup=evidence.Warmup(4, 6, 7), cold=cold, load=load)
     return verdict.ServerVerdict(shown, findings)
 
 
@@ -164,6 +181,43 @@ EXPECTED: dict[str, Any] = {
                     "latency_s": 12.0,
                 },
             ],
+            "load": {
+                "overall": {
+                    "cell": None,
+                    "requests": 21,
+                    "p50_s": 0.25,
+                    "p90_s": 0.5,
+                    "p99_s": 0.75,
+                    "max_s": 1.0,
+                    "over": [8],
+                    "over_since_sent": [9],
+                },
+                "cells": [
+                    {
+                        "cell": {"signature": "predict", "method": "predict", "batch_size": 10},
+                        "requests": 22,
+                        "p50_s": 0.0,
+                        "p90_s": 0.0,
+                        "p99_s": 0.0,
+                        "max_s": 0.0,
+                        "over": [10],
+                        "over_since_sent": [11],
+                    }
+                ],
+                "sent": 60,
+                "settling": 23,
+                "steady": False,
+                "errors": {"INTERNAL": 24},
+                "message": "Full.",
+                "death": "SIGSEGV",
+                "late": 25,
+                "dropped": 26,
+                "lag_p99_s": 0.125,
+                "lag_max_s": 1.125,
+                "seconds": 4.0,
+                "cells_left_out": 27,
+                "points": [{"time_s": 2.125, "requests": 28, "p50_s": 2.25, "p99_s": 2.5, "max_s": 2.75}],
+            },
         }
     ],
     "warnings": ["No index."],
@@ -202,6 +256,15 @@ def test_people_are_shown_what_feeds_each_input(judged: verdict.Verdict, capsys:
     """A wrong guess shows at once."""
     terminal.show_report(data.report(judged))
     assert "images:predict/png by the feature 'image/encoded'" in capsys.readouterr().out
+
+
+def test_people_are_shown_how_a_server_did_under_load(
+    judged: verdict.Verdict, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Percentiles that are not steady have a mark; what infraval did not send in time is not hidden."""
+    terminal.show_report(data.report(judged))
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("latency")]
+    assert all(shown in line for shown in ("~250.0 ms", "~500.0 ms", "~750.0 ms", "21 requests", "15/s", "25", "26"))
 
 
 def test_people_are_shown_warnings(judged: verdict.Verdict, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,7 +11,9 @@ from types import MappingProxyType
 from typing import Protocol
 
 from infraval import errors, evidence, options, verdict
+from infraval.gates.latency import Latency
 from infraval.gates.load import Load
+from infraval.gates.load_time import LoadTime
 from infraval.gates.outputs import Outputs
 from infraval.gates.responses import Responses
 from infraval.gates.unchanged import Unchanged
@@ -41,7 +43,12 @@ def choose(
     `available` are the model's signatures.
     """
     always: tuple[Gate, ...] = (Load(), Responses(), Warmup(), Unchanged())
-    optional: tuple[Gate, ...] = (Outputs(asked.outputs, available), Warm(asked.warm))
+    optional: tuple[Gate, ...] = (
+        Outputs(asked.outputs, available),
+        Warm(asked.warm),
+        Latency(asked.latency),
+        LoadTime(asked.load_time),
+    )
     return (*always, *(gate for gate in optional if asked.on(gate.name)))
 
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
-from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, model_validator
 
 from infraval.options import base
 
@@ -83,6 +83,78 @@ class WarmGate(Gate):
         return first_s > max(self.floor_ms / 1000, self.ratio * steady_s)
 
 
+Bar: TypeAlias = Annotated[float | None, Field(gt=0)]
+
+
+class LatencyGate(Gate):
+    """The gate `latency`: percentiles of latency under a load stay below bars."""
+
+    group: ClassVar[str] = "gates.latency"
+
+    enabled: bool = False
+    """Whether the gate judges; any other option of it also turns it on."""
+    p50_ms: Bar = None
+    """Milliseconds within which half of the requests must be answered."""
+    p90_ms: Bar = None
+    """The same for 90 % of them."""
+    p99_ms: Bar = None
+    """The same for 99 % of them."""
+    per: Literal["overall", "cell"] = "overall"
+    """Whether the bars are for all requests together, or for those of each cell."""
+    rate: Bar = None
+    """Requests per second to send, whether or not earlier ones were answered; each is timed from when it was due."""
+    concurrency: Annotated[int | None, Field(ge=1)] = None
+    """Requests to keep in flight instead: the next is sent when one is answered; 1 if there is no `rate` either."""
+    arrivals: Literal["poisson", "constant"] = "poisson"
+    """With `rate`: whether requests come at random times, as from independent users, or evenly spaced."""
+    budget_s: base.Seconds = 60.0
+    """Seconds to send requests for, at most; the load ends as soon as every bar is decided."""
+
+    @property
+    def bars(self) -> tuple[tuple[int, float], ...]:
+        """Percentile and seconds of each bar that is set."""
+        all_of_them = ((50, self.p50_ms), (90, self.p90_ms), (99, self.p99_ms))
+        return tuple((percentile, bar / 1000) for percentile, bar in all_of_them if bar is not None)
+
+    @model_validator(mode="after")
+    def _check_load(self) -> LatencyGate:
+        """Refuses a gate without a bar, and two kinds of load."""
+        turned_on = self.enabled or (self.model_fields_set and "enabled" not in self.model_fields_set)
+        if turned_on and not self.bars:
+            raise base.Mistake(
+                "{gates.latency} needs a bar: set {gates.latency.p99_ms}, {gates.latency.p90_ms} or "
+                "{gates.latency.p50_ms}."
+            )
+        if self.rate is not None and self.concurrency is not None:
+            raise base.Mistake("{gates.latency.rate} and {gates.latency.concurrency} exclude each other; drop one.")
+        if self.rate is None and "arrivals" in self.model_fields_set:
+            raise base.Mistake("{gates.latency.arrivals} is about {gates.latency.rate}; drop one or give the other.")
+        return self
+
+
+class LoadTimeGate(Gate):
+    """The gate `load_time`: the model is AVAILABLE soon after the server's start."""
+
+    group: ClassVar[str] = "gates.load_time"
+
+    enabled: bool = False
+    """Whether the gate judges; any other option of it also turns it on."""
+    max_s: Bar = None
+    """Seconds that the model as it ships may take until it is AVAILABLE, with its warmup."""
+    cold_max_s: Bar = None
+    """The same without its warmup file; needs --compare-cold (warmup.compare_cold) if it has one."""
+
+    @model_validator(mode="after")
+    def _check_bars(self) -> LoadTimeGate:
+        """Refuses a gate without a bar."""
+        turned_on = self.enabled or (self.model_fields_set and "enabled" not in self.model_fields_set)
+        if turned_on and self.max_s is None and self.cold_max_s is None:
+            raise base.Mistake(
+                "{gates.load_time} needs a bar: set {gates.load_time.max_s} or {gates.load_time.cold_max_s}."
+            )
+        return self
+
+
 class GateOptions(base.Options):
     """What the gates judge by; the gates without options are always on."""
 
@@ -90,6 +162,8 @@ class GateOptions(base.Options):
 
     outputs: Annotated[OutputsGate, base.Lax] = OutputsGate()
     warm: Annotated[WarmGate, base.Lax] = WarmGate()
+    latency: Annotated[LatencyGate, base.Lax] = LatencyGate()
+    load_time: Annotated[LoadTimeGate, base.Lax] = LoadTimeGate()
 
     @classmethod
     def unknown(cls, key: str) -> str:

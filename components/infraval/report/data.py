@@ -53,6 +53,7 @@ class ServerReport(pydantic.BaseModel):
     server_log: str = pydantic.Field(description="Its last lines, redacted, if it crashed or was late.")
     cells: list[CellSummary]
     requests: list[evidence.Outcome]
+    load: evidence.Load | None = pydantic.Field(None, description="Under load, if the gate latency was on.")
 
 
 class Report(pydantic.BaseModel):
@@ -118,6 +119,7 @@ def _server_report(judged: ServerVerdict) -> ServerReport:
         server_log=booted.server_log,
         cells=_cells(shown),
         requests=list(booted.outcomes),
+        load=shown.load,
     )
 
 

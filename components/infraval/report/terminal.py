@@ -87,11 +87,24 @@ def _show_server(console: rich.console.Console, found: data.ServerReport, record
         if records and found.records_replayed is None:
             warm = "without its warmup file, because the server refuses it with the file"
         console.print(f"load    {found.load_time_s:.1f} s, {warm}")
+    if found.load is not None:
+        _print_line(console, _load(found.load))
     if found.cells:
         console.print(_requests_table(found.cells))
     if any(cell.cold_first_s is not None and cell.warm_first_s is not None for cell in found.cells):
         console.print("First request of a fresh server, without (cold) and with (warm) the warmup file:")
         console.print(cold_table(found.cells))
+
+
+def _load(load: evidence.Load) -> str:
+    """How the server did under load; the mark is that of `_steady`."""
+    all_of_them = load.overall
+    percentiles = ", ".join(
+        f"{name} {'' if load.steady else '~'}{seconds * 1000:.1f} ms"
+        for name, seconds in (("p50", all_of_them.p50_s), ("p90", all_of_them.p90_s), ("p99", all_of_them.p99_s))
+    )
+    own = f"; infraval sent {load.late} late, {load.dropped} not at all" if load.late or load.dropped else ""
+    return f"latency {percentiles} of {all_of_them.requests} requests at {load.rate:.0f}/s{own}"
 
 
 def _show_identity(console: rich.console.Console, server: evidence.Server) -> None:

@@ -13,7 +13,7 @@ from infraval import errors, evidence, options, redaction
 from infraval.requests import prediction_logs
 from infraval.sandbox import base, model_server, registry
 from infraval.staging import model as staging
-from infraval.trial import boot, replay
+from infraval.trial import boot, load, replay
 
 
 @contextlib.contextmanager
@@ -100,7 +100,11 @@ def _try(
 
     compares = job.warmup.compare_cold and staged.warmup.records > 0
     cold = boot_without_warmup(measured=True) if compares else None
-    booted, tries = booter.boot_until_definite(requests, measured=True)
+    loader = load.Study(
+        job.gates.latency, job.limits, job.warmup.seed, booter.redactor, booter.progress, booter.check_aborted
+    )
+    studies = [loader] if job.gates.on("latency") else []
+    booted, tries = booter.boot_until_definite(requests, measured=True, studies=studies)
     without_warmup = None
     if isinstance(booted.failure, evidence.Refused) and staged.warmup_path.exists():
         without_warmup = boot_without_warmup(measured=False)
@@ -119,6 +123,7 @@ def _try(
         cold=cold,
         measured_again=_measure_again(job.gates, staged, requests, booted, booter),
         unchanged=staged.digest == staging.digest(staged.directory),
+        load=loader.found,
     )
 
 
@@ -197,10 +202,11 @@ def _tell(progress: Callable[[str], None], name: str, what: str) -> None:
 
 def _launch(job: options.Job, base_path: Path) -> base.Launch:
     parameters = job.warmup.batching_parameters_file
+    at_once = load.at_once(job.gates.latency) if job.gates.on("latency") else 1
     return base.Launch(
         model_name=job.server.model_name,
         model_base_path=base_path,
         batching_parameters_file=Path(parameters).absolute() if parameters else None,
-        grpc_max_threads=model_server.grpc_max_threads(job.limits.concurrency),
+        grpc_max_threads=model_server.grpc_max_threads(max(job.limits.concurrency, at_once)),
         saved_model_tags=job.requests.tag_set,
     )
