@@ -133,6 +133,41 @@ class Responses:
 
 
 @dataclasses.dataclass(frozen=True)
+class Compared:
+    """One output in pairs of responses, the second of which is what the first is compared with.
+
+    Attributes:
+      signature: key of the signature that was called; for MultiInference the keys joined by a comma.
+      method: the RPC.
+      output: its alias; for MultiInference after the key of its signature and a slash.
+      dtype: of its values, such as `float` or `string`.
+      responses: how many pairs there were.
+      responses_differing: how many of them differ in this output.
+      values: how many values the outputs of those responses have.
+      values_differing: how many of them differ by more than the tolerance; all if the outputs are not of one shape.
+      largest: the largest difference between two finite numbers; None if there are none.
+      largest_relative: the same as a share of the larger number, which is 2 if they have opposite signs.
+      kinds: in which ways the pairs differ: `value`, `shape`, `dtype`, `missing` or `unreadable`.
+      rows: how many rows of scores, of classes if that is what they are, there were.
+      rows_differing: how many of them have their highest score in another place.
+    """
+
+    signature: str
+    method: options.Method
+    output: str
+    dtype: str = ""
+    responses: int = 1
+    responses_differing: int = 0
+    values: int = 0
+    values_differing: int = 0
+    largest: float | None = None
+    largest_relative: float | None = None
+    kinds: tuple[str, ...] = ()
+    rows: int = 0
+    rows_differing: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
 class Warmup:
     """The warmup file of the staged model.
 
