@@ -168,6 +168,46 @@ class Compared:
 
 
 @dataclasses.dataclass(frozen=True)
+class Unanswered:
+    """Requests that got the same error instead of an answer to compare.
+
+    Attributes:
+      signature: key of the signature that was called; for MultiInference the keys joined by a comma.
+      method: the RPC.
+      code: name of the gRPC status code.
+      message: the server's error message, redacted.
+      requests: how many they are.
+    """
+
+    signature: str
+    method: options.Method
+    code: str
+    message: str = ""
+    requests: int = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Determinism:
+    """Answers to the same requests, sent several times.
+
+    Attributes:
+      batched: whether the server merges requests that come at the same time.
+      requests: how many requests were sent alone, twice each, and then again with others.
+      at_once: how many were sent at the same time then.
+      alone: the second answers beside the first ones.
+      together: the answers to requests that were sent with others beside the first ones.
+      unanswered: what got an error when it was sent with others, or a second time.
+    """
+
+    batched: bool
+    requests: int
+    at_once: int
+    alone: tuple[Compared, ...] = ()
+    together: tuple[Compared, ...] = ()
+    unanswered: tuple[Unanswered, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
 class Warmup:
     """The warmup file of the staged model.
 
@@ -281,6 +321,7 @@ class Evidence:
       cold: the same, booted first for comparison; None unless the job compares.
       measured_again: latencies on further boots of cells that looked cold.
       unchanged: whether the staged directory was the same before and after.
+      determinism: answers to the same requests; None unless that gate judges and every request was answered.
     """
 
     boot: Boot
@@ -291,6 +332,7 @@ class Evidence:
     cold: Boot | None = None
     measured_again: tuple[Latency, ...] = ()
     unchanged: bool = True
+    determinism: Determinism | None = None
 
     @property
     def server(self) -> Server:

@@ -63,7 +63,7 @@ def validate(
 
         shown = run.run(job, staged, logs, selection.signatures, directory, progress, constants, ahead)
 
-        chosen = all_gates.choose(job.gates, selection.signatures) if gates is None else gates
+        chosen = all_gates.choose(job.gates, selection.signatures, job.on) if gates is None else gates
         servers = tuple(all_gates.judge(each, chosen, job.gates) for each in shown)
         all_gates.check_decided(servers, job.gates)
         judged = verdict.Verdict(servers, staged.digest, staged.warmup, examples, selection.warnings)

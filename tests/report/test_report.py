@@ -164,6 +164,7 @@ EXPECTED: dict[str, Any] = {
                     "latency_s": 12.0,
                 },
             ],
+            "determinism": None,
         }
     ],
     "warnings": ["No index."],

@@ -83,6 +83,21 @@ class WarmGate(Gate):
         return first_s > max(self.floor_ms / 1000, self.ratio * steady_s)
 
 
+Tolerance: TypeAlias = Annotated[float | None, Field(ge=0, le=1)]
+
+
+class DeterminismGate(Gate):
+    """The gate `determinism`: the same request gets the same answer, alone and with others at the same time."""
+
+    group: ClassVar[str] = "gates.determinism"
+
+    enabled: bool = False
+    """Whether the gate judges; by default if there is a batching parameters file, or another option of the gate."""
+    tolerance: Tolerance = None
+    """Largest difference between two floats, as a share of the larger one; by default 0.001 for float and complex64,
+    1e-6 for double and complex128, 0.01 for half, 0.05 for bfloat16."""
+
+
 class GateOptions(base.Options):
     """What the gates judge by; the gates without options are always on."""
 
@@ -90,6 +105,7 @@ class GateOptions(base.Options):
 
     outputs: Annotated[OutputsGate, base.Lax] = OutputsGate()
     warm: Annotated[WarmGate, base.Lax] = WarmGate()
+    determinism: Annotated[DeterminismGate, base.Lax] = DeterminismGate()
 
     @classmethod
     def unknown(cls, key: str) -> str:

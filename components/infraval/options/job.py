@@ -46,6 +46,12 @@ class Job(base.Options):
     server_messages: Annotated[ServerMessages, base.Flag("--server-messages")] = "redacted"
     """How much of a server's messages is shown: all, all but what occurs in the requests, or only status codes."""
 
+    def on(self, gate: str) -> bool:
+        """Whether a gate with options judges; some do by default if other options of the job say what to judge by."""
+        by_default = {"determinism": bool(self.warmup.batching_parameters_file)}
+        own = getattr(self.gates, gate)
+        return self.gates.on(gate) or (by_default.get(gate, False) and "enabled" not in own.model_fields_set)
+
     @model_validator(mode="after")
     def _check_effect(self) -> Job:
         """Refuses options that have no effect because of others, even if they only repeat the default."""

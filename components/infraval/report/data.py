@@ -53,6 +53,9 @@ class ServerReport(pydantic.BaseModel):
     server_log: str = pydantic.Field(description="Its last lines, redacted, if it crashed or was late.")
     cells: list[CellSummary]
     requests: list[evidence.Outcome]
+    determinism: evidence.Determinism | None = pydantic.Field(
+        None, description="The same requests again; null unless the gate judges."
+    )
 
 
 class Report(pydantic.BaseModel):
@@ -118,6 +121,7 @@ def _server_report(judged: ServerVerdict) -> ServerReport:
         server_log=booted.server_log,
         cells=_cells(shown),
         requests=list(booted.outcomes),
+        determinism=shown.determinism,
     )
 
 

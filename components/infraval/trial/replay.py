@@ -14,7 +14,7 @@ from infraval.requests import prediction_logs
 from infraval.tensorflow_protos import prediction_log_pb2
 from infraval.trial import client, responses
 
-_OVERLOADED = frozenset({"RESOURCE_EXHAUSTED", "UNAVAILABLE"})
+OVERLOADED = frozenset({"RESOURCE_EXHAUSTED", "UNAVAILABLE"})
 """Codes with which a healthy server turns requests away if too many come at the same time."""
 
 _NO_THREAD = ("RESOURCE_EXHAUSTED", "Server Threadpool Exhausted")
@@ -133,6 +133,6 @@ def replay(
         # Without waiting: after an exception, running requests end only when the connection is closed.
         pool.shutdown(wait=False, cancel_futures=True)
     for index, outcome in enumerate(outcomes):
-        if outcome is not None and outcome.code in _OVERLOADED:
+        if outcome is not None and outcome.code in OVERLOADED:
             outcomes[index] = send(index, alone=True) or outcome
     return tuple(outcome for outcome in outcomes if outcome is not None)

@@ -13,7 +13,7 @@ from infraval import errors, evidence, options, redaction
 from infraval.requests import prediction_logs
 from infraval.sandbox import base, model_server, registry
 from infraval.staging import model as staging
-from infraval.trial import boot, replay
+from infraval.trial import boot, determinism, replay
 
 
 @contextlib.contextmanager
@@ -100,7 +100,9 @@ def _try(
 
     compares = job.warmup.compare_cold and staged.warmup.records > 0
     cold = boot_without_warmup(measured=True) if compares else None
-    booted, tries = booter.boot_until_definite(requests, measured=True)
+    repeating = determinism.Study(job, booter) if job.on("determinism") else None
+    studies = [study for study in (repeating,) if study is not None]
+    booted, tries = booter.boot_until_definite(requests, measured=True, studies=studies)
     without_warmup = None
     if isinstance(booted.failure, evidence.Refused) and staged.warmup_path.exists():
         without_warmup = boot_without_warmup(measured=False)
@@ -119,6 +121,7 @@ def _try(
         cold=cold,
         measured_again=_measure_again(job.gates, staged, requests, booted, booter),
         unchanged=staged.digest == staging.digest(staged.directory),
+        determinism=repeating.found if repeating else None,
     )
 
 
