@@ -208,6 +208,73 @@ class Determinism:
 
 
 @dataclasses.dataclass(frozen=True)
+class Expected:
+    """Answers to recorded requests beside the recorded responses.
+
+    Attributes:
+      records: how many requests were sent.
+      is_part: whether there are more of them in the files.
+      answered: how many were answered.
+      equal: how many answers equal the recorded response in all outputs.
+      compared: the answers beside the recorded responses.
+      unanswered: what got an error.
+    """
+
+    records: int
+    is_part: bool
+    answered: int
+    equal: int
+    compared: tuple[Compared, ...] = ()
+    unanswered: tuple[Unanswered, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Beside:
+    """How long a request of a cell takes, sent to the model and to the baseline in turn.
+
+    Attributes:
+      cell: the cell.
+      pairs: how often it was sent to each.
+      p50_s: median seconds of the model.
+      baseline_p50_s: median seconds of the baseline.
+      p90_s: 90th percentile of the model; None if it was not sent often enough to tell.
+      baseline_p90_s: the same of the baseline.
+    """
+
+    cell: options.Cell
+    pairs: int
+    p50_s: float
+    baseline_p50_s: float
+    p90_s: float | None = None
+    baseline_p90_s: float | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Baseline:
+    """The model beside the one in production, on servers of one kind at the same time.
+
+    Attributes:
+      digest: of the baseline's directory.
+      size_bytes: of the model's files, but for its warmup file.
+      baseline_size_bytes: the same of the baseline.
+      requests: how many requests were sent to both.
+      latencies: by cell, of those that both answered.
+      compared: the model's answers beside the baseline's.
+      unanswered: what got an error from the baseline.
+      baseline_load_time_s: seconds until the baseline was AVAILABLE.
+    """
+
+    digest: str
+    size_bytes: int
+    baseline_size_bytes: int
+    requests: int
+    latencies: tuple[Beside, ...] = ()
+    compared: tuple[Compared, ...] = ()
+    unanswered: tuple[Unanswered, ...] = ()
+    baseline_load_time_s: float | None = None
+
+
+@dataclasses.dataclass(frozen=True)
 class Warmup:
     """The warmup file of the staged model.
 
@@ -322,6 +389,8 @@ class Evidence:
       measured_again: latencies on further boots of cells that looked cold.
       unchanged: whether the staged directory was the same before and after.
       determinism: answers to the same requests; None unless that gate judges and every request was answered.
+      expected: answers beside recorded responses; None in the same cases.
+      baseline: the comparison with the model in production; None in the same cases.
     """
 
     boot: Boot
@@ -333,6 +402,8 @@ class Evidence:
     measured_again: tuple[Latency, ...] = ()
     unchanged: bool = True
     determinism: Determinism | None = None
+    expected: Expected | None = None
+    baseline: Baseline | None = None
 
     @property
     def server(self) -> Server:

@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import tensorflow as tf
+from tensorflow_serving.apis import prediction_log_pb2
 
 import infraval
-from infraval import options, verdict
+from infraval import errors, options, verdict
+from infraval.requests import prediction_logs
 
 SaveModel = Callable[..., Path]
 EMBEDDED = options.ProcessServer(server="embedded")
 PADDED = "max_batch_size { value: 4 }\nbatch_timeout_micros { value: 100000 }\nallowed_batch_sizes: 4\n"
+
+
+def _log(name: bytes, value: float) -> prediction_log_pb2.PredictionLog:
+    """A recorded request for a name, and the response with its number."""
+    log = prediction_log_pb2.PredictionLog()
+    example = tf.train.Example()
+    example.features.feature["name"].bytes_list.value.append(name)
+    inputs = log.predict_log.request.inputs
+    inputs["examples"].CopyFrom(tf.make_tensor_proto([example.SerializeToString()]))
+    log.predict_log.response.outputs["result"].CopyFrom(tf.make_tensor_proto([value], tf.float32))
+    return log
 
 
 def _validate(model: Path, examples: Path, **given: Any) -> verdict.Verdict:
@@ -81,3 +95,62 @@ def test_rows_that_do_not_depend_on_each_other_pass(save_model: SaveModel, secre
     judged = _validate(save_model(_numbers), secret_examples, warmup={"batching_parameters_file": str(padded)})
     assert judged.blessed, judged.failures
     assert _finding(judged, "determinism").status is verdict.Status.PASSED
+
+
+def test_an_answer_that_is_not_as_recorded_fails_for_that_alone(
+    save_model: SaveModel, secret_examples: Path, secret: str, tmp_path: Path
+) -> None:
+    """One record of three: the reason says in which output, how many and by how much; the good twin passes."""
+    model = save_model(_numbers)
+    good, bad = tmp_path / "good.tfrecord", tmp_path / "bad.tfrecord"
+    logs = [_log(f"{secret}.{number}".encode(), number + 1) for number in range(3)]
+    prediction_logs.write(good, logs)
+    prediction_logs.write(bad, [*logs[:2], _log(f"{secret}.2".encode(), 7)])
+    passed = _validate(model, secret_examples, requests={"expected": str(good)})
+    assert passed.blessed, passed.failures
+    assert _finding(passed, "expected") == verdict.Finding("expected", verdict.Status.PASSED, (), 3, 3, "responses")
+    judged = _validate(model, secret_examples, requests={"expected": str(bad), "max_expected": 3})
+    assert [finding.gate for finding in judged.failures] == ["expected"]
+    (finding,) = judged.failures
+    assert (finding.figure, finding.bar) == (2, 3)
+    assert "'result'" in finding.reasons[0]
+    assert secret not in repr(judged)
+    shown = judged.servers[0].evidence.expected
+    assert shown is not None
+    assert (shown.compared[0].values_differing, shown.compared[0].largest) == (1, 4.0)
+
+
+def test_a_baseline_beside_the_same_model_and_beside_a_larger_one(
+    save_model: SaveModel, secret_examples: Path, tmp_path: Path
+) -> None:
+    """The same model passes; twice the size fails exactly this gate, and so does another answer."""
+    model, other = save_model(_numbers), save_model(lambda names: 2 * _numbers(names))
+    bars = {"size_ratio": 1.5, "max_difference": 0.5, "load_time_ratio": 1000, "p50_ratio": 1000}
+    passed = _validate(model, secret_examples, baseline=model, gates={"baseline": {"budget_s": 1, **bars}})
+    assert passed.blessed, passed.failures
+    shown = passed.servers[0].evidence.baseline
+    assert shown is not None
+    assert shown.size_bytes == shown.baseline_size_bytes > 0
+    assert shown.latencies[0].pairs >= 5
+    assert not any(each.values_differing for each in shown.compared)
+
+    large = tmp_path / "large"
+    shutil.copytree(other, large)
+    (large / "assets").mkdir(exist_ok=True)
+    size = sum(path.stat().st_size for path in other.rglob("*") if path.is_file())
+    (large / "assets" / "vocabulary.txt").write_bytes(b"x" * size)
+    judged = _validate(large, secret_examples, baseline=model, gates={"baseline": {"budget_s": 1, **bars}})
+    assert [finding.gate for finding in judged.failures] == ["baseline"]
+    assert [name for name in bars if f"gates.baseline.{name}" in repr(judged.failures)] == [
+        "size_ratio",
+        "max_difference",
+    ]
+
+
+def test_a_baseline_that_does_not_load_is_no_verdict(
+    save_model: SaveModel, secret_examples: Path, odd_models: Path
+) -> None:
+    """The model is not to blame for it."""
+    with pytest.raises(errors.InputError) as caught:
+        _validate(save_model(_numbers), secret_examples, baseline=odd_models / "asset_missing" / "1")
+    assert caught.value.code == "input/baseline"

@@ -165,6 +165,8 @@ EXPECTED: dict[str, Any] = {
                 },
             ],
             "determinism": None,
+            "expected": None,
+            "baseline": None,
         }
     ],
     "warnings": ["No index."],

@@ -11,7 +11,9 @@ from types import MappingProxyType
 from typing import Protocol
 
 from infraval import errors, evidence, options, verdict
+from infraval.gates.baseline import Baseline
 from infraval.gates.determinism import Determinism
+from infraval.gates.expected import Expected
 from infraval.gates.load import Load
 from infraval.gates.outputs import Outputs
 from infraval.gates.responses import Responses
@@ -48,6 +50,8 @@ def choose(
         Outputs(asked.outputs, available),
         Warm(asked.warm),
         Determinism(),
+        Expected(),
+        Baseline(asked.baseline),
     )
     return (*always, *(gate for gate in optional if (on or asked.on)(gate.name)))
 

@@ -98,6 +98,45 @@ class DeterminismGate(Gate):
     1e-6 for double and complex128, 0.01 for half, 0.05 for bfloat16."""
 
 
+class ExpectedGate(Gate):
+    """The gate `expected`: the answers are those that were recorded (`--expected`)."""
+
+    group: ClassVar[str] = "gates.expected"
+
+    enabled: bool = False
+    """Whether the gate judges; by default if there are expected responses."""
+    tolerance: Tolerance = None
+    """Largest difference between two floats, as in `gates.determinism.tolerance`."""
+
+
+Bar: TypeAlias = Annotated[float | None, Field(ge=0)]
+
+
+class BaselineGate(Gate):
+    """The gate `baseline`: a comparison with the model in production (`--baseline`); what has no bar is only told."""
+
+    group: ClassVar[str] = "gates.baseline"
+
+    enabled: bool = False
+    """Whether the gate judges; by default if there is a baseline."""
+    p50_ratio: Bar = None
+    """Largest ratio of the median latency to the baseline's, of any cell."""
+    p90_ratio: Bar = None
+    """The same of the 90th percentile."""
+    load_time_ratio: Bar = None
+    """Largest ratio of the load time to the baseline's."""
+    size_ratio: Bar = None
+    """Largest ratio of the bytes on disk, without the warmup files, to the baseline's."""
+    max_difference: Bar = None
+    """Largest difference of a number from the baseline's answer; also fails outputs of another shape or dtype."""
+    changed_class_share: Bar = None
+    """Largest share of examples whose highest score is of another class than the baseline's."""
+    changed_string_share: Bar = None
+    """Largest share of strings that are not the baseline's."""
+    budget_s: base.Seconds = 20.0
+    """Seconds to spend on requests; each cell is sent at least once."""
+
+
 class GateOptions(base.Options):
     """What the gates judge by; the gates without options are always on."""
 
@@ -106,6 +145,8 @@ class GateOptions(base.Options):
     outputs: Annotated[OutputsGate, base.Lax] = OutputsGate()
     warm: Annotated[WarmGate, base.Lax] = WarmGate()
     determinism: Annotated[DeterminismGate, base.Lax] = DeterminismGate()
+    expected: Annotated[ExpectedGate, base.Lax] = ExpectedGate()
+    baseline: Annotated[BaselineGate, base.Lax] = BaselineGate()
 
     @classmethod
     def unknown(cls, key: str) -> str:

@@ -56,6 +56,12 @@ class ServerReport(pydantic.BaseModel):
     determinism: evidence.Determinism | None = pydantic.Field(
         None, description="The same requests again; null unless the gate judges."
     )
+    expected: evidence.Expected | None = pydantic.Field(
+        None, description="Answers beside recorded responses; null unless the gate judges."
+    )
+    baseline: evidence.Baseline | None = pydantic.Field(
+        None, description="The model beside the baseline; null unless the gate judges."
+    )
 
 
 class Report(pydantic.BaseModel):
@@ -122,6 +128,8 @@ def _server_report(judged: ServerVerdict) -> ServerReport:
         cells=_cells(shown),
         requests=list(booted.outcomes),
         determinism=shown.determinism,
+        expected=shown.expected,
+        baseline=shown.baseline,
     )
 
 
