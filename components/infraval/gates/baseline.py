@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterable, Iterator
 from typing import ClassVar
 
@@ -27,7 +28,9 @@ class _Figure:
         """How many times the bar it is; what has no bar comes last."""
         if self.value is None or self.bar is None:
             return -1.0
-        return self.value / self.bar if self.bar else self.value
+        if self.bar == 0:
+            return math.inf if self.value > 0 else 0.0
+        return self.value / self.bar
 
 
 @dataclasses.dataclass(frozen=True)
