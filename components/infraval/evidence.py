@@ -261,6 +261,7 @@ class Baseline:
       latencies: by cell, of those that both answered.
       compared: the model's answers beside the baseline's.
       unanswered: what got an error from the baseline.
+      baseline_warmup_records: in the warmup file that came with the baseline.
       baseline_load_time_s: seconds until the baseline was AVAILABLE.
     """
 
@@ -271,6 +272,7 @@ class Baseline:
     latencies: tuple[Beside, ...] = ()
     compared: tuple[Compared, ...] = ()
     unanswered: tuple[Unanswered, ...] = ()
+    baseline_warmup_records: int = 0
     baseline_load_time_s: float | None = None
 
 

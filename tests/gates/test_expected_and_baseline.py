@@ -84,7 +84,7 @@ EXACT = {
 @pytest.mark.parametrize("name", EXACT)
 def test_each_bar_fails_by_itself(name: str) -> None:
     """Just below its figure, and not just above it; the reason names it."""
-    assert figures(COMPARISON, 1.0) == pytest.approx(EXACT)
+    assert figures(COMPARISON, 1.0, 0) == pytest.approx(EXACT)
     assert beside(**{name: EXACT[name] * 1.001}).status is Status.PASSED
     finding = beside(**{name: EXACT[name] * 0.999})
     assert (finding.status, finding.figure) == (Status.FAILED, pytest.approx(EXACT[name]))
@@ -97,7 +97,7 @@ def test_each_bar_fails_by_itself(name: str) -> None:
 def test_a_model_fails_if_any_figure_is_above_its_bar(bars: dict[str, float]) -> None:
     """With a reason for each, and the figure that is shown is one of these."""
     finding = beside(**bars)
-    above = [name for name, bar in bars.items() if figures(COMPARISON, 1.0)[name] > bar]  # type: ignore[operator]
+    above = [name for name, bar in bars.items() if figures(COMPARISON, 1.0, 0)[name] > bar]  # type: ignore[operator]
     assert finding.failed == bool(above)
     if above:
         assert finding.bar in [bars[name] for name in above]
@@ -121,3 +121,12 @@ def test_what_could_not_be_measured_is_undecided() -> None:
     assert finding.status is Status.UNDECIDED
     assert "INVALID_ARGUMENT" in "".join(finding.reasons)
     assert beside(none, p50_ratio=2, size_ratio=1.1).failed
+
+
+@pytest.mark.parametrize(("records", "of_baseline", "status"), [(3, 5, Status.PASSED), (3, 0, Status.UNDECIDED)])
+def test_a_load_with_a_warmup_is_not_compared_with_one_without(records: int, of_baseline: int, status: Status) -> None:
+    """The warmup takes longer than the load."""
+    found = dataclasses.replace(COMPARISON, baseline_warmup_records=of_baseline)
+    collected = dataclasses.replace(shown(baseline=found), warmup=evidence.Warmup(records))
+    finding = Baseline(options.BaselineGate(load_time_ratio=2.5)).judge(collected)
+    assert finding.status is status

@@ -14,6 +14,7 @@ from tensorflow_serving.apis import prediction_log_pb2
 import infraval
 from infraval import errors, options, verdict
 from infraval.requests import prediction_logs
+from infraval.trial import run
 
 SaveModel = Callable[..., Path]
 EMBEDDED = options.ProcessServer(server="embedded")
@@ -125,7 +126,7 @@ def test_a_baseline_beside_the_same_model_and_beside_a_larger_one(
 ) -> None:
     """The same model passes; twice the size fails exactly this gate, and so does another answer."""
     model, other = save_model(_numbers), save_model(lambda names: 2 * _numbers(names))
-    bars = {"size_ratio": 1.5, "max_difference": 0.5, "load_time_ratio": 1000, "p50_ratio": 1000}
+    bars = {"size_ratio": 1.5, "max_difference": 0.5, "p50_ratio": 1000}
     passed = _validate(model, secret_examples, baseline=model, gates={"baseline": {"budget_s": 1, **bars}})
     assert passed.blessed, passed.failures
     shown = passed.servers[0].evidence.baseline
@@ -154,3 +155,27 @@ def test_a_baseline_that_does_not_load_is_no_verdict(
     with pytest.raises(errors.InputError) as caught:
         _validate(save_model(_numbers), secret_examples, baseline=odd_models / "asset_missing" / "1")
     assert caught.value.code == "input/baseline"
+
+
+@pytest.mark.parametrize(
+    ("given", "code"),
+    [
+        ({"requests": {"expected": __file__}}, "input/expected"),
+        ({"requests": {}, "baseline": Path(__file__).parent}, "input/baseline"),
+        ({"requests": {}, "gates": {"baseline": {"size_ratio": 2}}}, "option/invalid"),
+        ({"requests": {}, "gates": {"expected": {"tolerance": 0.1}}}, "option/invalid"),
+    ],
+    ids=["no TFRecord", "no SavedModel", "no baseline", "nothing expected"],
+)
+def test_what_there_is_nothing_to_compare_with_is_refused_before_a_server_starts(
+    given: dict[str, Any], code: str, sink_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As bad input."""
+
+    def starting(*_: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(run, "starting", starting)
+    with pytest.raises(errors.InputError) as caught:
+        infraval.validate(infraval.Job(model=sink_model, server=EMBEDDED, **given))
+    assert caught.value.code == code

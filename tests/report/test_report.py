@@ -227,7 +227,7 @@ def test_people_are_shown_what_answers_were_compared_with(
         server.evidence,
         determinism=evidence.Determinism(True, 17, 4, (compared,), (compared,)),
         expected=evidence.Expected(998, True, 998, 997, (compared,)),
-        baseline=evidence.Baseline("d", 30, 20, 8, (beside,), (compared,), (error,), 1.0),
+        baseline=evidence.Baseline("d", 30, 20, 8, (beside,), (compared,), (error,), 2, 1.0),
     )
     report = data.report(dataclasses.replace(judged, servers=(dataclasses.replace(server, evidence=shown),)))
     assert data.Report.model_validate_json(report.model_dump_json()) == report

@@ -88,7 +88,7 @@ def _show_server(console: rich.console.Console, found: data.ServerReport, record
         if records and found.records_replayed is None:
             warm = "without its warmup file, because the server refuses it with the file"
         console.print(f"load    {found.load_time_s:.1f} s, {warm}")
-    for line in _comparisons(found):
+    for line in _comparisons(found, records):
         console.print(line, markup=False)
     if found.cells:
         console.print(_requests_table(found.cells))
@@ -108,7 +108,7 @@ _FIGURES = {
 }
 
 
-def _comparisons(found: data.ServerReport) -> Iterator[str]:
+def _comparisons(found: data.ServerReport, records: int) -> Iterator[str]:
     """A line for each comparison of answers."""
     if found.determinism is not None:
         yield f"again   {found.determinism.requests} requests were sent again, alone and with others"
@@ -116,7 +116,7 @@ def _comparisons(found: data.ServerReport) -> Iterator[str]:
         part = "; the files have more" if found.expected.is_part else ""
         yield f"as was  {found.expected.equal} of {found.expected.records} responses are as expected{part}"
     if found.baseline is not None:
-        figures = baseline.figures(found.baseline, found.load_time_s)
+        figures = baseline.figures(found.baseline, found.load_time_s, records)
         shown = [_FIGURES[name].format(value) for name, value in figures.items() if value is not None]
         failed = sum(each.requests for each in found.baseline.unanswered)
         shown += [f"{failed} of {found.baseline.requests} requests the baseline cannot answer"] if failed else []

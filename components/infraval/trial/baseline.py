@@ -106,6 +106,7 @@ class Study:
             digest=self._baseline.digest,
             size_bytes=staging.size_bytes(self._candidate),
             baseline_size_bytes=staging.size_bytes(self._baseline),
+            baseline_warmup_records=self._baseline.warmup.records,
             requests=sent,
             latencies=tuple(latencies),
             compared=comparison.total(compared),
