@@ -50,6 +50,7 @@ def _type(annotation: Any, flag: base.Flag | None = None) -> str:
     arguments = typing.get_args(annotation)
     if type(None) in arguments and pathlib.Path not in arguments:
         annotation = arguments[0]
+        arguments = typing.get_args(annotation)
     if typing.get_origin(annotation) is Literal:
         return ", ".join(f"`{value}`" for value in arguments)
     if typing.get_origin(annotation) is tuple:

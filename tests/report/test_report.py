@@ -181,6 +181,9 @@ EXPECTED: dict[str, Any] = {
                     "latency_s": 12.0,
                 },
             ],
+            "determinism": None,
+            "expected": None,
+            "baseline": None,
             "load": {
                 "overall": {
                     "cell": None,
@@ -273,6 +276,28 @@ def test_people_are_shown_warnings(judged: verdict.Verdict, capsys: pytest.Captu
     assert "warning No index.\n" in capsys.readouterr().out
     earlier = {key: value for key, value in as_json(judged).items() if key != "warnings"}
     assert data.Report.model_validate(earlier).warnings == []
+
+
+def test_people_are_shown_what_answers_were_compared_with(
+    judged: verdict.Verdict, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """How many, and the figures beside the baseline; the report holds all of it."""
+    compared = evidence.Compared("predict", options.Method.PREDICT, "y", "float", 8, 1, 24, 2, 0.25, 0.5, ("value",))
+    error = evidence.Unanswered("new", options.Method.PREDICT, "INVALID_ARGUMENT", requests=3)
+    beside = evidence.Beside(PREDICT, 10, 0.003, 0.002)
+    server = judged.servers[0]
+    shown = dataclasses.replace(
+        server.evidence,
+        determinism=evidence.Determinism(True, 17, 4, (compared,), (compared,)),
+        expected=evidence.Expected(998, True, 998, 997, (compared,)),
+        baseline=evidence.Baseline("d", 30, 20, 8, (beside,), (compared,), (error,), 2, 1.0),
+    )
+    report = data.report(dataclasses.replace(judged, servers=(dataclasses.replace(server, evidence=shown),)))
+    assert data.Report.model_validate_json(report.model_dump_json()) == report
+    terminal.show_report(report)
+    printed = capsys.readouterr().out
+    for said in ("17 requests", "997 of 998", "more", "latency 1.50x", "load 1.50x", "size 1.50x", "0.25", "3 of 8"):
+        assert said in printed
 
 
 def test_people_are_shown_only_what_failed(judged: verdict.Verdict, capsys: pytest.CaptureFixture[str]) -> None:

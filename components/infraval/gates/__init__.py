@@ -6,11 +6,14 @@ A new gate is a file in this folder, its options in `options.gates` if it has an
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Protocol
 
 from infraval import errors, evidence, options, verdict
+from infraval.gates.baseline import Baseline
+from infraval.gates.determinism import Determinism
+from infraval.gates.expected import Expected
 from infraval.gates.latency import Latency
 from infraval.gates.load import Load
 from infraval.gates.load_time import LoadTime
@@ -36,20 +39,25 @@ class Gate(Protocol):
 
 
 def choose(
-    asked: options.GateOptions, available: Mapping[str, signatures.Signature] = MappingProxyType({})
+    asked: options.GateOptions,
+    available: Mapping[str, signatures.Signature] = MappingProxyType({}),
+    on: Callable[[str], bool] | None = None,
 ) -> tuple[Gate, ...]:
     """The gates that judge, in the order of the report: each looks at what those before it made possible.
 
-    `available` are the model's signatures.
+    `available` are the model's signatures. `on` says which gates with options judge; by default their options do.
     """
     always: tuple[Gate, ...] = (Load(), Responses(), Warmup(), Unchanged())
     optional: tuple[Gate, ...] = (
         Outputs(asked.outputs, available),
         Warm(asked.warm),
+        Determinism(),
+        Expected(),
+        Baseline(asked.baseline),
         Latency(asked.latency),
         LoadTime(asked.load_time),
     )
-    return (*always, *(gate for gate in optional if asked.on(gate.name)))
+    return (*always, *(gate for gate in optional if (on or asked.on)(gate.name)))
 
 
 _DEFAULTS = options.GateOptions()

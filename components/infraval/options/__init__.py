@@ -5,7 +5,16 @@ Each option is described once, by its field; see `base`. A new platform is a sub
 
 from infraval.options.base import Flag, Options
 from infraval.options.docker import MIN_PIDS, DockerServer, ModelTransfer, PullPolicy
-from infraval.options.gates import GateOptions, LatencyGate, LoadTimeGate, OutputsGate, WarmGate
+from infraval.options.gates import (
+    BaselineGate,
+    DeterminismGate,
+    ExpectedGate,
+    GateOptions,
+    LatencyGate,
+    LoadTimeGate,
+    OutputsGate,
+    WarmGate,
+)
 from infraval.options.job import Job, ServerMessages
 from infraval.options.kubernetes import KubernetesServer
 from infraval.options.limits import Limits
@@ -21,9 +30,12 @@ __all__ = [
     "MIN_PIDS",
     "VARIANTS",
     "WARMUP_FILE",
+    "BaselineGate",
     "Cell",
+    "DeterminismGate",
     "DockerServer",
     "ExistingWarmup",
+    "ExpectedGate",
     "Flag",
     "GateOptions",
     "Job",

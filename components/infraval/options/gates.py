@@ -83,6 +83,60 @@ class WarmGate(Gate):
         return first_s > max(self.floor_ms / 1000, self.ratio * steady_s)
 
 
+Tolerance: TypeAlias = Annotated[float | None, Field(ge=0, le=1)]
+
+
+class DeterminismGate(Gate):
+    """The gate `determinism`: the same request gets the same answer, alone and with others at the same time."""
+
+    group: ClassVar[str] = "gates.determinism"
+
+    enabled: bool = False
+    """Whether the gate judges; by default if there is a batching parameters file, or another option of the gate."""
+    tolerance: Tolerance = None
+    """Largest difference between two floats, as a share of the larger one; by default 0.001 for float and complex64,
+    1e-6 for double and complex128, 0.01 for half, 0.05 for bfloat16."""
+
+
+class ExpectedGate(Gate):
+    """The gate `expected`: the answers are those that were recorded (`--expected`)."""
+
+    group: ClassVar[str] = "gates.expected"
+
+    enabled: bool = False
+    """Whether the gate judges; by default if there are expected responses."""
+    tolerance: Tolerance = None
+    """Largest difference between two floats, as in `gates.determinism.tolerance`."""
+
+
+Largest: TypeAlias = Annotated[float | None, Field(ge=0)]
+
+
+class BaselineGate(Gate):
+    """The gate `baseline`: a comparison with the model in production (`--baseline`); what has no bar is only told."""
+
+    group: ClassVar[str] = "gates.baseline"
+
+    enabled: bool = False
+    """Whether the gate judges; by default if there is a baseline."""
+    p50_ratio: Largest = None
+    """Largest ratio of the median latency to the baseline's, of any cell."""
+    p90_ratio: Largest = None
+    """The same of the 90th percentile."""
+    load_time_ratio: Largest = None
+    """Largest ratio of the load time to the baseline's."""
+    size_ratio: Largest = None
+    """Largest ratio of the bytes on disk, without the warmup files, to the baseline's."""
+    max_difference: Largest = None
+    """Largest difference of a number from the baseline's answer; also fails outputs of another shape or dtype."""
+    changed_class_share: Largest = None
+    """Largest share of examples whose highest score is of another class than the baseline's."""
+    changed_string_share: Largest = None
+    """Largest share of strings that are not the baseline's."""
+    budget_s: base.Seconds = 20.0
+    """Seconds to spend on requests; each cell is sent at least once."""
+
+
 Bar: TypeAlias = Annotated[float | None, Field(gt=0)]
 
 
@@ -162,6 +216,9 @@ class GateOptions(base.Options):
 
     outputs: Annotated[OutputsGate, base.Lax] = OutputsGate()
     warm: Annotated[WarmGate, base.Lax] = WarmGate()
+    determinism: Annotated[DeterminismGate, base.Lax] = DeterminismGate()
+    expected: Annotated[ExpectedGate, base.Lax] = ExpectedGate()
+    baseline: Annotated[BaselineGate, base.Lax] = BaselineGate()
     latency: Annotated[LatencyGate, base.Lax] = LatencyGate()
     load_time: Annotated[LoadTimeGate, base.Lax] = LoadTimeGate()
 

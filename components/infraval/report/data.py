@@ -53,6 +53,15 @@ class ServerReport(pydantic.BaseModel):
     server_log: str = pydantic.Field(description="Its last lines, redacted, if it crashed or was late.")
     cells: list[CellSummary]
     requests: list[evidence.Outcome]
+    determinism: evidence.Determinism | None = pydantic.Field(
+        None, description="The same requests again; null unless the gate judges."
+    )
+    expected: evidence.Expected | None = pydantic.Field(
+        None, description="Answers beside recorded responses; null unless the gate judges."
+    )
+    baseline: evidence.Baseline | None = pydantic.Field(
+        None, description="The model beside the baseline; null unless the gate judges."
+    )
     load: evidence.Load | None = pydantic.Field(None, description="Under load, if the gate latency was on.")
 
 
@@ -119,6 +128,9 @@ def _server_report(judged: ServerVerdict) -> ServerReport:
         server_log=booted.server_log,
         cells=_cells(shown),
         requests=list(booted.outcomes),
+        determinism=shown.determinism,
+        expected=shown.expected,
+        baseline=shown.baseline,
         load=shown.load,
     )
 

@@ -18,6 +18,7 @@ import rich.markup
 import rich.table
 
 from infraval import escape, evidence, options, streams
+from infraval.gates import baseline
 from infraval.report import data
 
 _WIDE = 120
@@ -87,13 +88,41 @@ def _show_server(console: rich.console.Console, found: data.ServerReport, record
         if records and found.records_replayed is None:
             warm = "without its warmup file, because the server refuses it with the file"
         console.print(f"load    {found.load_time_s:.1f} s, {warm}")
-    if found.load is not None:
-        _print_line(console, _load(found.load))
+    for line in _studies(found, records):
+        _print_line(console, line)
     if found.cells:
         console.print(_requests_table(found.cells))
     if any(cell.cold_first_s is not None and cell.warm_first_s is not None for cell in found.cells):
         console.print("First request of a fresh server, without (cold) and with (warm) the warmup file:")
         console.print(cold_table(found.cells))
+
+
+_FIGURES = {
+    "p50_ratio": "median latency {:.2f}x",
+    "p90_ratio": "p90 {:.2f}x",
+    "load_time_ratio": "load {:.2f}x",
+    "size_ratio": "size {:.2f}x",
+    "max_difference": "largest difference {:.3g}",
+    "changed_class_share": "other top class {:.1%}",
+    "changed_string_share": "other strings {:.1%}",
+}
+
+
+def _studies(found: data.ServerReport, records: int) -> Iterator[str]:
+    """A line for each closer look at the server."""
+    if found.determinism is not None:
+        yield f"repeat  {found.determinism.requests} requests were sent again, alone and with others"
+    if found.expected is not None:
+        part = "; the files have more" if found.expected.is_part else ""
+        yield f"expect  {found.expected.equal} of {found.expected.records} responses are as expected{part}"
+    if found.baseline is not None:
+        figures = baseline.figures(found.baseline, found.load_time_s, records)
+        shown = [_FIGURES[name].format(value) for name, value in figures.items() if value is not None]
+        failed = sum(each.requests for each in found.baseline.unanswered)
+        shown += [f"{failed} of {found.baseline.requests} requests the baseline cannot answer"] if failed else []
+        yield f"baseline {', '.join(shown)}"
+    if found.load is not None:
+        yield _load(found.load)
 
 
 def _load(load: evidence.Load) -> str:
