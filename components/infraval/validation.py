@@ -53,6 +53,7 @@ def validate(
     if job.output is not None:
         publish.check_output(job.output)
     selection = preparation.select(job)
+    all_gates.check(job.gates, selection.signatures, selection.targets)
     platform.check(job.server, progress)
     with workspace.workspace() as directory, run.starting(job, directory / "models", directory) as ahead:
         logs, examples = preparation.build(job, selection, directory / "requests", make_pipeline, progress, sample_in)

@@ -11,15 +11,16 @@ from types import MappingProxyType
 from typing import Protocol
 
 from infraval import errors, evidence, options, verdict
+from infraval.gates import outputs
 from infraval.gates.load import Load
 from infraval.gates.outputs import Outputs
 from infraval.gates.responses import Responses
 from infraval.gates.unchanged import Unchanged
 from infraval.gates.warm import Warm
 from infraval.gates.warmup import Warmup
-from infraval.requests import signatures
+from infraval.requests import signatures, targets
 
-__all__ = ["GATES", "Gate", "check_decided", "choose", "judge"]
+__all__ = ["GATES", "Gate", "check", "check_decided", "choose", "judge"]
 
 
 class Gate(Protocol):
@@ -43,6 +44,18 @@ def choose(
     always: tuple[Gate, ...] = (Load(), Responses(), Warmup(), Unchanged())
     optional: tuple[Gate, ...] = (Outputs(asked.outputs, available), Warm(asked.warm))
     return (*always, *(gate for gate in optional if asked.on(gate.name)))
+
+
+def check(
+    asked: options.GateOptions, available: Mapping[str, signatures.Signature], called: Sequence[targets.Target]
+) -> None:
+    """Checks the gates' options against the model's signatures and those that are called, before a server boots.
+
+    Raises:
+      OptionError: they do not fit.
+    """
+    if asked.on("outputs"):
+        outputs.check(asked.outputs, available, called)
 
 
 _DEFAULTS = options.GateOptions()
