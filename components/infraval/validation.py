@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from infraval import escape, options, publish, signals, verdict, workspace
+from infraval import escape, hints, options, publish, signals, verdict, workspace
 from infraval import gates as all_gates
 from infraval.requests import preparation
 from infraval.sandbox import registry
@@ -68,6 +69,7 @@ def validate(
         servers = tuple(all_gates.judge(each, chosen, job.gates) for each in shown)
         all_gates.check_decided(servers, job.gates)
         judged = verdict.Verdict(servers, staged.digest, staged.warmup, examples, selection.warnings)
+        judged = dataclasses.replace(judged, hints=hints.of(job, judged, selection.signatures))
 
         if job.output is not None:
             progress(f"Writing the {'blessed model' if judged.blessed else 'report'} to {job.output}")
