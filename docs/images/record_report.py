@@ -33,11 +33,11 @@ def main(svg: Path) -> None:
     colours = {"FORCE_COLOR": "1", "TERM": "xterm", "COLUMNS": str(WIDTH)}
     with tempfile.TemporaryDirectory() as folder:
         printed = subprocess.run(
-            command, cwd=folder, env=os.environ | colours, stdout=subprocess.PIPE, check=True
+            command, cwd=folder, env=os.environ | colours, capture_output=True, check=True
         ).stdout.decode()
     console = rich.console.Console(record=True, width=WIDTH, highlight=False)
     console.print(SHOWN, markup=False)
-    console.print(rich.text.Text.from_ansi(printed))
+    console.print(rich.text.Text.from_ansi(printed.rstrip("\n")))
     console.save_svg(str(svg), title="infraval validate", unique_id="report")
 
 
