@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import logging
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from infraval import escape, options, publish, signals, verdict, workspace
+from infraval import escape, hints, options, publish, signals, verdict, workspace
 from infraval import gates as all_gates
 from infraval.requests import expected, preparation
 from infraval.sandbox import registry
@@ -54,6 +55,7 @@ def validate(
     if job.output is not None:
         publish.check_output(job.output)
     selection = preparation.select(job)
+    all_gates.check(job.gates, selection.signatures, selection.targets)
     platform.check(job.server, progress)
     with workspace.workspace() as directory, contextlib.ExitStack() as stack:
         known = expected.read(job, selection.signatures, directory / "expected")
@@ -74,6 +76,7 @@ def validate(
         servers = tuple(all_gates.judge(each, chosen, job.gates) for each in shown)
         all_gates.check_decided(servers, job.gates)
         judged = verdict.Verdict(servers, staged.digest, staged.warmup, examples, selection.warnings)
+        judged = dataclasses.replace(judged, hints=hints.of(job, judged, selection.signatures))
 
         if job.output is not None:
             progress(f"Writing the {'blessed model' if judged.blessed else 'report'} to {job.output}")

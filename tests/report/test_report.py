@@ -88,7 +88,10 @@ def judged() -> verdict.Verdict:
         constants={"s/k": "0.5"},
         defaults=["s/b"],
     )
-    return verdict.Verdict((_server("1", FAILED),), "ab" * 32, evidence.Warmup(4, 6, 7), examples, ("No index.",))
+    hints = (verdict.Hint("not-kept", "Keep it."),)
+    return verdict.Verdict(
+        (_server("1", FAILED),), "ab" * 32, evidence.Warmup(4, 6, 7), examples, ("No index.",), hints
+    )
 
 
 EXPECTED: dict[str, Any] = {
@@ -224,6 +227,7 @@ EXPECTED: dict[str, Any] = {
         }
     ],
     "warnings": ["No index."],
+    "hints": [{"code": "not-kept", "text": "Keep it."}],
 }
 
 
@@ -300,6 +304,14 @@ def test_people_are_shown_what_answers_were_compared_with(
         assert said in printed
 
 
+def test_people_are_shown_hints(judged: verdict.Verdict, capsys: pytest.CaptureFixture[str]) -> None:
+    """One line each; a report of an earlier version has none."""
+    terminal.show_report(data.report(judged))
+    assert "hint    Keep it.\n" in capsys.readouterr().out
+    earlier = {key: value for key, value in as_json(judged).items() if key != "hints"}
+    assert data.Report.model_validate(earlier).hints == []
+
+
 def test_people_are_shown_only_what_failed(judged: verdict.Verdict, capsys: pytest.CaptureFixture[str]) -> None:
     """A gate that was skipped is in the report, and not news."""
     skipped = verdict.Finding("warmup", verdict.Status.SKIPPED, ("Nothing to see.",))
@@ -358,6 +370,7 @@ NAMES = {
     "message",
     "reasons",
     "warnings",
+    "text",
 }
 
 

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Protocol
 
 from infraval import errors, evidence, options, verdict
+from infraval.gates import outputs
 from infraval.gates.baseline import Baseline
 from infraval.gates.determinism import Determinism
 from infraval.gates.expected import Expected
@@ -22,9 +23,9 @@ from infraval.gates.responses import Responses
 from infraval.gates.unchanged import Unchanged
 from infraval.gates.warm import Warm
 from infraval.gates.warmup import Warmup
-from infraval.requests import signatures
+from infraval.requests import signatures, targets
 
-__all__ = ["GATES", "Gate", "check_decided", "choose", "judge"]
+__all__ = ["GATES", "Gate", "check", "check_decided", "choose", "judge"]
 
 
 class Gate(Protocol):
@@ -58,6 +59,18 @@ def choose(
         LoadTime(asked.load_time),
     )
     return (*always, *(gate for gate in optional if (on or asked.on)(gate.name)))
+
+
+def check(
+    asked: options.GateOptions, available: Mapping[str, signatures.Signature], called: Sequence[targets.Target]
+) -> None:
+    """Checks the gates' options against the model's signatures and those that are called, before a server boots.
+
+    Raises:
+      OptionError: they do not fit.
+    """
+    if asked.on("outputs"):
+        outputs.check(asked.outputs, available, called)
 
 
 _DEFAULTS = options.GateOptions()

@@ -59,7 +59,8 @@ class OutputsGate(Gate):
     inf: Literal["fail", "allow"] = "allow"
     """Whether an infinite value in an output fails the model."""
     range: Ranges = ()
-    """Lowest and highest value of outputs, such as `{"probabilities": [0, 1]}`; null stands for no bound."""
+    """Lowest and highest value of outputs, such as `{"probabilities": [0, 1]}`; null stands for no bound. The numbers
+    of Classify are `scores`, those of Regress `outputs`."""
     sums_to_one: Annotated[base.Strings, base.Once] = ()
     """Outputs whose values sum to one along the last dimension, within a tolerance that depends on the dtype."""
     not_batched: Annotated[base.Strings, base.Once] = ()

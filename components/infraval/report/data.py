@@ -13,7 +13,7 @@ from typing import Any, Literal
 import pydantic
 
 from infraval import evidence, options
-from infraval.verdict import Finding, ServerVerdict, Verdict
+from infraval.verdict import Finding, Hint, ServerVerdict, Verdict
 
 REPORT = "report.json"
 
@@ -75,6 +75,7 @@ class Report(pydantic.BaseModel):
     examples: evidence.Examples | None
     servers: list[ServerReport]
     warnings: list[str] = pydantic.Field(default_factory=list, description="What to know about the model besides.")
+    hints: list[Hint] = pydantic.Field(default_factory=list, description="What to do next, by symptom.")
 
 
 def report(judged: Verdict) -> Report:
@@ -87,6 +88,7 @@ def report(judged: Verdict) -> Report:
         examples=judged.examples,
         servers=[_server_report(server) for server in judged.servers],
         warnings=list(judged.warnings),
+        hints=list(judged.hints),
     )
 
 

@@ -67,6 +67,8 @@ def show_report(report: data.Report) -> None:
         console.print(f"fed     {len(feeds) - _MAX_FEEDS} more inputs; the report lists them")
     for warning in report.warnings:
         _print_line(console, f"warning {warning}")
+    for hint in report.hints:
+        _print_line(console, f"hint    {hint.text}")
 
 
 def _show_verdict(console: rich.console.Console, shown: str) -> None:

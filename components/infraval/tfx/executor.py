@@ -152,6 +152,8 @@ def _log_verdict(judged: verdict.Verdict, uri: str, *, warmup: bool) -> None:
     """Logs that a model is blessed, what to know about it, and whether it lacks the warmup file that it was to get."""
     for text in judged.warnings:
         _log.warning("%s", escape.one_line(text))
+    for hint in judged.hints:
+        _log.warning("Hint: %s", escape.one_line(hint.text))
     for finding in _worst_by_gate(judged).values():
         if finding.status is verdict.Status.UNDECIDED:
             _log.warning("The gate %s is undecided: %s", finding.gate, escape.one_line(" ".join(finding.reasons)))
