@@ -190,6 +190,7 @@ def test_the_end_of_the_server_or_the_job_ends_the_load(serve: Serve, requests_o
         assert found.sent == 0
         with pytest.raises(errors.AbortedError):
             load.put(requests_of("s"), connection, asked, TIMEOUT_S, stopped=aborted)
+        assert connection.available()
         connection.close()
         ended = load.put(requests_of("s"), connection, options.LatencyGate(p99_ms=1000.0), TIMEOUT_S)[0]
     assert ended.errors.keys() == {"CANCELLED"}
