@@ -67,8 +67,9 @@ def look(serve: Serve, tmp_path: Path, log_of: Callable[[str], prediction_log_pb
         other: Answer,
         signatures: Sequence[str] = "s",
         booted: evidence.Boot = LOADED,
+        **bars: float,
     ) -> evidence.Baseline:
-        job = options.Job(model="m", baseline="b", gates={"baseline": {"budget_s": 20}})
+        job = options.Job(model="m", baseline="b", gates={"baseline": {"budget_s": 20, **bars}})
         requests = replay.OfLogs([log_of(signature) for signature in signatures])
         sandbox: Any = types.SimpleNamespace()
         launch: Any = types.SimpleNamespace(model_base_path="")
@@ -153,6 +154,23 @@ def test_a_server_that_stops_to_answer_is_not_timed(look: Look) -> None:
         return good(request, context)
 
     assert look(clock, good, ends).latencies == ()
+
+
+@pytest.mark.parametrize("bars", [{"p50_ratio": 1.5}, {"p90_ratio": 1.5}])
+@pytest.mark.parametrize(("slow", "expected"), [(205, 1.0), (10_000, 2.0)])
+def test_a_cell_above_a_bar_is_timed_again(look: Look, bars: dict[str, float], slow: int, expected: float) -> None:
+    """The best counts: what is slow for a while is the machine, and what is slow every time is the model."""
+    clock = Clock()
+    count = itertools.count()
+    quick, slower = answering(clock, 0.001), answering(clock, 0.002)
+
+    def answer(request: Any, context: grpc.ServicerContext) -> Any:
+        return (slower if next(count) < slow else quick)(request, context)
+
+    found = look(clock, answer, quick, **bars)
+    (timed,) = found.latencies
+    assert timed.p50_s / timed.baseline_p50_s == pytest.approx(expected)
+    assert next(count) == 1 + 200 * (2 if slow == 205 else 3)
 
 
 @pytest.mark.parametrize("failure", [evidence.Refused("NOT_FOUND", "x"), evidence.Crashed("SIGSEGV"), evidence.Late(1)])
