@@ -94,12 +94,14 @@ class Latency:
       first_s: seconds of its first request after the boot.
       steady_s: median seconds of the same request, repeated and answered.
       is_steady: whether the last repeats took about as long as those before them.
+      slowest_s: seconds of the slowest repeat.
     """
 
     cell: options.Cell
     first_s: float
     steady_s: float
     is_steady: bool = True
+    slowest_s: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True)

@@ -164,7 +164,7 @@ def _measure_again(
 
 
 def _cold(warm: options.WarmGate, latencies: Iterable[evidence.Latency]) -> set[options.Cell]:
-    return {each.cell for each in latencies if warm.looks_cold(each.first_s, each.steady_s)}
+    return {each.cell for each in latencies if warm.looks_cold(each.first_s, each.steady_s, each.slowest_s)}
 
 
 def _server_directory(directory: Path, index: int) -> Path:
