@@ -126,10 +126,14 @@ class Responses:
     Attributes:
       kept: those that fit into the memory for them, in the order of the requests.
       answered: how many there were.
+      largest_bytes: bytes of the largest of them, as a message.
+      largest_request_bytes: the same of the requests that were answered.
     """
 
     kept: tuple[Response, ...] = ()
     answered: int = 0
+    largest_bytes: int = 0
+    largest_request_bytes: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -246,6 +250,7 @@ class Evidence:
       cold: the same, booted first for comparison; None unless the job compares.
       measured_again: latencies on further boots of cells that looked cold.
       unchanged: whether the staged directory was the same before and after.
+      model_bytes: bytes of the staged model's files, with its warmup file.
     """
 
     boot: Boot
@@ -256,6 +261,7 @@ class Evidence:
     cold: Boot | None = None
     measured_again: tuple[Latency, ...] = ()
     unchanged: bool = True
+    model_bytes: int = 0
 
     @property
     def server(self) -> Server:

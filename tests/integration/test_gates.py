@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 
 import infraval
+from infraval import gates as all_gates
 from infraval import options, verdict
 
 SaveModel = Callable[..., Path]
@@ -58,6 +59,19 @@ def test_a_model_with_right_answers_passes(save_model: SaveModel, secret_example
     judged = _validate(save_model(_lengths), secret_examples, requests={"num_examples": 3})
     assert judged.blessed, judged.failures
     assert {finding.status for finding in judged.servers[0].findings} == {verdict.Status.PASSED}
+
+
+def test_a_model_that_is_too_large_fails_for_its_size_alone(upper_model: Path, secret_examples: Path) -> None:
+    """By one byte; with room for that byte, the same evidence passes every gate."""
+    judged = _validate(upper_model, secret_examples, gates={"size": {"max_bytes": "1k"}})
+    assert [finding.gate for finding in judged.failures] == ["size"]
+    (server,) = judged.servers
+    assert server.evidence.boot.responses.largest_request_bytes > server.evidence.boot.responses.largest_bytes > 0
+    room = options.GateOptions(size={"max_bytes": server.evidence.model_bytes})
+    assert all_gates.judge(server.evidence, all_gates.choose(room), room).blessed
+    less = options.GateOptions(size={"max_bytes": server.evidence.model_bytes - 1})
+    again = all_gates.judge(server.evidence, all_gates.choose(less), less)
+    assert [finding.gate for finding in again.failures] == ["size"]
 
 
 def test_a_cell_without_a_warmup_record_fails_for_being_cold_alone(

@@ -38,10 +38,11 @@ def _server(tag: str, *findings: verdict.Finding) -> verdict.ServerVerdict:
             evidence.Outcome(CLASSIFY, "INTERNAL", "No.", 12.0),
         ),
         latencies=(evidence.Latency(PREDICT, 0.0015, 0.001),),
+        responses=evidence.Responses(answered=2, largest_bytes=33, largest_request_bytes=22),
         server_log="I Adding/updating models.",
     )
     cold = evidence.Boot(server, load_time_s=1.25, latencies=(evidence.Latency(PREDICT, 0.3, 0.002),))
-    shown = evidence.Evidence(boot, tries=3, requests=13, warmup=evidence.Warmup(4, 6, 7), cold=cold)
+    shown = evidence.Evidence(boot, tries=3, requests=13, warmup=evidence.Warmup(4, 6, 7), cold=cold, model_bytes=11)
     return verdict.ServerVerdict(shown, findings)
 
 
@@ -164,6 +165,7 @@ EXPECTED: dict[str, Any] = {
                     "latency_s": 12.0,
                 },
             ],
+            "sizes": {"model": 11, "largest_request": 22, "largest_response": 33},
         }
     ],
     "warnings": ["No index."],

@@ -5,7 +5,7 @@ Each option is described once, by its field; see `base`. A new platform is a sub
 
 from infraval.options.base import Flag, Options
 from infraval.options.docker import MIN_PIDS, DockerServer, ModelTransfer, PullPolicy
-from infraval.options.gates import GateOptions, OutputsGate, WarmGate
+from infraval.options.gates import GateOptions, OutputsGate, SizeGate, WarmGate
 from infraval.options.job import Job, ServerMessages
 from infraval.options.kubernetes import KubernetesServer
 from infraval.options.limits import Limits
@@ -38,6 +38,7 @@ __all__ = [
     "RequestOptions",
     "ServerMessages",
     "ServerOptions",
+    "SizeGate",
     "WarmGate",
     "WarmupOptions",
 ]

@@ -83,6 +83,21 @@ class WarmGate(Gate):
         return first_s > max(self.floor_ms / 1000, self.ratio * steady_s)
 
 
+class SizeGate(Gate):
+    """The gate `size`: the model's files and its messages are small enough."""
+
+    group: ClassVar[str] = "gates.size"
+
+    enabled: bool = False
+    """Whether the gate judges; any other option of it turns it on too."""
+    max_bytes: base.Bytes | None = None
+    """Bytes that the model's files may have together, with the warmup file, such as 512m; null for any number."""
+    max_response_bytes: base.Bytes = 4 << 20
+    """Bytes that a response may have; by default, gRPC's clients refuse a response of more than 4 MiB."""
+    max_request_bytes: base.Bytes | None = None
+    """Bytes that a request may have, for a proxy in front of the server; TensorFlow Serving itself takes 2 GiB."""
+
+
 class GateOptions(base.Options):
     """What the gates judge by; the gates without options are always on."""
 
@@ -90,6 +105,7 @@ class GateOptions(base.Options):
 
     outputs: Annotated[OutputsGate, base.Lax] = OutputsGate()
     warm: Annotated[WarmGate, base.Lax] = WarmGate()
+    size: Annotated[SizeGate, base.Lax] = SizeGate()
 
     @classmethod
     def unknown(cls, key: str) -> str:

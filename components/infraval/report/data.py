@@ -38,6 +38,14 @@ class CellSummary(pydantic.BaseModel):
     is_steady: bool | None = pydantic.Field(None, description="Whether the repeats took about as long as each other.")
 
 
+class Sizes(pydantic.BaseModel):
+    """How large the model and its messages are, in bytes."""
+
+    model: int = pydantic.Field(description="The staged model's files, with its warmup file.")
+    largest_request: int = pydantic.Field(description="Of the requests that were answered; 0 without any.")
+    largest_response: int
+
+
 class ServerReport(pydantic.BaseModel):
     """What one server did and what each gate found in that."""
 
@@ -53,6 +61,7 @@ class ServerReport(pydantic.BaseModel):
     server_log: str = pydantic.Field(description="Its last lines, redacted, if it crashed or was late.")
     cells: list[CellSummary]
     requests: list[evidence.Outcome]
+    sizes: Sizes | None = None
 
 
 class Report(pydantic.BaseModel):
@@ -118,6 +127,11 @@ def _server_report(judged: ServerVerdict) -> ServerReport:
         server_log=booted.server_log,
         cells=_cells(shown),
         requests=list(booted.outcomes),
+        sizes=Sizes(
+            model=shown.model_bytes,
+            largest_request=booted.responses.largest_request_bytes,
+            largest_response=booted.responses.largest_bytes,
+        ),
     )
 
 

@@ -119,6 +119,7 @@ def _try(
         cold=cold,
         measured_again=_measure_again(job.gates, staged, requests, booted, booter),
         unchanged=staged.digest == staging.digest(staged.directory),
+        model_bytes=staging.size(staged.directory),
     )
 
 
