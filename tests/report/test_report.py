@@ -42,7 +42,11 @@ def _server(tag: str, *findings: verdict.Finding) -> verdict.ServerVerdict:
         server_log="I Adding/updating models.",
     )
     cold = evidence.Boot(server, load_time_s=1.25, latencies=(evidence.Latency(PREDICT, 0.3, 0.002),))
-    shown = evidence.Evidence(boot, tries=3, requests=13, warmup=evidence.Warmup(4, 6, 7), cold=cold, model_bytes=11)
+    killer = evidence.Killer("predict", options.Method.PREDICT, "x", "NaN", "{}", "SIGSEGV", "F")
+    robust = evidence.Robustness(44, 55, 66, (killer,), ("Gone.",))
+    shown = evidence.Evidence(
+        boot, tries=3, requests=13, warmup=evidence.Warmup(4, 6, 7), cold=cold, model_bytes=11, robustness=robust
+    )
     return verdict.ServerVerdict(shown, findings)
 
 
@@ -166,6 +170,23 @@ EXPECTED: dict[str, Any] = {
                 },
             ],
             "sizes": {"model": 11, "largest_request": 22, "largest_response": 33},
+            "robustness": {
+                "sent": 44,
+                "left": 55,
+                "boots": 66,
+                "killers": [
+                    {
+                        "signature": "predict",
+                        "method": "predict",
+                        "input": "x",
+                        "what": "NaN",
+                        "request": "{}",
+                        "cause": "SIGSEGV",
+                        "said": "F",
+                    }
+                ],
+                "lost": ["Gone."],
+            },
         }
     ],
     "warnings": ["No index."],

@@ -14,6 +14,7 @@ from infraval import errors, evidence, options, verdict
 from infraval.gates.load import Load
 from infraval.gates.outputs import Outputs
 from infraval.gates.responses import Responses
+from infraval.gates.robust import Robust
 from infraval.gates.size import Size
 from infraval.gates.unchanged import Unchanged
 from infraval.gates.warm import Warm
@@ -42,7 +43,12 @@ def choose(
     `available` are the model's signatures.
     """
     always: tuple[Gate, ...] = (Load(), Responses(), Warmup(), Unchanged())
-    optional: tuple[Gate, ...] = (Outputs(asked.outputs, available), Warm(asked.warm), Size(asked.size))
+    optional: tuple[Gate, ...] = (
+        Outputs(asked.outputs, available),
+        Warm(asked.warm),
+        Robust(asked.robust),
+        Size(asked.size),
+    )
     return (*always, *(gate for gate in optional if asked.on(gate.name)))
 
 

@@ -83,6 +83,21 @@ class WarmGate(Gate):
         return first_s > max(self.floor_ms / 1000, self.ratio * steady_s)
 
 
+class RobustGate(Gate):
+    """The gate `robust`: the server survives malformed and boundary requests."""
+
+    group: ClassVar[str] = "gates.robust"
+
+    enabled: bool = False
+    """Whether the gate judges; any other option of it turns it on too."""
+    max_boots: Annotated[int, Field(ge=1, le=100)] = 5
+    """Boots that may be used up: one, and another one after each death."""
+    huge_batch: Annotated[int, Field(ge=0)] = 1000
+    """Rows of the largest batch, or as many as 8 MiB hold; 0 for no such request."""
+    budget_s: base.Seconds = 60.0
+    """Seconds to send requests for, without the boots."""
+
+
 class SizeGate(Gate):
     """The gate `size`: the model's files and its messages are small enough."""
 
@@ -105,6 +120,7 @@ class GateOptions(base.Options):
 
     outputs: Annotated[OutputsGate, base.Lax] = OutputsGate()
     warm: Annotated[WarmGate, base.Lax] = WarmGate()
+    robust: Annotated[RobustGate, base.Lax] = RobustGate()
     size: Annotated[SizeGate, base.Lax] = SizeGate()
 
     @classmethod

@@ -62,6 +62,9 @@ class ServerReport(pydantic.BaseModel):
     cells: list[CellSummary]
     requests: list[evidence.Outcome]
     sizes: Sizes | None = None
+    robustness: evidence.Robustness | None = pydantic.Field(
+        None, description="How malformed requests were taken, if any were sent."
+    )
 
 
 class Report(pydantic.BaseModel):
@@ -132,6 +135,7 @@ def _server_report(judged: ServerVerdict) -> ServerReport:
             largest_request=booted.responses.largest_request_bytes,
             largest_response=booted.responses.largest_bytes,
         ),
+        robustness=shown.robustness,
     )
 
 

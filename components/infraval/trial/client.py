@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import grpc
 from typing_extensions import Self
@@ -118,9 +119,11 @@ class Client:
           The name of the gRPC status code (DEADLINE_EXCEEDED after `timeout_s`), and the server's error message, which
           may contain request data, at most `MAX_ERROR_LENGTH` characters.
         """
-        channel = self._connected()
-        if channel is None:
-            return grpc.StatusCode.UNAVAILABLE.name, "The server does not listen."
+        request = self.request_of(log)
+        return self.call(log.WhichOneof("log_type"), request.SerializeToString(), timeout_s, on_answer)
+
+    def request_of(self, log: prediction_log_pb2.PredictionLog) -> Any:
+        """The request of a log, for this client's model."""
         kind = log.WhichOneof("log_type")
         request = type(getattr(log, kind).request)()
         request.CopyFrom(getattr(log, kind).request)
@@ -128,14 +131,22 @@ class Client:
         for model_spec in specs:
             model_spec.name = self._model_name
             model_spec.ClearField("version_choice")
+        return request
+
+    def call(
+        self, kind: str, content: bytes, timeout_s: float, on_answer: Callable[[bytes], object] = len
+    ) -> tuple[str, str]:
+        """Sends a serialized request, which may be malformed, as that kind of log; returns what `send` does."""
+        channel = self._connected()
+        if channel is None:
+            return grpc.StatusCode.UNAVAILABLE.name, "The server does not listen."
         call = channel.unary_unary(
             f"/tensorflow.serving.PredictionService/{_METHODS[kind]}",
-            request_serializer=type(request).SerializeToString,
             # Parsed, an answer would take twice the memory. For gRPC, None is a failure.
             response_deserializer=lambda content: (on_answer(content),),
         )
         try:
-            call(request, timeout=timeout_s)
+            call(content, timeout=timeout_s)
         except grpc.RpcError as error:
             message = (error.details() or "")[:MAX_ERROR_LENGTH]
             if _TOO_LARGE in message:
