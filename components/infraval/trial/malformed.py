@@ -112,6 +112,8 @@ class _Tensor:
         size = math.prod(self.shape)
         if size > 0 and self.shown is None:
             return f"{shape} of an example"
+        if size == 0 and math.prod(itertools.takewhile(bool, self.shape)) > _MAX_VALUES:
+            return shape
         if size > _MAX_VALUES:
             return f"{shape} of {json.dumps(self.shown[0] if self.shown else None, default=str)}"
         filled = np.empty(size, object)
