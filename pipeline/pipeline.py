@@ -34,6 +34,7 @@ SPECS: Mapping[str, Any] = {
         splits=("eval",),
     ),
     "warmup": infraval.WarmupOptions(batch_sizes=(1, 8), compare_cold=True),
+    "gates": infraval.GateOptions(robust={"enabled": True}),
 }
 """What the validator is asked for: keyword arguments of `WarmupInfraValidator`."""
 

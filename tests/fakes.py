@@ -103,6 +103,12 @@ def serve(behaviour: str, socket_path: str, port: int) -> None:
             if behaviour == "abort-in-request":
                 print(request, file=sys.stderr, flush=True)
                 os.abort()
+            shape = request.inputs["examples"].tensor_shape.dim
+            if behaviour == "abort-on-rank" and len(shape) != 1:
+                print("F Check failed: index >= 0 && index < num_total_dims", file=sys.stderr, flush=True)
+                os.abort()
+            if behaviour == "hang-on-no-rows" and shape and shape[0].size == 0:
+                hang()
             if behaviour == "hang-in-request" or (behaviour == "abort-after-one" and answered):
                 hang()
             if behaviour == "abort-after-one":

@@ -128,10 +128,14 @@ class Responses:
     Attributes:
       kept: those that fit into the memory for them, in the order of the requests.
       answered: how many there were.
+      largest_bytes: bytes of the largest of them, as a message.
+      largest_request_bytes: the same of the requests that were answered.
     """
 
     kept: tuple[Response, ...] = ()
     answered: int = 0
+    largest_bytes: int = 0
+    largest_request_bytes: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -468,6 +472,48 @@ class Load:
 
 
 @dataclasses.dataclass(frozen=True)
+class Killer:
+    """A malformed request that the server did not survive, or did not answer.
+
+    Attributes:
+      signature: key of the signature; several, separated by commas, for MultiInference.
+      method: the RPC.
+      input: alias of the input that is wrong; empty if that is the request as a whole.
+      what: what is wrong.
+      request: the request as compact JSON, without values of examples.
+      cause: what the server died of; empty if it lives and did not answer in time.
+      said: the last line of its log, redacted.
+    """
+
+    signature: str
+    method: options.Method
+    input: str
+    what: str
+    request: str
+    cause: str
+    said: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Robustness:
+    """How the server took malformed requests.
+
+    Attributes:
+      sent: how many it was sent.
+      left: how many were not sent; those of a kind of which one was a killer are left out and not counted.
+      boots: how often the model was booted for them.
+      killers: those that it did not survive, one of each kind.
+      lost: why no more was sent or what became of a server that was not the model's doing, a sentence each.
+    """
+
+    sent: int
+    left: int
+    boots: int
+    killers: tuple[Killer, ...] = ()
+    lost: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
 class Evidence:
     """Everything one server showed about the staged model.
 
@@ -484,6 +530,8 @@ class Evidence:
       expected: answers beside recorded responses; None in the same cases.
       baseline: the comparison with the model in production; None in the same cases.
       load: what it did under a load; None if there was none.
+      model_bytes: bytes of the staged model's files, with its warmup file.
+      robustness: how malformed requests were taken; None if none were sent.
     """
 
     boot: Boot
@@ -498,6 +546,8 @@ class Evidence:
     expected: Expected | None = None
     baseline: Baseline | None = None
     load: Load | None = None
+    model_bytes: int = 0
+    robustness: Robustness | None = None
 
     @property
     def server(self) -> Server:

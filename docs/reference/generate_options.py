@@ -7,7 +7,7 @@ import inspect
 import json
 import pathlib
 import typing
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from infraval import options
 from infraval.options import base
@@ -48,9 +48,9 @@ def _type(annotation: Any, flag: base.Flag | None = None) -> str:
     if flag is not None and flag.choices is not None:
         annotation = Literal[flag.choices()]
     arguments = typing.get_args(annotation)
-    if type(None) in arguments and pathlib.Path not in arguments:
-        annotation = arguments[0]
-        arguments = typing.get_args(annotation)
+    optional = type(None) in arguments and pathlib.Path not in arguments
+    if optional or typing.get_origin(annotation) is Annotated:
+        return _type(arguments[0], flag)
     if typing.get_origin(annotation) is Literal:
         return ", ".join(f"`{value}`" for value in arguments)
     if typing.get_origin(annotation) is tuple:

@@ -72,7 +72,8 @@ def _export(model: keras.Model, directory: str) -> None:
 
     def serving_default(x: tf.Tensor) -> dict[str, tf.Tensor]:
         """Images -> `probabilities` [?, 10]."""
-        return {"probabilities": model(x)}
+        # TensorFlow Serving does not compare a request with the signature, and a convolution of another rank aborts it.
+        return {"probabilities": model(tf.ensure_shape(x, (None, _SIDE, _SIDE, 1)))}
 
     def serving_preprocess(raw_images: tf.Tensor) -> dict[str, tf.Tensor]:
         """PNGs -> the likeliest five `labels` [?, 5], and their `probabilities` [?, 5]."""

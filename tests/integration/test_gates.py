@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 import tensorflow as tf
 
 import infraval
+from infraval import gates as all_gates
 from infraval import options, verdict
 
 SaveModel = Callable[..., Path]
@@ -16,7 +18,7 @@ EMBEDDED = options.ProcessServer(server="embedded")
 
 
 def _validate(model: Path, examples: Path, **given: object) -> verdict.Verdict:
-    return infraval.validate(infraval.Job(model=model, examples=str(examples), server=EMBEDDED, **given))
+    return infraval.validate(infraval.Job(model=model, examples=str(examples), **{"server": EMBEDDED, **given}))
 
 
 def _lengths(names: tf.Tensor) -> tf.Tensor:
@@ -58,6 +60,75 @@ def test_a_model_with_right_answers_passes(save_model: SaveModel, secret_example
     judged = _validate(save_model(_lengths), secret_examples, requests={"num_examples": 3})
     assert judged.blessed, judged.failures
     assert {finding.status for finding in judged.servers[0].findings} == {verdict.Status.PASSED}
+
+
+def test_a_model_that_is_too_large_fails_for_its_size_alone(upper_model: Path, secret_examples: Path) -> None:
+    """By one byte; with room for that byte, the same evidence passes every gate."""
+    judged = _validate(upper_model, secret_examples, gates={"size": {"max_bytes": "1k"}})
+    assert [finding.gate for finding in judged.failures] == ["size"]
+    (server,) = judged.servers
+    assert server.evidence.boot.responses.largest_request_bytes > server.evidence.boot.responses.largest_bytes > 0
+    room = options.GateOptions(size={"max_bytes": server.evidence.model_bytes})
+    assert all_gates.judge(server.evidence, all_gates.choose(room), room).blessed
+    less = options.GateOptions(size={"max_bytes": server.evidence.model_bytes - 1})
+    again = all_gates.judge(server.evidence, all_gates.choose(less), less)
+    assert [finding.gate for finding in again.failures] == ["size"]
+
+
+@pytest.fixture
+def stand_in(tmp_path: Path) -> Callable[[str], options.ProcessServer]:
+    """A `tensorflow_model_server` of tests/fakes.py that behaves as named."""
+
+    def server(behaviour: str) -> options.ProcessServer:
+        binary = tmp_path / "tensorflow_model_server"
+        fakes = Path(__file__).parents[1] / "fakes.py"
+        binary.write_text(f'#!/bin/sh\nexec {sys.executable} {fakes} {behaviour} {tmp_path}/boots "$@"\n')
+        binary.chmod(0o755)
+        return options.ProcessServer(server=str(binary))
+
+    return server
+
+
+def test_a_server_that_dies_of_a_malformed_request_fails_for_that_alone(
+    stand_in: Callable[[str], options.ProcessServer], upper_model: Path, secret_examples: Path, secret: str
+) -> None:
+    """And one that answers it passes; the smallest request is named, and nothing of the examples."""
+    gates = {"robust": {"max_boots": 3}, "outputs": {"enabled": False}}
+    bad = _validate(upper_model, secret_examples, server=stand_in("abort-on-rank"), gates=gates)
+    assert [finding.gate for finding in bad.failures] == ["robust"]
+    (server,) = bad.servers
+    assert server.evidence.tries == 1
+    assert [killer.what for killer in server.evidence.robustness.killers] == [
+        "no inputs",
+        "too few dimensions",
+        "too many dimensions",
+    ]
+    assert '{"examples":{"b64":""}}' in bad.failures[0].reasons[1]
+    assert "SIGABRT" in bad.failures[0].reasons[1]
+    assert secret not in repr(bad)
+
+    good = _validate(upper_model, secret_examples, server=stand_in("good"), gates=gates)
+    assert good.blessed, good.failures
+    assert good.servers[0].evidence.robustness.left == 0
+
+
+def test_no_rows_kill_a_server_with_allowed_batch_sizes(
+    upper_model: Path, secret_examples: Path, tmp_path: Path
+) -> None:
+    """As they kill TensorFlow Serving, whatever the model."""
+    parameters = tmp_path / "batching.txt"
+    parameters.write_text("max_batch_size { value: 2 } allowed_batch_sizes: 2")
+    judged = _validate(
+        upper_model,
+        secret_examples,
+        warmup={"batching_parameters_file": str(parameters)},
+        gates={"robust": {"max_boots": 1}},
+    )
+    assert [finding.gate for finding in judged.failures] == ["robust"]
+    (killer,) = judged.servers[0].evidence.robustness.killers
+    assert (killer.what, killer.cause) == ("an empty batch", "SIGABRT")
+    assert killer.request == '{"signature_name":"serving_default","inputs":{"examples":[]}}'
+    assert killer.said.endswith("Check failed: limit <= dim0_size (1 vs. 0)")
 
 
 def test_a_cell_without_a_warmup_record_fails_for_being_cold_alone(

@@ -422,6 +422,8 @@ def test_cells_are_ordered_and_hashable() -> None:
         ({"warm": {"ratio": 0.5}}, "gates.warm.ratio must be"),
         ({"warm": {"undecided": "maybe"}}, "gates.warm.undecided must be"),
         ({"warm": 3}, "gates.warm must be"),
+        ({"size": {"max_bytes": "many"}}, "gates.size.max_bytes must be a number of bytes such as"),
+        ({"size": {"max_bytes": 0}}, "gates.size.max_bytes must be"),
         ({"outputs": {"range": {"p": [1, 0]}}}, "gates.outputs.range gives 'p' a lowest value above"),
         ({"outputs": {"range": [["p", [0, 1]]]}}, "gates.outputs.range must be an object"),
         ({"outputs": {"range": {"p": [0]}}}, "gates.outputs.range "),
@@ -455,3 +457,12 @@ def test_determinism_is_on_where_batching_is(given: dict[str, Any], on: bool) ->
     assert options.Job(model="m", **given).on("determinism") is on
     assert options.GateOptions().undecided("warm") == "pass"
     assert not options.GateOptions(warm={"enabled": False}).on("warm")
+
+
+def test_a_gate_that_is_off_by_default_is_turned_on_by_an_option_of_it() -> None:
+    """Not by one that says it is off; bytes may have a unit."""
+    assert not options.GateOptions().on("size")
+    asked = options.GateOptions(size={"max_bytes": "512m"})
+    assert asked.on("size")
+    assert asked.size.max_bytes == 512 << 20
+    assert not options.GateOptions(size={"max_bytes": "1k", "enabled": False}).on("size")

@@ -38,6 +38,7 @@ def _server(tag: str, *findings: verdict.Finding) -> verdict.ServerVerdict:
             evidence.Outcome(CLASSIFY, "INTERNAL", "No.", 12.0),
         ),
         latencies=(evidence.Latency(PREDICT, 0.0015, 0.001),),
+        responses=evidence.Responses(answered=2, largest_bytes=33, largest_request_bytes=22),
         server_log="I Adding/updating models.",
     )
     cold = evidence.Boot(server, load_time_s=1.25, latencies=(evidence.Latency(PREDICT, 0.3, 0.002),))
@@ -58,7 +59,18 @@ def _server(tag: str, *findings: verdict.Finding) -> verdict.ServerVerdict:
         cells_left_out=27,
         points=(evidence.LoadPoint(2.125, 28, 2.25, 2.5, 2.75),),
     )
-    shown = evidence.Evidence(boot, tries=3, requests=13, warmup=evidence.Warmup(4, 6, 7), cold=cold, load=load)
+    killer = evidence.Killer("predict", options.Method.PREDICT, "x", "NaN", "{}", "SIGSEGV", "F")
+    robust = evidence.Robustness(44, 55, 66, (killer,), ("Gone.",))
+    shown = evidence.Evidence(
+        boot,
+        tries=3,
+        requests=13,
+        warmup=evidence.Warmup(4, 6, 7),
+        cold=cold,
+        load=load,
+        model_bytes=11,
+        robustness=robust,
+    )
     return verdict.ServerVerdict(shown, findings)
 
 
@@ -223,6 +235,24 @@ EXPECTED: dict[str, Any] = {
                 "seconds": 4.0,
                 "cells_left_out": 27,
                 "points": [{"time_s": 2.125, "requests": 28, "p50_s": 2.25, "p99_s": 2.5, "max_s": 2.75}],
+            },
+            "sizes": {"model": 11, "largest_request": 22, "largest_response": 33},
+            "robustness": {
+                "sent": 44,
+                "left": 55,
+                "boots": 66,
+                "killers": [
+                    {
+                        "signature": "predict",
+                        "method": "predict",
+                        "input": "x",
+                        "what": "NaN",
+                        "request": "{}",
+                        "cause": "SIGSEGV",
+                        "said": "F",
+                    }
+                ],
+                "lost": ["Gone."],
             },
         }
     ],

@@ -20,6 +20,8 @@ from infraval.gates.load import Load
 from infraval.gates.load_time import LoadTime
 from infraval.gates.outputs import Outputs
 from infraval.gates.responses import Responses
+from infraval.gates.robust import Robust
+from infraval.gates.size import Size
 from infraval.gates.unchanged import Unchanged
 from infraval.gates.warm import Warm
 from infraval.gates.warmup import Warmup
@@ -57,6 +59,8 @@ def choose(
         Baseline(asked.baseline),
         Latency(asked.latency),
         LoadTime(asked.load_time),
+        Robust(asked.robust),
+        Size(asked.size),
     )
     return (*always, *(gate for gate in optional if (on or asked.on)(gate.name)))
 

@@ -13,6 +13,8 @@ from infraval.options.gates import (
     LatencyGate,
     LoadTimeGate,
     OutputsGate,
+    RobustGate,
+    SizeGate,
     WarmGate,
 )
 from infraval.options.job import Job, ServerMessages
@@ -50,8 +52,10 @@ __all__ = [
     "ProcessServer",
     "PullPolicy",
     "RequestOptions",
+    "RobustGate",
     "ServerMessages",
     "ServerOptions",
+    "SizeGate",
     "WarmGate",
     "WarmupOptions",
 ]

@@ -243,6 +243,15 @@ def read_bytes(text: str) -> int:
     return int(found[1]) << {"": 0, "b": 0, "k": 10, "m": 20, "g": 30}[found[2]]
 
 
+def _as_bytes(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    try:
+        return read_bytes(value)
+    except ValueError:
+        raise Mistake("{} must be a number of bytes such as 4g or 512m, not {value}.", value=repr(value)) from None
+
+
 def _as_string(value: Any) -> Any:
     return os.fspath(value) if isinstance(value, os.PathLike) else value
 
@@ -290,6 +299,9 @@ PathOrUri = Annotated[str, pydantic.BeforeValidator(_as_string)]
 
 Count = Annotated[int, pydantic.Field(ge=1)]
 """How many; at least one."""
+
+Bytes = Annotated[int, pydantic.Field(ge=1), pydantic.BeforeValidator(_as_bytes)]
+"""A number of bytes; also as a string such as 512m."""
 
 Seconds = Annotated[float, pydantic.Field(gt=0)]
 """A time limit."""

@@ -214,6 +214,36 @@ class LoadTimeGate(Gate):
         return self
 
 
+class RobustGate(Gate):
+    """The gate `robust`: the server survives malformed and boundary requests."""
+
+    group: ClassVar[str] = "gates.robust"
+
+    enabled: bool = False
+    """Whether the gate judges; any other option of it turns it on too."""
+    max_boots: Annotated[int, Field(ge=1, le=100)] = 5
+    """Boots that may be used up: one, and another one after each death."""
+    huge_batch: Annotated[int, Field(ge=0)] = 1000
+    """Rows of the largest batch, or as many as 8 MiB hold; 0 for no such request."""
+    budget_s: base.Seconds = 60.0
+    """Seconds to send requests for, without the boots."""
+
+
+class SizeGate(Gate):
+    """The gate `size`: the model's files and its messages are small enough."""
+
+    group: ClassVar[str] = "gates.size"
+
+    enabled: bool = False
+    """Whether the gate judges; any other option of it turns it on too."""
+    max_bytes: base.Bytes | None = None
+    """Bytes that the model's files may have together, with the warmup file, such as 512m; null for any number."""
+    max_response_bytes: base.Bytes = 4 << 20
+    """Bytes that a response may have; by default, gRPC's clients refuse a response of more than 4 MiB."""
+    max_request_bytes: base.Bytes | None = None
+    """Bytes that a request may have, for a proxy in front of the server; TensorFlow Serving itself takes 2 GiB."""
+
+
 class GateOptions(base.Options):
     """What the gates judge by; the gates without options are always on."""
 
@@ -226,6 +256,8 @@ class GateOptions(base.Options):
     baseline: Annotated[BaselineGate, base.Lax] = BaselineGate()
     latency: Annotated[LatencyGate, base.Lax] = LatencyGate()
     load_time: Annotated[LoadTimeGate, base.Lax] = LoadTimeGate()
+    robust: Annotated[RobustGate, base.Lax] = RobustGate()
+    size: Annotated[SizeGate, base.Lax] = SizeGate()
 
     @classmethod
     def unknown(cls, key: str) -> str:

@@ -38,6 +38,14 @@ class CellSummary(pydantic.BaseModel):
     is_steady: bool | None = pydantic.Field(None, description="Whether the repeats took about as long as each other.")
 
 
+class Sizes(pydantic.BaseModel):
+    """How large the model and its messages are, in bytes."""
+
+    model: int = pydantic.Field(description="The staged model's files, with its warmup file.")
+    largest_request: int = pydantic.Field(description="Of the requests that were answered; 0 without any.")
+    largest_response: int
+
+
 class ServerReport(pydantic.BaseModel):
     """What one server did and what each gate found in that."""
 
@@ -63,6 +71,10 @@ class ServerReport(pydantic.BaseModel):
         None, description="The model beside the baseline; null unless the gate judges."
     )
     load: evidence.Load | None = pydantic.Field(None, description="Under load, if the gate latency was on.")
+    sizes: Sizes | None = None
+    robustness: evidence.Robustness | None = pydantic.Field(
+        None, description="How malformed requests were taken, if any were sent."
+    )
 
 
 class Report(pydantic.BaseModel):
@@ -134,6 +146,12 @@ def _server_report(judged: ServerVerdict) -> ServerReport:
         expected=shown.expected,
         baseline=shown.baseline,
         load=shown.load,
+        sizes=Sizes(
+            model=shown.model_bytes,
+            largest_request=booted.responses.largest_request_bytes,
+            largest_response=booted.responses.largest_bytes,
+        ),
+        robustness=shown.robustness,
     )
 
 

@@ -104,6 +104,11 @@ def digest(directory: Path) -> str:
     return total.hexdigest()
 
 
+def size(directory: Path) -> int:
+    """Bytes of all files in a directory together."""
+    return sum(path.lstat().st_size for path in directory.rglob("*") if not path.is_dir())
+
+
 def without_warmup(staged: StagedModel, base_path: Path) -> Path:
     """Makes a model base path with the staged model minus its warmup file, unless it exists.
 

@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import grpc
 from typing_extensions import Self
@@ -65,6 +66,11 @@ class Prepared:
 
     method: str
     content: bytes = dataclasses.field(repr=False)
+
+    @classmethod
+    def of(cls, kind: str, content: bytes) -> Self:
+        """A serialized request, as that kind of log."""
+        return cls(f"/tensorflow.serving.PredictionService/{_METHODS[kind]}", content)
 
 
 # An error message that is not UTF-8 is logged there with all its bytes, which may be request data.
@@ -134,10 +140,13 @@ class Client:
           The name of the gRPC status code (DEADLINE_EXCEEDED after `timeout_s`), and the server's error message, which
           may contain request data, at most `MAX_ERROR_LENGTH` characters.
         """
+        return self.call(self.prepare(log), timeout_s, on_answer)
+
+    def call(self, prepared: Prepared, timeout_s: float, on_answer: Callable[[bytes], object] = len) -> tuple[str, str]:
+        """Does what `send` does with a request that is ready, and may be malformed."""
         channel = self._connected()
         if channel is None:
             return grpc.StatusCode.UNAVAILABLE.name, "The server does not listen."
-        prepared = self.prepare(log)
         call = channel.unary_unary(
             prepared.method,
             # Parsed, an answer would take twice the memory. For gRPC, None is a failure.
@@ -149,8 +158,8 @@ class Client:
             return error.code().name, _message(error)
         return "OK", ""
 
-    def prepare(self, log: prediction_log_pb2.PredictionLog) -> Prepared:
-        """The request of a log as `send` sends it."""
+    def request_of(self, log: prediction_log_pb2.PredictionLog) -> Any:
+        """The request of a log, for this client's model."""
         kind = log.WhichOneof("log_type")
         request = type(getattr(log, kind).request)()
         request.CopyFrom(getattr(log, kind).request)
@@ -158,7 +167,11 @@ class Client:
         for model_spec in specs:
             model_spec.name = self._model_name
             model_spec.ClearField("version_choice")
-        return Prepared(f"/tensorflow.serving.PredictionService/{_METHODS[kind]}", request.SerializeToString())
+        return request
+
+    def prepare(self, log: prediction_log_pb2.PredictionLog) -> Prepared:
+        """The request of a log as `send` sends it."""
+        return Prepared.of(log.WhichOneof("log_type"), self.request_of(log).SerializeToString())
 
     def start(self, prepared: Prepared, timeout_s: float, on_end: Callable[[str, str], object]) -> None:
         """Sends a request without waiting for its answer.

@@ -28,14 +28,18 @@ class Keeper:
         self._answered: set[int] = set()
         self._heap: list[tuple[int, int, evidence.Response]] = []  # the highest rank first
         self._cut: int | None = None
+        self._largest = self._largest_request = 0
 
     def add(self, index: int, cell: options.Cell, log: prediction_log_pb2.PredictionLog, content: bytes) -> None:
         """Adds the answer to the request at `index`."""
         digest = hashlib.blake2b(f"{self._seed}/{index}".encode(), digest_size=8).digest()
         rank = int.from_bytes(digest, "big")
+        request_bytes = getattr(log, f"{cell.method.value}_log").request.ByteSize()
         with self._lock:
             if index in self._answered:
                 return
+            self._largest = max(self._largest, len(content))
+            self._largest_request = max(self._largest_request, request_bytes)
             self._answered.add(index)
             if self._cut is not None and rank >= self._cut:
                 return
@@ -51,7 +55,7 @@ class Keeper:
         """What was kept, in the order of the requests."""
         with self._lock:
             kept = tuple(response for _, _, response in sorted(self._heap, key=lambda each: each[1]))
-            return evidence.Responses(kept, len(self._answered))
+            return evidence.Responses(kept, len(self._answered), self._largest, self._largest_request)
 
 
 def _response(cell: options.Cell, log: prediction_log_pb2.PredictionLog, content: bytes) -> evidence.Response:

@@ -14,7 +14,7 @@ from infraval.requests import expected as expected_logs
 from infraval.requests import prediction_logs
 from infraval.sandbox import base, model_server, registry
 from infraval.staging import model as staging
-from infraval.trial import baseline, boot, determinism, expected, load, replay
+from infraval.trial import baseline, boot, determinism, expected, load, replay, robustness
 
 
 @contextlib.contextmanager
@@ -124,6 +124,7 @@ def _try(
                 "but answers the same requests without it. infraval wrote the file, so this is a bug in infraval; "
                 "please report it."
             )
+    probes = job.gates.on("robust") and booted.answered_all and len(requests) > 0
     return evidence.Evidence(
         boot=booted,
         tries=tries,
@@ -132,11 +133,13 @@ def _try(
         without_warmup=without_warmup,
         cold=cold,
         measured_again=_measure_again(job.gates, staged, requests, booted, booter),
+        robustness=robustness.probe(job.gates.robust, requests, booter) if probes else None,
         unchanged=staged.digest == staging.digest(staged.directory),
         determinism=repeating.found if repeating else None,
         expected=comparing.found if comparing else None,
         baseline=beside.found if beside else None,
         load=loader.found,
+        model_bytes=staging.size(staged.directory),
     )
 
 

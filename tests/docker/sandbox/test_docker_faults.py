@@ -145,7 +145,7 @@ def test_a_server_that_hangs_in_a_request_is_a_verdict(validate: Validate) -> No
 
 
 def test_a_server_that_dies_after_a_request_is_a_verdict(validate: Validate) -> None:
-    """One that answers the first request, before all are sent, and then dies, on every try, speaks against the model."""
+    """One that answers, before all are sent, and then dies, on every try, speaks against the model."""
     validation = options.Limits(max_loading_time_s=60, num_tries=2, request_timeout_s=30, concurrency=1)
     judged = validate("abort-after-one", validation)
 
