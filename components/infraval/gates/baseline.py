@@ -9,6 +9,7 @@ from typing import ClassVar
 
 from infraval import evidence, options, verdict
 from infraval.gates import differences
+from infraval.gates.reasons import capped
 
 _MIN_PAIRS = 5
 
@@ -71,7 +72,7 @@ class Baseline:
         status = verdict.Status.FAILED if failed else verdict.Status.UNDECIDED if unknown else verdict.Status.PASSED
         reasons = failed or [*unknown, *(f"Baseline: {differences.unanswered(each)}" for each in found.unanswered)]
         worst = max(measured, key=lambda each: each.badness)
-        told = differences.capped(reasons) if status is not verdict.Status.PASSED else ()
+        told = capped(reasons) if status is not verdict.Status.PASSED else ()
         return verdict.Finding(self.name, status, told, worst.value, worst.bar, worst.unit)
 
 

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from infraval import evidence, verdict
 from infraval.gates import differences
+from infraval.gates.reasons import capped
 
 
 class Determinism:
@@ -23,10 +24,10 @@ class Determinism:
         compared = (*found.alone, *found.together)
         if not compared:
             reasons = ("No request was answered again.", *map(differences.unanswered, found.unanswered))
-            return verdict.Finding(self.name, verdict.Status.UNDECIDED, differences.capped(list(reasons)))
+            return verdict.Finding(self.name, verdict.Status.UNDECIDED, capped(reasons))
         worst = max(compared, key=lambda each: each.responses_differing / each.responses)
         same = worst.responses - worst.responses_differing
-        told = differences.capped(list(_reasons(found)))
+        told = capped(_reasons(found))
         status = verdict.Status.FAILED if told else verdict.Status.PASSED
         return verdict.Finding(self.name, status, told, same, worst.responses, "responses")
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from infraval import escape, evidence
 
-MOST_REASONS = 5
-
 _KINDS = {
     "shape": "have another shape",
     "dtype": "have another dtype",
@@ -37,9 +35,3 @@ def unanswered(found: evidence.Unanswered) -> str:
     """How many requests got which error."""
     message = f": {found.message}" if found.message else ""
     return f"{found.requests} requests ({call(found)}) got the error {found.code}{message}"
-
-
-def capped(reasons: list[str]) -> tuple[str, ...]:
-    """The first reasons, and how many more there are."""
-    more = len(reasons) - MOST_REASONS
-    return (*reasons[:MOST_REASONS], f"There are {more} more; the report lists them.") if more > 0 else tuple(reasons)

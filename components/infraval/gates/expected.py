@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from infraval import evidence, verdict
 from infraval.gates import differences
+from infraval.gates.reasons import capped
 
 
 class Expected:
@@ -30,5 +31,5 @@ class Expected:
         if missing > 0:
             reasons.append(f"{missing} of {found.records} requests were not answered, because the server ended.")
         status = verdict.Status.FAILED if reasons else verdict.Status.PASSED
-        told = differences.capped(reasons)
+        told = capped(reasons)
         return verdict.Finding(self.name, status, told, found.equal, found.records, "responses")

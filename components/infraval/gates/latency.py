@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from typing import ClassVar
 
 from infraval import escape, evidence, options, percentile_bars, verdict
-
-_MOST_REASONS = 5
+from infraval.gates.reasons import capped
 
 _Decision = percentile_bars.Decision
 
@@ -59,7 +58,7 @@ class Latency:
             *(_over(each) for each in judged if each.decision is _Decision.OVER),
         ]
         if failures:
-            return verdict.Finding(self.name, verdict.Status.FAILED, _capped(failures), figure, bar, "ms")
+            return verdict.Finding(self.name, verdict.Status.FAILED, capped(failures), figure, bar, "ms")
         missing = [_undecided(each) for each in judged if each.decision is _Decision.UNDECIDED]
         if load.cells_left_out and self.options.per == "cell":
             missing.append(
@@ -68,7 +67,7 @@ class Latency:
             )
         if missing:
             missing += [_NOT_STEADY] if not load.steady else []
-            return verdict.Finding(self.name, verdict.Status.UNDECIDED, _capped(missing), figure, bar, "ms")
+            return verdict.Finding(self.name, verdict.Status.UNDECIDED, capped(missing), figure, bar, "ms")
         return verdict.Finding(
             self.name, verdict.Status.PASSED, () if load.steady else (_NOT_STEADY,), figure, bar, "ms"
         )
@@ -133,8 +132,3 @@ def _where(latencies: evidence.Latencies) -> str:
     if cell is None:
         return ""
     return f" ({cell.method.value} of signature {escape.name(cell.signature)}, batch size {cell.batch_size})"
-
-
-def _capped(reasons: list[str]) -> tuple[str, ...]:
-    more = len(reasons) - _MOST_REASONS
-    return (*reasons[:_MOST_REASONS], f"There are {more} more reasons.") if more > 0 else tuple(reasons)

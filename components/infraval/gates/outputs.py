@@ -12,10 +12,9 @@ import numpy as np
 from google.protobuf import message
 
 from infraval import errors, escape, evidence, options, protos, tensor_values, verdict
+from infraval.gates.reasons import capped
 from infraval.requests import signatures, targets
 from infraval.tensorflow_protos import prediction_log_pb2, tensor_pb2
-
-_MOST_REASONS = 5
 
 _TOLERANCES = {"half": 1e-2, "bfloat16": 5e-2, "float": 1e-3, "double": 1e-6}
 """How far from one a sum may be, by dtype; of another dtype, it must be exact."""
@@ -96,14 +95,12 @@ class Outputs:
             found = {(_call(response.cell), fault) for fault in self._faults(response)}
             faults.update(found)
             good += not found
-        reasons = [
-            f"{count} of {len(kept)} responses ({call}): {fault}"
-            for (call, fault), count in faults.most_common(_MOST_REASONS)
-        ]
-        if len(faults) > _MOST_REASONS:
-            reasons.append(f"There are {len(faults) - _MOST_REASONS} more kinds of fault.")
-        status = verdict.Status.FAILED if reasons else verdict.Status.PASSED
-        return verdict.Finding(self.name, status, tuple(reasons), good, len(kept), "responses")
+        reasons = (
+            f"{count} of {len(kept)} responses ({call}): {fault}" for (call, fault), count in faults.most_common()
+        )
+        status = verdict.Status.FAILED if faults else verdict.Status.PASSED
+        told = capped(reasons, "There are {} more kinds of fault.")
+        return verdict.Finding(self.name, status, told, good, len(kept), "responses")
 
     def _faults(self, response: evidence.Response) -> Iterator[str]:
         parsed = getattr(prediction_log_pb2.PredictionLog(), f"{response.cell.method.value}_log").response

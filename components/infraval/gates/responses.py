@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from infraval import evidence, verdict
-
-_MOST_REASONS = 5
+from infraval.gates.reasons import capped
 
 
 class Responses:
@@ -35,10 +34,8 @@ def _reasons(booted: evidence.Boot, answered: int, requests: int) -> tuple[str, 
         for outcome in booted.outcomes
         if not outcome.ok
     )
-    reasons = [
+    reasons = (
         f"{count} of {requests} requests failed ({method} of signature {signature}): {code}: {message}"
-        for (signature, method, code, message), count in failures.most_common(_MOST_REASONS)
-    ]
-    if len(failures) > _MOST_REASONS:
-        reasons.append(f"{len(failures) - _MOST_REASONS} more kinds of failure are in the report.")
-    return tuple(reasons)
+        for (signature, method, code, message), count in failures.most_common()
+    )
+    return capped(reasons, "{} more kinds of failure are in the report.")

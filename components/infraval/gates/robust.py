@@ -6,6 +6,7 @@ import dataclasses
 from typing import ClassVar
 
 from infraval import escape, evidence, options, verdict
+from infraval.gates.reasons import capped
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Robust:
         status = verdict.Status.UNDECIDED if reasons else verdict.Status.PASSED
         if found.killers:
             status = verdict.Status.FAILED
-        return verdict.Finding(self.name, status, tuple(reasons), len(found.killers), 0, "killers")
+        return verdict.Finding(self.name, status, capped(reasons), len(found.killers), 0, "killers")
 
 
 def _reason(killer: evidence.Killer) -> str:

@@ -6,8 +6,7 @@ import dataclasses
 from typing import ClassVar
 
 from infraval import escape, evidence, options, verdict
-
-_MOST_REASONS = 5
+from infraval.gates.reasons import capped
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,9 +36,7 @@ class Warm:
         cold = [latency for latency in best.values() if self._badness(latency) > (False, 0)]
         worst = max(map(_ratio, cold or best.values()), default=None)
         if cold:
-            reasons = tuple(map(_reason, cold[:_MOST_REASONS]))
-            if len(cold) > _MOST_REASONS:
-                reasons += (f"{len(cold) - _MOST_REASONS} more cells are cold; the report lists them.",)
+            reasons = capped(map(_reason, cold), "{} more cells are cold; the report lists them.")
             return verdict.Finding(self.name, verdict.Status.FAILED, reasons, worst, self.options.ratio, "x")
         missing = {outcome.cell for outcome in shown.boot.outcomes} - best.keys()
         if missing:
