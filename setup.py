@@ -80,7 +80,7 @@ setuptools.setup(
     options={"build": {"build_base": BUILD.name}},
     package_dir={"": "components"},
     packages=setuptools.find_packages("components"),
-    package_data={"infraval": ["py.typed"], "infraval_server": ["py.typed"]},
+    package_data={"infraval": ["py.typed", "report/templates/*"], "infraval_server": ["py.typed"]},
     install_requires=[
         "apache-beam>=2.60,<3",
         "click>=8.1",
@@ -88,6 +88,7 @@ setuptools.setup(
         "google-crc32c>=1.5",
         "grpcio>=1.60",
         "hdrhistogram>=0.10.7",  # 0.10.8 asks for setuptools 83, which TFX does not work with
+        "jinja2>=3.1",
         "ml-dtypes>=0.3",
         "protobuf>=3.20.3",
         "pydantic>=2.7,<3",

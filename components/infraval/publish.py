@@ -13,7 +13,7 @@ import shutil
 from pathlib import Path
 
 from infraval import errors, storage, verdict, workspace
-from infraval.report import data
+from infraval.report import files
 from infraval.requests import locations
 
 STAMPED_MODEL = "stamped_model"
@@ -50,7 +50,7 @@ def check_output(output: Path) -> None:
 
 
 def publish(judged: verdict.Verdict, staged: Path, output: Path) -> None:
-    """Writes the report, the marker and, if it is blessed, the staged SavedModel as `stamped_model`.
+    """Writes the report in all formats, the marker and, if it is blessed, the staged SavedModel as `stamped_model`.
 
     Raises:
       OutputError: not everything can be written, or the output is not empty any more; nothing of this run is left then.
@@ -63,7 +63,7 @@ def publish(judged: verdict.Verdict, staged: Path, output: Path) -> None:
             results.mkdir()
             if judged.blessed:
                 shutil.copytree(staged, results / STAMPED_MODEL)
-            data.write(judged, results)
+            files.write(judged, results)
             (results / MARKERS[judged.blessed]).touch()
             _sync(results)
             for left in output.glob(f"{storage.SAMPLES}*"):  # by a worker that had not noticed that others were quicker

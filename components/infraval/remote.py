@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
 from infraval import errors, escape, publish, storage
-from infraval.report import data
+from infraval.report import files as report_files
 
 _log = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ SERVING_MODEL = "Format-Serving"
 LAST_FILES = ("saved_model.pb", "saved_model.pbtxt")
 """A model server takes a directory for a model once it holds one of these, so they are written last."""
 
-_RESULTS = {publish.STAMPED_MODEL, data.REPORT, *publish.MARKERS.values()}
+_RESULTS = {publish.STAMPED_MODEL, *report_files.NAMES, *publish.MARKERS.values()}
 
 _SCHEME = "://"
 """What is not on this machine has a scheme."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import html
 
 from infraval import evidence
 
@@ -110,3 +111,11 @@ class Verdict:
     def blessed(self) -> bool:
         """Whether the model passed every gate on every server."""
         return not self.failures
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the page, in a frame of its own, whose styles end there and where no script runs."""
+        from infraval.report import data, page  # noqa: PLC0415 - what shows a verdict knows it, not the other way round
+
+        content = html.escape(page.render(data.report(self)))
+        style = "border: 0; width: 100%; height: 40rem"
+        return f'<iframe title="Verdict" sandbox srcdoc="{content}" style="{style}"></iframe>'

@@ -199,7 +199,7 @@ def test_a_model_that_is_not_blessed_is_not_pushed(run_pipeline: RunPipeline) ->
     assert "serving_preprocess" in blessing["reasons"]
     assert f"Not blessed (responses): {blessing['reasons']}" in run.output
     results = run.tasks / "WarmupInfraValidator" / "blessing"
-    assert {path.name for path in results.iterdir()} == {"INFRA_NOT_BLESSED", "report.json"}
+    assert {path.name for path in results.iterdir()} == {"INFRA_NOT_BLESSED", "report.html", "report.json", "report.md"}
     assert run.properties("Pusher", "pushed_model")["pushed"] == 0.0
     assert run.pushed == []
     assert "Pushed nothing" in run.output

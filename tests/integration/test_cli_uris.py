@@ -71,7 +71,9 @@ def test_a_model_and_examples_at_uris_are_judged_and_the_results_are_at_theirs(
         for folder in (tmp_path / "at-uri", tmp_path / "at-path")
     )
     assert written.keys() == expected.keys()
-    assert {name for name in written if written[name] != expected[name]} == {Path("report.json")}
+    differing = {name for name in written if written[name] != expected[name]}
+    # Latencies differ; Markdown has few digits of them.
+    assert differing - {Path("report.md")} == {Path("report.html"), Path("report.json")}
 
 
 def test_without_a_verdict_nothing_is_written(

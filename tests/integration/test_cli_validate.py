@@ -46,7 +46,8 @@ def test_a_good_model_is_blessed_and_its_copy_starts_warm(
         ("regression", "regress", 1, "OK"),
         ("regression", "regress", 4, "OK"),
     }
-    assert sorted(path.name for path in output.iterdir()) == ["INFRA_BLESSED", "report.json", "stamped_model"]
+    reports = ["report.html", "report.json", "report.md"]
+    assert sorted(path.name for path in output.iterdir()) == ["INFRA_BLESSED", *reports, "stamped_model"]
     assert json.loads((output / "report.json").read_text()) == report
     assert len(_warmup_records(output / "stamped_model")) == 4
 
@@ -73,7 +74,12 @@ def test_a_model_of_other_data_is_not_blessed_and_the_reason_names_the_feature(
     assert len(printed.splitlines()) < 30
     # Features and values of every taxi example.
     assert not any(text in printed for text in ("payment_type", "Cash", "Credit Card", "trip_start_timestamp"))
-    assert sorted(path.name for path in output.iterdir()) == ["INFRA_NOT_BLESSED", "report.json"]
+    assert sorted(path.name for path in output.iterdir()) == [
+        "INFRA_NOT_BLESSED",
+        "report.html",
+        "report.json",
+        "report.md",
+    ]
     assert json.loads((output / "report.json").read_text())["servers"][0]["findings"][1]["status"] == "failed"
 
 

@@ -33,3 +33,4 @@ def test_a_run_with_a_server_of_its_own_imports_neither_tensorflow_nor_beam(
     assert finished.returncode == 0, finished.stderr
     assert finished.stdout.splitlines()[-2:] == ["exit 0", "[]"], finished.stderr
     assert (tmp_path / "output" / "INFRA_BLESSED").exists()
+    assert f"page    {tmp_path}/output/report.html" in finished.stdout.splitlines()

@@ -207,7 +207,8 @@ def test_a_failing_model_is_not_blessed_and_the_artifact_says_why(
     assert blessing.get_int_custom_property("blessed") == 0
     assert not blessing.has_custom_property("has_model")
     assert "body_mass_g" in blessing.get_string_custom_property("reasons")
-    assert sorted(path.name for path in Path(blessing.uri).iterdir()) == ["INFRA_NOT_BLESSED", "report.json"]
+    written = sorted(path.name for path in Path(blessing.uri).iterdir())
+    assert written == ["INFRA_NOT_BLESSED", "report.html", "report.json", "report.md"]
 
 
 @pytest.mark.parametrize(

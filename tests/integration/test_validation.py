@@ -139,7 +139,8 @@ def test_a_model_that_writes_to_its_own_files_is_not_blessed(
     judged = _validate(save_model(write, assets=(asset,)), secret_examples, tmp_path / "results")
 
     assert [finding.gate for finding in judged.failures] == ["unchanged"]
-    assert sorted(path.name for path in (tmp_path / "results").iterdir()) == ["INFRA_NOT_BLESSED", "report.json"]
+    written = sorted(path.name for path in (tmp_path / "results").iterdir())
+    assert written == ["INFRA_NOT_BLESSED", "report.html", "report.json", "report.md"]
 
 
 @pytest.fixture

@@ -26,7 +26,8 @@ def judgement(*, blessed: bool) -> verdict.Verdict:
 
 BLESSED = judgement(blessed=True)
 NOT_BLESSED = judgement(blessed=False)
-WHOLE = {"INFRA_BLESSED", "report.json", "stamped_model"}
+REPORTS = {"report.json", "report.html", "report.md"}
+WHOLE = {"INFRA_BLESSED", "stamped_model", *REPORTS}
 
 
 @pytest.fixture
@@ -71,7 +72,7 @@ def test_a_blessed_model_is_published_as_it_was_staged(there: bool, staged: Path
 def test_a_model_that_is_not_blessed_is_not_published(staged: Path, folder: Path) -> None:
     """The report says why."""
     publish.publish(NOT_BLESSED, staged, folder / "output")
-    assert names(folder / "output") == {"INFRA_NOT_BLESSED", "report.json"}
+    assert names(folder / "output") == {"INFRA_NOT_BLESSED", *REPORTS}
 
 
 def test_an_output_behind_a_link_is_filled_where_it_is(staged: Path, folder: Path) -> None:
@@ -132,17 +133,19 @@ def test_of_runs_that_overlap_one_wins_whole(staged: Path, folder: Path) -> None
     with futures.ThreadPoolExecutor(8) as pool:
         assert sum(pool.map(run, range(16))) == 1
     assert names(folder) == {"output"}
-    assert names(folder / "output") in (WHOLE, {"INFRA_NOT_BLESSED", "report.json"})
+    assert names(folder / "output") in (WHOLE, {"INFRA_NOT_BLESSED", *REPORTS})
 
 
 KILLED = """
 import os, signal, sys
 from pathlib import Path
 from infraval import publish
+from infraval.report import data, page
 sys.path.insert(0, {here!r})
 import test_publish
 
 staged, output = map(Path, sys.argv[1:3])
+page.render(data.report(test_publish.BLESSED))  # compiles the template once, and not in each child
 for number in range(1, 1000):
     child = os.fork()
     if child == 0:
@@ -192,7 +195,7 @@ def test_a_mount_point_is_filled_from_within(staged: Path, folder: Path, monkeyp
     monkeypatch.setattr(Path, "rename", record)
     publish.publish(BLESSED, staged, output)
     assert names(output) == WHOLE
-    assert renamed[-3:] == ["report.json", "stamped_model", "INFRA_BLESSED"]
+    assert renamed[-5:] == ["report.html", "report.json", "report.md", "stamped_model", "INFRA_BLESSED"]
 
 
 def test_a_mount_point_that_cannot_take_everything_takes_nothing(

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from infraval import evidence, options, verdict
-from infraval.report import data, terminal
+from infraval.report import data, files, terminal
 
 PREDICT = options.Cell("predict", options.Method.PREDICT, 10)
 CLASSIFY = options.Cell("classification", options.Method.CLASSIFY, 11)
@@ -263,7 +263,7 @@ EXPECTED: dict[str, Any] = {
 
 def test_the_documented_keys(judged: verdict.Verdict, tmp_path: Path) -> None:
     """Every key with its value; they are only ever added to."""
-    data.write(judged, tmp_path)
+    files.write(judged, tmp_path)
     written = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
     assert written == as_json(judged) == EXPECTED
 

@@ -29,6 +29,7 @@ from infraval.tfx.executor import Executor
 Run = Callable[..., None]
 
 BUCKET = "remotetest://bucket"
+REPORTS = {"report.html", "report.json", "report.md"}
 
 
 @pytest.fixture
@@ -112,7 +113,7 @@ def test_a_remote_model_is_blessed_and_pushed_warm(
     assert blessing.get_int_custom_property("has_model") == 1
     assert blessing.get_int_custom_property("warmup_records") == 2
     results = store.below(blessing.uri)
-    assert {name for name in results if not name.startswith("stamped_model/")} == {"INFRA_BLESSED", "report.json"}
+    assert {name for name in results if not name.startswith("stamped_model/")} == {"INFRA_BLESSED", *REPORTS}
     stamped = store.below(f"{blessing.uri}/stamped_model")
     assert store.below(f"{blessed_model.uri}/Format-Serving") == stamped
     assert set(stamped) == {*store.below(f"{remote_model.uri}/Format-Serving"), options.WARMUP_FILE}
@@ -174,7 +175,7 @@ def test_a_remote_model_that_fails_leaves_its_reason(
     assert not blessing.has_custom_property("has_model")
     assert "refused to load the model: DATA_LOSS" in blessing.get_string_custom_property("reasons")
     assert store.below(blessed_model.uri) == {}
-    assert set(store.below(blessing.uri)) == {"INFRA_NOT_BLESSED", "report.json"}
+    assert set(store.below(blessing.uri)) == {"INFRA_NOT_BLESSED", *REPORTS}
     assert push(blessing).get_int_custom_property("pushed") == 0
     assert store.below(f"{BUCKET}/serving") == {}
 

@@ -24,7 +24,9 @@ RESULTS = {
     "stamped_model/assets.extra/tf_serving_warmup_requests": b"records",
     "stamped_model/assets/saved_model.pb": b"an asset",
     "stamped_model/variables/variables.index": b"index",
+    "report.html": b"<p>",
     "report.json": b"{}",
+    "report.md": b"#",
     "INFRA_BLESSED": b"",
 }
 MODEL = {

@@ -42,7 +42,7 @@ def command(context: click.Context, /, *, as_json: bool, beam_arguments: tuple[s
 
         make_pipeline, sample_in = beam_args.read(beam_arguments)
     from infraval import publish, validation  # noqa: PLC0415 - takes a moment, and the help text does not need it
-    from infraval.report import data, terminal  # noqa: PLC0415 - the same
+    from infraval.report import data, page, terminal  # noqa: PLC0415 - the same
 
     with terminal.progress() as progress, uris.local_job(job, context, progress) as local:
         judged = validation.validate(local, make_pipeline, progress, sample_in=sample_in)
@@ -55,4 +55,5 @@ def command(context: click.Context, /, *, as_json: bool, beam_arguments: tuple[s
                 written = publish.STAMPED_MODEL if judged.blessed else data.REPORT
                 output = uris.given(context, "output") or str(job.output)
                 click.echo(escape.one_line(f"written {output.rstrip('/')}/{written}"))
+                terminal.show_page(f"{output.rstrip('/')}/{page.PAGE}")
     return _BLESSED if judged.blessed else _NOT_BLESSED

@@ -7,12 +7,11 @@ JSON Schema.
 from __future__ import annotations
 
 import statistics
-from pathlib import Path
 from typing import Any, Literal
 
 import pydantic
 
-from infraval import evidence, options
+from infraval import errors, evidence, options
 from infraval.verdict import Finding, Hint, ServerVerdict, Verdict
 
 REPORT = "report.json"
@@ -104,6 +103,20 @@ def report(judged: Verdict) -> Report:
     )
 
 
+def check_version(read: Report) -> None:
+    """Checks that a report is in a format that this version knows: a newer one may hold what it would not show.
+
+    Raises:
+      InputError: it is not.
+    """
+    if not 1 <= read.schema_version <= SCHEMA_VERSION:
+        raise errors.InputError(
+            f"The report has schema version {read.schema_version}, and this infraval knows versions 1 to "
+            f"{SCHEMA_VERSION}. Use the infraval that wrote it, or a newer one.",
+            code="report/unknown-version",
+        )
+
+
 def schema() -> dict[str, Any]:
     """The JSON Schema of `report.json`."""
     return Report.model_json_schema(mode="serialization")
@@ -119,9 +132,9 @@ def reasons(judged: Verdict) -> list[str]:
     ]
 
 
-def write(judged: Verdict, directory: Path) -> None:
-    """Writes `report.json`."""
-    (directory / REPORT).write_text(report(judged).model_dump_json(indent=2) + "\n", encoding="utf-8")
+def as_json(made: Report) -> str:
+    """The content of `report.json`."""
+    return made.model_dump_json(indent=2) + "\n"
 
 
 def _shown(judged: Verdict | ServerVerdict) -> Shown:

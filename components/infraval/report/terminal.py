@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import pathlib
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -15,7 +16,9 @@ from typing import Any
 import rich.box
 import rich.console
 import rich.markup
+import rich.style
 import rich.table
+import rich.text
 
 from infraval import escape, evidence, options, streams
 from infraval.gates import baseline
@@ -69,6 +72,14 @@ def show_report(report: data.Report) -> None:
         _print_line(console, f"warning {warning}")
     for hint in report.hints:
         _print_line(console, f"hint    {hint.text}")
+
+
+def show_page(place: str) -> None:
+    """Prints where the page is, a path or a URI; on a terminal, a path is a link."""
+    console = _console()
+    link = None if "://" in place else pathlib.Path(place).absolute().as_uri()
+    shown = rich.text.Text("page    ").append(escape.one_line(place), style=rich.style.Style(link=link))
+    console.print(shown)
 
 
 def _show_verdict(console: rich.console.Console, shown: str) -> None:

@@ -1,0 +1,250 @@
+"""The page: `report.html`, one file that needs nothing else, from the report alone.
+
+Every string in a report may come from a model, a server or a file. The template's output is escaped for HTML by
+jinja2, and whatever is not printable before that by `_printable`, so the template cannot forget it.
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import functools
+import json
+import statistics
+from collections.abc import Iterable
+from typing import Any
+
+import jinja2
+
+from infraval import escape, evidence, options, verdict
+from infraval.gates import baseline
+from infraval.report import charts, data, formats
+
+PAGE = "report.html"
+
+_MAX_ITEMS = 200
+"""Of a list or an object in the report."""
+
+_MAX_REQUESTS = 50
+"""Of the requests in the JSON that the page carries; what it shows of them is about all."""
+
+_MAX_FAILURES = 10
+"""Kinds of failed requests that are shown."""
+
+_LOG_FACTOR = 10
+"""How much longer than other strings a server's log may be; its end is kept."""
+
+_MAX_CARRIED = 100_000
+"""Characters of the JSON."""
+
+_CARRIED_LENGTHS = (escape.MAX_MESSAGE_LENGTH, 400, 80)
+"""Characters that each string in it may have; fewer are tried if it is too long."""
+
+_HEAT = (2.0, 5.0, 10.0)
+"""Up to which first requests, as multiples of steady ones, a cell has the first, second and third color of the map."""
+
+_SAME = 1.1
+"""Latencies that differ by less than this factor from the baseline's are called unchanged."""
+
+
+@dataclasses.dataclass(frozen=True)
+class _Heat:
+    """A cell in the map.
+
+    Attributes:
+      found: what was measured.
+      ratio: of the first request after the boot to a steady one; None if they were not measured.
+      level: number of its color; None without a ratio.
+    """
+
+    found: data.CellSummary
+    ratio: float | None
+    level: int | None
+
+
+@dataclasses.dataclass(frozen=True)
+class _Failure:
+    """Requests of one cell that failed in one way."""
+
+    cell: options.Cell
+    code: str
+    message: str
+    requests: int
+
+
+@dataclasses.dataclass(frozen=True)
+class _Judged:
+    """What one server found, with what the page works out from it.
+
+    Attributes:
+      title: how the server is called, if there are several.
+      report: what it found.
+      batch_sizes: columns of the map.
+      heat: rows of the map: a signature with its method, and its cells by batch size; None if there is none.
+      charts: those for which there is data.
+      failures: requests that failed, the most frequent ways first.
+      more_failures: requests that failed in other ways than these.
+      median_steady_s: over the cells.
+      compared: figures beside the baseline, by their names.
+    """
+
+    title: str
+    report: data.ServerReport
+    batch_sizes: tuple[int, ...]
+    heat: tuple[tuple[str, tuple[_Heat | None, ...]], ...]
+    charts: tuple[charts.Chart, ...]
+    failures: tuple[_Failure, ...]
+    more_failures: int
+    median_steady_s: float | None
+    compared: dict[str, float | None]
+
+
+def render(whole: data.Report) -> str:
+    """The page of a report, as HTML.
+
+    Raises:
+      InputError: the report is in a format that this version does not know.
+    """
+    data.check_version(whole)
+    short, is_cut = _shortened(whole.model_dump(mode="json"), escape.MAX_MESSAGE_LENGTH)
+    shown = data.Report.model_validate(short)
+    carried, more_is_cut = _carried(short)
+    outcomes = [server.requests for server in whole.servers]
+    judged = [_judged(number, shown, requests) for number, requests in enumerate(outcomes[: len(shown.servers)])]
+    findings = [finding for server in whole.servers for finding in server.findings]
+    page = _template().render(
+        report=shown,
+        servers=judged,
+        carried=carried,
+        is_cut=is_cut or more_is_cut,
+        summary=formats.summary(findings),
+        count=collections.Counter(finding.status.value for finding in findings),
+        statuses=list(verdict.Status),
+        heat_limits=_HEAT,
+    )
+    # A template ends in no line break.
+    return f"{page}\n"
+
+
+def _carried(short: dict[str, Any]) -> tuple[Any, bool]:
+    """The report that the page carries, as JSON values, and whether anything was left out."""
+    is_cut = False
+    servers = []
+    for server in short["servers"]:
+        is_cut = is_cut or len(server["requests"]) > _MAX_REQUESTS
+        servers.append(server | {"requests": server["requests"][:_MAX_REQUESTS]})
+    carried = short | {"servers": servers}
+    for length in _CARRIED_LENGTHS:
+        carried, shorter = _shortened(carried, length)
+        is_cut = is_cut or shorter
+        # In JSON, what is not finite becomes null.
+        content = data.Report.model_validate(carried).model_dump_json()
+        if len(content) <= _MAX_CARRIED:
+            break
+    return json.loads(content), is_cut
+
+
+def _shortened(value: Any, length: int, key: str = "") -> tuple[Any, bool]:
+    """A JSON value with lists and strings of so many characters at most, and whether anything was left out."""
+    if isinstance(value, str):
+        kept = value[-_LOG_FACTOR * length :] if key == "server_log" else value[:length]
+        return kept, kept != value
+    if isinstance(value, dict):
+        items = {name: _shortened(item, length, name) for name, item in list(value.items())[:_MAX_ITEMS]}
+        kept_items = {name[:length]: item for name, (item, _) in items.items()}
+        return kept_items, kept_items.keys() != value.keys() or any(is_cut for _, is_cut in items.values())
+    if isinstance(value, list):
+        kept_list = [_shortened(item, length, key) for item in value[:_MAX_ITEMS]]
+        return [item for item, _ in kept_list], len(kept_list) < len(value) or any(is_cut for _, is_cut in kept_list)
+    return value, False
+
+
+def _judged(number: int, report: data.Report, outcomes: list[evidence.Outcome]) -> _Judged:
+    """What the page shows of a server; the outcomes are all, the rest is what is left of the report."""
+    server = report.servers[number]
+    ways = collections.Counter((each.cell, each.code, each.message) for each in outcomes if not each.ok)
+    steady = [cell.steady_s for cell in server.cells if cell.steady_s is not None]
+    failures = tuple(_Failure(*way, requests) for way, requests in ways.most_common(_MAX_FAILURES))
+    beside = server.baseline
+    return _Judged(
+        title=_title(number, report.servers),
+        report=server,
+        batch_sizes=tuple(sorted({cell.cell.batch_size for cell in server.cells})),
+        heat=_heat(server.cells),
+        charts=_charts(server, outcomes),
+        failures=failures,
+        more_failures=ways.total() - sum(failure.requests for failure in failures),
+        median_steady_s=statistics.median(steady) if steady else None,
+        compared={} if beside is None else baseline.figures(beside, server.load_time_s, report.warmup.records),
+    )
+
+
+def _title(number: int, servers: list[data.ServerReport]) -> str:
+    if len(servers) == 1:
+        return ""
+    server = servers[number].server
+    return f"{number + 1}: {escape.name(server.image or server.name)}"
+
+
+def _heat(cells: Iterable[data.CellSummary]) -> tuple[tuple[str, tuple[_Heat | None, ...]], ...]:
+    by_call: dict[str, dict[int, _Heat]] = {}
+    for found in cells:
+        ratio = found.warm_first_s / found.steady_s if found.warm_first_s is not None and found.steady_s else None
+        level = None if ratio is None else sum(ratio > limit for limit in _HEAT)
+        by_call.setdefault(formats.call(found.cell), {})[found.cell.batch_size] = _Heat(found, ratio, level)
+    sizes = sorted({size for row in by_call.values() for size in row})
+    return tuple((call, tuple(row.get(size) for size in sizes)) for call, row in by_call.items())
+
+
+def _charts(server: data.ServerReport, outcomes: list[evidence.Outcome]) -> tuple[charts.Chart, ...]:
+    bar_s = next(
+        (each.bar / 1000 for each in server.findings if each.gate == "latency" and each.bar and each.unit == "ms"), None
+    )
+    drawn = [charts.replay(outcomes)]
+    if server.load is not None:
+        drawn = [charts.over_time(server.load, bar_s), charts.percentiles(server.load, bar_s), *drawn]
+    return tuple(chart for chart in drawn if chart is not None)
+
+
+def _change(ratio: float | None) -> str:
+    """What a latency beside the baseline's means."""
+    if ratio is None:
+        return formats.MISSING
+    if ratio > _SAME:
+        return "▲ slower"
+    return "▼ faster" if ratio < 1 / _SAME else "= unchanged"
+
+
+def _printable(value: Any) -> Any:
+    """What the template prints; a string is escaped unless the template itself made it."""
+    return escape.one_line(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
+
+
+@functools.cache
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("infraval.report"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        finalize=_printable,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.policies["json.dumps_kwargs"] = {"separators": (",", ":")}
+    environment.filters |= {
+        "call": formats.call,
+        "change": _change,
+        "measure": formats.measure,
+        "name": escape.name,
+        "number": formats.number,
+        "ratio": formats.ratio,
+        "seconds": formats.seconds,
+        "share": formats.share,
+        "size": formats.size,
+    }
+    environment.globals |= {
+        "SYMBOLS": {status.value: symbol for status, symbol in formats.SYMBOLS.items()},
+        "verdict_words": formats.verdict_words,
+        "plot": charts,
+    }
+    return environment.get_template(PAGE)

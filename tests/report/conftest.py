@@ -1,0 +1,135 @@
+"""A report in which everything was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from infraval import evidence, options, verdict
+from infraval.report import data
+
+
+def _make_report(text: str = "x", *, servers: int = 2, cells: int = 2, requests: int = 3) -> data.Report:
+    """A report whose every string is the same, but for those that only infraval itself chooses."""
+    method = options.Method.PREDICT
+    called = [options.Cell(text, method, number + 1) for number in range(cells)]
+    outcomes = [
+        evidence.Outcome(called[number % cells], text if number % 2 else "OK", text, 0.001 * (number + 1))
+        for number in range(requests)
+    ]
+    compared = (evidence.Compared(text, method, text, text, 8, 1, 24, 2, 0.25, 0.5, (text,), 8, 1),)
+    unanswered = (evidence.Unanswered(text, method, text, text, 3),)
+    latencies = [evidence.Latencies(cell, 1000, 0.002, 0.005, 0.02, 0.3, (8,), (7,)) for cell in called]
+    load = evidence.Load(
+        evidence.Latencies(None, 9000, 0.001, 0.004, 0.01, 0.3, (9,), (9,)),
+        cells=tuple(latencies),
+        sent=9100,
+        settling=100,
+        steady=False,
+        errors={text: 1},
+        message=text,
+        death=text,
+        seconds=60.0,
+        points=tuple(evidence.LoadPoint(number / 3, 45, 0.001, 0.01, 0.02) for number in range(200)),
+    )
+    beside = tuple(evidence.Beside(cell, 10, 0.003, 0.002, 0.004, 0.003) for cell in called)
+    findings = [
+        verdict.Finding(text, status, () if status is verdict.Status.PASSED else (text, text), 2.5, 2.0, text)
+        for status in verdict.Status
+    ]
+    server = data.ServerReport(
+        verdict="NOT_BLESSED",
+        server=evidence.Server(text, text, text, False, text, text, text, (text,)),
+        findings=findings,
+        tries=3,
+        load_time_s=1.5,
+        cold_load_time_s=1.25,
+        records_replayed=5,
+        server_log=f"{text}\n{text}",
+        cells=[
+            data.CellSummary(
+                cell=cell,
+                requests=2,
+                answered=1,
+                first_s=0.01,
+                median_s=0.002,
+                cold_first_s=0.3,
+                warm_first_s=0.002 * (number + 1),
+                steady_s=0.001,
+                is_steady=bool(number % 2),
+            )
+            for number, cell in enumerate(called)
+        ],
+        requests=outcomes,
+        determinism=evidence.Determinism(True, 17, 4, compared, compared, unanswered),
+        expected=evidence.Expected(998, True, 998, 997, compared, unanswered),
+        baseline=evidence.Baseline(text, 30, 20, 8, beside, compared, unanswered, 2, 1.0),
+        load=load,
+        sizes=data.Sizes(model=5 << 20, largest_request=22, largest_response=33),
+        robustness=evidence.Robustness(
+            44, 55, 66, (evidence.Killer(text, method, text, text, text, text, text),), (text,)
+        ),
+    )
+    examples = evidence.Examples(
+        shards=4,
+        shards_read=2,
+        records_read=80,
+        records_checked=8,
+        dead_letters={text: 9},
+        dead_letter_share_at_most=0.25,
+        left_out={text: text},
+        fed=(evidence.Fed(text, method, text, text), evidence.Fed(text, method, text, None)),
+        constants={text: text},
+        defaults=[text],
+    )
+    return data.Report(
+        schema_version=data.SCHEMA_VERSION,
+        verdict="NOT_BLESSED",
+        model_digest=text,
+        warmup=evidence.Warmup(4, 6, 7),
+        examples=examples,
+        servers=[server] * servers,
+        warnings=[text],
+        hints=[verdict.Hint(text, text)],
+    )
+
+
+@pytest.fixture(scope="session")
+def make_report() -> Callable[..., data.Report]:
+    """Makes a report of so many servers, cells and requests, with a string in every place that is not infraval's."""
+    return _make_report
+
+
+@pytest.fixture
+def report() -> data.Report:
+    """Two servers that measured everything."""
+    return _make_report()
+
+
+@pytest.fixture
+def bare() -> data.Report:
+    """A model that never loaded, with no examples; without the keys that were added over time."""
+    server: dict[str, Any] = {
+        "verdict": "NOT_BLESSED",
+        "server": {"name": "s", "version": "1", "platform": "process", "embedded": False},
+        "findings": [{"gate": "load", "status": "failed", "reasons": ["Late."], "figure": None, "bar": 2, "unit": "s"}],
+        "tries": 1,
+        "load_time_s": None,
+        "cold_load_time_s": None,
+        "records_replayed": None,
+        "server_log": "",
+        "cells": [],
+        "requests": [],
+    }
+    return data.Report.model_validate(
+        {
+            "schema_version": 1,
+            "verdict": "NOT_BLESSED",
+            "model_digest": "sha256:00",
+            "warmup": {"records": 0, "from_model": 0, "dropped": 0},
+            "examples": None,
+            "servers": [server],
+        }
+    )
