@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from infraval.report import data
+from infraval.report import data, markdown, page
 
 Run = Callable[..., Any]
 
@@ -94,7 +94,38 @@ def test_what_is_not_a_report_is_refused(content: str | None, run: Run, tmp_path
     assert str(path) in finished.stderr
 
 
-@pytest.mark.parametrize("arguments", [[], ["x", "--schema"]])
+@pytest.mark.parametrize("arguments", [[], ["x", "--schema"], ["--schema", "--text"], ["--html", "x"]])
 def test_it_is_either_a_file_or_the_schema(arguments: list[str], run: Run) -> None:
-    """Neither or both are refused."""
+    """Neither or both are refused, and a format of the schema."""
     assert run("report", *arguments).returncode == 2
+
+
+def test_the_page_and_markdown_are_written(report: Path, invoke: Run, tmp_path: Path) -> None:
+    """Each to its file, which is replaced, or to standard output; the text is printed only if asked for then."""
+    known = data.Report.model_validate_json(report.read_bytes())
+    target = tmp_path / "page.html"
+    target.write_text("old")
+    finished = invoke("report", report, "--html", target, "--markdown", "-")
+    assert (finished.exit_code, finished.stdout) == (0, markdown.render(known))
+    assert target.read_text(encoding="utf-8") == page.render(known)
+    finished = invoke("report", report, "--markdown", target, "--text")
+    assert finished.stdout.startswith("NOT_BLESSED\n  responses: No.\n")
+    assert target.read_text(encoding="utf-8") == markdown.render(known)
+
+
+@pytest.mark.parametrize("arguments", [(), ("--html", "-"), ("--markdown", "-")])
+def test_a_report_of_an_unknown_version_is_refused(arguments: tuple[str, ...], report: Path, invoke: Run) -> None:
+    """In a sentence, whatever is asked for."""
+    content = json.loads(report.read_text()) | {"schema_version": data.SCHEMA_VERSION + 1}
+    report.write_text(json.dumps(content))
+    finished = invoke("report", report, *arguments)
+    assert (finished.exit_code, finished.stdout) == (2, "")
+    assert str(data.SCHEMA_VERSION + 1) in finished.stderr
+
+
+@pytest.mark.parametrize("option", ["--html", "--markdown"])
+def test_a_file_that_cannot_be_written_is_an_error(option: str, report: Path, invoke: Run) -> None:
+    """The sentence names it."""
+    finished = invoke("report", report, option, report / "file")
+    assert finished.exit_code == 2
+    assert f"{report}/file" in finished.stderr

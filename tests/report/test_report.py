@@ -334,6 +334,21 @@ def test_people_are_shown_what_answers_were_compared_with(
         assert said in printed
 
 
+def test_people_are_shown_where_the_page_is(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Elsewhere than on a terminal as plain text; there, a path is a link, and a URI is not."""
+    terminal.show_page("some folder/report.html")
+    assert capsys.readouterr().out == "page    some folder/report.html\n"
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.chdir(tmp_path)
+    terminal.show_page("some folder/report.html")
+    assert f"{tmp_path.as_uri()}/some%20folder/report.html\x1b" in capsys.readouterr().out
+    terminal.show_page("gs://bucket/report.html")
+    assert "\x1b]8" not in capsys.readouterr().out
+
+
 def test_people_are_shown_hints(judged: verdict.Verdict, capsys: pytest.CaptureFixture[str]) -> None:
     """One line each; a report of an earlier version has none."""
     terminal.show_report(data.report(judged))

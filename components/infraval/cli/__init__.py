@@ -17,7 +17,7 @@ from infraval import streams, version
 VERBS = {
     "validate": "Judge a model by really serving it with its warmup file.",
     "inspect": "List the signatures of a SavedModel and what its warmup file covers.",
-    "report": "Show a report.json, or print its JSON Schema.",
+    "report": "Show a report.json, also as a page or as Markdown, or print its JSON Schema.",
     "serve": "Serve a model with the embedded server; takes tensorflow_model_server's flags.",
 }
 
