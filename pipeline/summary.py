@@ -16,7 +16,7 @@ from ml_metadata.proto import metadata_store_pb2
 
 import config
 from infraval import escape
-from infraval.report import data
+from infraval.report import data, page
 from infraval.report.terminal import cold_table
 
 
@@ -130,6 +130,7 @@ def _show_validation(validator: Component, console: rich.console.Console) -> Non
         console.print("  not compared")
     else:
         console.print(cold_table(server.cells))
+    console.print(f"The whole report: {Path(validator.outputs['blessing'].uri) / page.PAGE}", markup=False)
 
 
 def _show_pushed(pusher: Component, locations: config.Locations, console: rich.console.Console) -> bool:

@@ -8,6 +8,7 @@ import json
 import math
 import re
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -201,6 +202,30 @@ def test_a_report_with_hardly_anything_is_shown(bare: data.Report) -> None:
     assert "Late." in found.text
     assert len(found.all("table")) == 1
     assert found.all("svg") == []
+
+
+class _ServerReport(data.ServerReport):
+    memory_after_load: dict[str, int] | None = None
+    memory: dict[str, Any] | None = None
+
+
+class _Report(data.Report):
+    servers: list[_ServerReport]  # type: ignore[assignment]
+
+
+def test_memory_is_shown_if_it_was_measured(report: data.Report, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In units that people read."""
+    assert "Memory" not in page.render(report)
+    monkeypatch.setattr(data, "Report", _Report)
+    values = report.model_dump()
+    used = [{"resident_bytes": size << 20, "anonymous_bytes": None, "peak_bytes": None} for size in (11, 12, 13)]
+    grown = {"peak_bytes": 14 << 20, "requests": 1500, "growth_bytes_per_1000": 1536.0}
+    values["servers"][0] |= {
+        "memory_after_load": used[0],
+        "memory": {"after_requests": used[1], "at_end": used[2], **grown},
+    }
+    text = Parsed(page.render(_Report.model_validate(values))).text
+    assert {"Memory", "11 MiB", "12 MiB", "13 MiB", "14 MiB", "1,500", "1.5 KiB"} <= set(text)
 
 
 def test_a_report_of_an_unknown_version_is_refused(bare: data.Report) -> None:

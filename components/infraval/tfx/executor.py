@@ -20,7 +20,7 @@ from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
 from infraval import errors, escape, options, signals, validation, verdict, workspace
-from infraval.report import data
+from infraval.report import data, page
 from infraval.requests import beam_transform, fitting
 from infraval.storage import beam_files
 from infraval.tfx import artifacts, from_protos
@@ -157,6 +157,7 @@ def _log_verdict(judged: verdict.Verdict, uri: str, *, warmup: bool) -> None:
     for finding in _worst_by_gate(judged).values():
         if finding.status is verdict.Status.UNDECIDED:
             _log.warning("The gate %s is undecided: %s", finding.gate, escape.one_line(" ".join(finding.reasons)))
+    _log.info("The report is %s/%s.", uri, page.PAGE)
     if not judged.blessed:
         return
     for shown in (server.evidence for server in judged.servers):
