@@ -205,7 +205,7 @@ def test_a_report_with_hardly_anything_is_shown(bare: data.Report) -> None:
 
 
 class _ServerReport(data.ServerReport):
-    memory_after_load: dict[str, int] | None = None
+    memory_after_load: dict[str, int | None] | None = None
     memory: dict[str, Any] | None = None
 
 
