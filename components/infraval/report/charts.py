@@ -168,10 +168,14 @@ def _chart(
         x_label=x_label,
         lines=tuple(Line(name, tuple((x_at(x), y_at(y)) for x, y in points)) for name, points in drawn),
         x_ticks=tuple(Tick(x_at(x), label) for x, label in x_ticks(low, high)),
-        y_ticks=tuple(Tick(y_at(y), formats.seconds(y)) for y in y_ticks),
-        bar=None if bar is None else Tick(y_at(bar), f"bar {formats.seconds(bar)}"),
+        y_ticks=tuple(Tick(y_at(y), _round_seconds(y)) for y in y_ticks),
+        bar=None if bar is None else Tick(y_at(bar), f"bar {_round_seconds(bar)}"),
         marks=tuple(x_at(x) for x in marks),
     )
+
+
+def _round_seconds(seconds: float) -> str:
+    return f"{seconds:.3g} s" if seconds >= 1 else f"{seconds * 1000:.3g} ms"
 
 
 def _clamped(seconds: float) -> float:
