@@ -119,7 +119,6 @@ def render(whole: data.Report) -> str:
         is_cut=is_cut or more_is_cut,
         summary=formats.summary(findings),
         count=collections.Counter(finding.status.value for finding in findings),
-        statuses=list(verdict.Status),
         heat_limits=_HEAT,
     )
     # A template ends in no line break.
