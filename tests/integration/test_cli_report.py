@@ -129,3 +129,24 @@ def test_a_file_that_cannot_be_written_is_an_error(option: str, report: Path, in
     finished = invoke("report", report, option, report / "file")
     assert finished.exit_code == 2
     assert f"{report}/file" in finished.stderr
+
+
+def test_two_reports_are_compared(report: Path, invoke: Run, tmp_path: Path) -> None:
+    """Exit code 1 if a gate that counts regressed."""
+    content = json.loads(report.read_text())
+    finding = content["servers"][0]["findings"][0]
+    other = {"gate": "load", "status": "passed", "reasons": [], "figure": 1, "bar": None, "unit": "s"}
+    content["servers"][0]["findings"] = [other, finding | {"status": "passed", "reasons": [], "figure": 1}]
+    good = tmp_path / "good.json"
+    good.write_text(json.dumps(content))
+
+    assert invoke("compare", report, good).exit_code == 0
+    finished = invoke("compare", good, report)
+    assert (finished.exit_code, finished.stdout.splitlines()[-1]) == (1, "Regressed: responses")
+    assert invoke("compare", good, report, "--gate", "load").exit_code == 0
+    assert invoke("compare", good, report, "--gate", "load", "--gate", "responses").exit_code == 1
+    assert invoke("compare", good, report, "--gate", "lod").exit_code == 2
+    assert invoke("compare", good, tmp_path / "none.json").exit_code == 2
+    finished = invoke("compare", good, report, "--html", tmp_path / "page.html")
+    assert (finished.exit_code, finished.stdout) == (1, "")
+    assert "Regressed" in (tmp_path / "page.html").read_text(encoding="utf-8")

@@ -90,7 +90,7 @@ def _make_report(text: str = "x", *, servers: int = 2, cells: int = 2, requests:
         model_digest=text,
         warmup=evidence.Warmup(4, 6, 7),
         examples=examples,
-        servers=[server] * servers,
+        servers=[server.model_copy() for _ in range(servers)],
         warnings=[text],
         hints=[verdict.Hint(text, text)],
     )

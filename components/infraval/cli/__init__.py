@@ -1,4 +1,4 @@
-"""The same core from a shell: `infraval validate | inspect | report | serve`.
+"""The same core from a shell: `infraval validate | inspect | report | compare | serve`.
 
 Exit codes of `validate`: 0 blessed, 1 not blessed, 2 could not judge, 128 + N ended by signal N. A verb is a module of
 its own with a `command`, and nothing heavy is imported before a verb needs it.
@@ -18,6 +18,7 @@ VERBS = {
     "validate": "Judge a model by really serving it with its warmup file.",
     "inspect": "List the signatures of a SavedModel and what its warmup file covers.",
     "report": "Show a report.json, also as a page or as Markdown, or print its JSON Schema.",
+    "compare": "Show two report.json side by side: which gates regressed, and how latencies changed.",
     "serve": "Serve a model with the embedded server; takes tensorflow_model_server's flags.",
 }
 

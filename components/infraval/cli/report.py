@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 _STANDARD_OUTPUT = Path("-")
 
-_FILE = click.Path(path_type=Path, dir_okay=False, allow_dash=True)
+FILE = click.Path(path_type=Path, dir_okay=False, allow_dash=True)
 
 
 @click.command("report", cls=guard.Command, help=cli.VERBS["report"])
 @click.argument("path", metavar="[REPORT.JSON]", required=False, type=click.Path(path_type=Path))
-@click.option("--html", metavar="FILE", type=_FILE, help="Write the page to a file; - for standard output.")
-@click.option("--markdown", metavar="FILE", type=_FILE, help="Write short Markdown to a file; - for standard output.")
+@click.option("--html", metavar="FILE", type=FILE, help="Write the page to a file; - for standard output.")
+@click.option("--markdown", metavar="FILE", type=FILE, help="Write short Markdown to a file; - for standard output.")
 @click.option("--text", is_flag=True, help="Print what validate prints; the default without --html and --markdown.")
 @click.option("--schema", is_flag=True, help="Print the JSON Schema of report.json instead.")
 def command(*, path: Path | None, html: Path | None, markdown: Path | None, text: bool, schema: bool) -> int:
@@ -36,22 +36,22 @@ def command(*, path: Path | None, html: Path | None, markdown: Path | None, text
         with guard.writing():
             click.echo(json.dumps(data.schema(), indent=2))
         return 0
-    report = _read(path)
+    report = read(path)
     if html is not None:
         from infraval.report import page  # noqa: PLC0415 - jinja2 takes a moment
 
-        _write(html, page.render(report))
+        write(html, page.render(report))
     if markdown is not None:
         from infraval.report import markdown as short  # noqa: PLC0415 - few need it
 
-        _write(markdown, short.render(report))
+        write(markdown, short.render(report))
     if text or not others:
         with guard.writing():
             terminal.show_report(report)
     return 0
 
 
-def _read(path: Path) -> data.Report:
+def read(path: Path) -> data.Report:
     """The report in a file.
 
     Raises:
@@ -75,7 +75,7 @@ def _read(path: Path) -> data.Report:
     return report
 
 
-def _write(path: Path, content: str) -> None:
+def write(path: Path, content: str) -> None:
     """Writes a file, or standard output.
 
     Raises:

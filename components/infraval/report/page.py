@@ -11,14 +11,14 @@ import dataclasses
 import functools
 import json
 import statistics
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import jinja2
 
-from infraval import escape, evidence, options, verdict
+from infraval import escape, evidence, options
 from infraval.gates import baseline
-from infraval.report import charts, data, formats
+from infraval.report import charts, comparison, data, formats
 
 PAGE = "report.html"
 
@@ -112,17 +112,39 @@ def render(whole: data.Report) -> str:
     outcomes = [server.requests for server in whole.servers]
     judged = [_judged(number, shown, requests) for number, requests in enumerate(outcomes[: len(shown.servers)])]
     findings = [finding for server in whole.servers for finding in server.findings]
-    page = _template().render(
-        report=shown,
-        servers=judged,
-        carried=carried,
-        is_cut=is_cut or more_is_cut,
-        summary=formats.summary(findings),
-        count=collections.Counter(finding.status.value for finding in findings),
-        heat_limits=_HEAT,
+    page = (
+        _environment()
+        .get_template(PAGE)
+        .render(
+            report=shown,
+            servers=judged,
+            carried=carried,
+            is_cut=is_cut or more_is_cut,
+            summary=formats.summary(findings),
+            count=collections.Counter(finding.status.value for finding in findings),
+            heat_limits=_HEAT,
+        )
     )
     # A template ends in no line break.
     return f"{page}\n"
+
+
+def render_comparison(
+    before: data.Report,
+    after: data.Report,
+    changes: Sequence[comparison.ServerChange],
+    regressed: Sequence[str],
+) -> str:
+    """Two reports side by side as a page, with the names of the gates that regressed.
+
+    Raises:
+      InputError: a report is in a format that this version does not know.
+    """
+    data.check_version(before)
+    data.check_version(after)
+    page = _environment().get_template("comparison.html")
+    shown = page.render(before=before, after=after, changes=changes, regressed=regressed, max_items=_MAX_ITEMS)
+    return f"{shown}\n"
 
 
 def _carried(short: dict[str, Any]) -> tuple[Any, bool]:
@@ -220,7 +242,7 @@ def _printable(value: Any) -> Any:
 
 
 @functools.cache
-def _template() -> jinja2.Template:
+def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("infraval.report"),
         autoescape=True,
@@ -246,4 +268,4 @@ def _template() -> jinja2.Template:
         "verdict_words": formats.verdict_words,
         "plot": charts,
     }
-    return environment.get_template(PAGE)
+    return environment

@@ -22,7 +22,8 @@ import rich.text
 
 from infraval import escape, evidence, options, streams
 from infraval.gates import baseline
-from infraval.report import data
+from infraval.report import comparison, data, formats
+from infraval.verdict import Finding
 
 _WIDE = 120
 
@@ -80,6 +81,49 @@ def show_page(place: str) -> None:
     link = None if "://" in place else pathlib.Path(place).absolute().as_uri()
     shown = rich.text.Text("page    ").append(escape.one_line(place), style=rich.style.Style(link=link))
     console.print(shown)
+
+
+def show_comparison(
+    before: data.Report,
+    after: data.Report,
+    changes: Iterable[comparison.ServerChange],
+    regressed: Iterable[str],
+) -> None:
+    """Prints two reports side by side, and the gates that regressed."""
+    console = _console()
+    console.print(f"{before.verdict} -> {after.verdict}")
+    for server in changes:
+        _print_line(console, server.name)
+        table = rich.table.Table("gate", "change", "before", "after", box=rich.box.SIMPLE_HEAD)
+        for gate in server.gates:
+            cells = (escape.name(gate.gate), gate.change.value, _finding(gate.before), _finding(gate.after))
+            table.add_row(*map(rich.markup.escape, cells))
+        console.print(table)
+        if server.cells:
+            console.print(_changes_table(server.cells))
+    names = escape.names(regressed)
+    console.print("No gate regressed." if names == "none" else rich.markup.escape(f"Regressed: {names}"))
+
+
+def _finding(finding: Finding | None) -> str:
+    if finding is None:
+        return formats.MISSING
+    figure = formats.measure(finding.figure, finding.unit)
+    return escape.one_line(finding.status.value if finding.figure is None else f"{finding.status.value}, {figure}")
+
+
+def _changes_table(cells: Iterable[comparison.CellChange]) -> rich.table.Table:
+    table = _table("cell", "batch size", "warm before", "after", "steady before", "after", "ratio")
+    for each in cells:
+        both = (each.before, each.after)
+        table.add_row(
+            _cell(each.cell),
+            str(each.cell.batch_size),
+            *(formats.seconds(one.warm_first_s if one else None) for one in both),
+            *(formats.seconds(one.steady_s if one else None) for one in both),
+            formats.ratio(each.steady_ratio),
+        )
+    return table
 
 
 def _show_verdict(console: rich.console.Console, shown: str) -> None:
