@@ -349,6 +349,16 @@ def test_people_are_shown_where_the_page_is(
     assert "\x1b]8" not in capsys.readouterr().out
 
 
+def test_what_every_format_shows_is_worked_out_once(judged: verdict.Verdict) -> None:
+    """The same from a verdict and from a file; none of it is a key."""
+    report = data.report(judged)
+    (server,) = data.Report.model_validate_json(data.as_json(report)).servers
+    assert [cell.warm_ratio for cell in server.cells] == [1.5, None]
+    assert server.median_steady_s == 0.001
+    assert server.failures == [data.Failures(CLASSIFY, "INTERNAL", "No.", 1)]
+    assert set(server.model_dump()) == set(EXPECTED["servers"][0])
+
+
 def test_people_are_shown_hints(judged: verdict.Verdict, capsys: pytest.CaptureFixture[str]) -> None:
     """One line each; a report of an earlier version has none."""
     terminal.show_report(data.report(judged))

@@ -6,6 +6,8 @@ JSON Schema.
 
 from __future__ import annotations
 
+import collections
+import dataclasses
 import statistics
 from typing import Any, Literal
 
@@ -35,6 +37,21 @@ class CellSummary(pydantic.BaseModel):
     )
     steady_s: float | None = pydantic.Field(description="Median of the same request repeated, with the warmup file.")
     is_steady: bool | None = pydantic.Field(None, description="Whether the repeats took about as long as each other.")
+
+    @property
+    def warm_ratio(self) -> float | None:
+        """The first request of the boot that is judged as a multiple of a steady one; None if not measured."""
+        return self.warm_first_s / self.steady_s if self.warm_first_s is not None and self.steady_s else None
+
+
+@dataclasses.dataclass(frozen=True)
+class Failures:
+    """Requests of one cell that failed in one way, and how many they are."""
+
+    cell: options.Cell
+    code: str
+    message: str
+    requests: int
 
 
 class Sizes(pydantic.BaseModel):
@@ -74,6 +91,18 @@ class ServerReport(pydantic.BaseModel):
     robustness: evidence.Robustness | None = pydantic.Field(
         None, description="How malformed requests were taken, if any were sent."
     )
+
+    @property
+    def median_steady_s(self) -> float | None:
+        """Of the steady latencies of all cells, in seconds; None if there are none."""
+        steady = [cell.steady_s for cell in self.cells if cell.steady_s is not None]
+        return statistics.median(steady) if steady else None
+
+    @property
+    def failures(self) -> list[Failures]:
+        """Which requests failed, the most frequent ways first."""
+        ways = collections.Counter((each.cell, each.code, each.message) for each in self.requests if not each.ok)
+        return [Failures(*way, requests) for way, requests in ways.most_common()]
 
 
 class Report(pydantic.BaseModel):

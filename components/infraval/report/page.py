@@ -10,15 +10,15 @@ import collections
 import dataclasses
 import functools
 import json
-import statistics
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import jinja2
-
-from infraval import escape, evidence, options
+from infraval import escape, evidence
 from infraval.gates import baseline
 from infraval.report import charts, comparison, data, formats
+
+if TYPE_CHECKING:
+    import jinja2
 
 PAGE = "report.html"
 
@@ -53,23 +53,11 @@ class _Heat:
 
     Attributes:
       found: what was measured.
-      ratio: of the first request after the boot to a steady one; None if they were not measured.
       level: number of its color; None without a ratio.
     """
 
     found: data.CellSummary
-    ratio: float | None
     level: int | None
-
-
-@dataclasses.dataclass(frozen=True)
-class _Failure:
-    """Requests of one cell that failed in one way."""
-
-    cell: options.Cell
-    code: str
-    message: str
-    requests: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,7 +72,7 @@ class _Judged:
       charts: those for which there is data.
       failures: requests that failed, the most frequent ways first.
       more_failures: requests that failed in other ways than these.
-      median_steady_s: over the cells.
+      median_steady_s: over all cells.
       compared: figures beside the baseline, by their names.
     """
 
@@ -93,7 +81,7 @@ class _Judged:
     batch_sizes: tuple[int, ...]
     heat: tuple[tuple[str, tuple[_Heat | None, ...]], ...]
     charts: tuple[charts.Chart, ...]
-    failures: tuple[_Failure, ...]
+    failures: tuple[data.Failures, ...]
     more_failures: int
     median_steady_s: float | None
     compared: dict[str, float | None]
@@ -109,8 +97,7 @@ def render(whole: data.Report) -> str:
     short, is_cut = _shortened(whole.model_dump(mode="json"), escape.MAX_MESSAGE_LENGTH)
     shown = data.Report.model_validate(short)
     carried, more_is_cut = _carried(short)
-    outcomes = [server.requests for server in whole.servers]
-    judged = [_judged(number, shown, requests) for number, requests in enumerate(outcomes[: len(shown.servers)])]
+    judged = [_judged(number, shown, whole.servers[number]) for number in range(len(shown.servers))]
     findings = [finding for server in whole.servers for finding in server.findings]
     page = (
         _environment()
@@ -180,22 +167,20 @@ def _shortened(value: Any, length: int, key: str = "") -> tuple[Any, bool]:
     return value, False
 
 
-def _judged(number: int, report: data.Report, outcomes: list[evidence.Outcome]) -> _Judged:
-    """What the page shows of a server; the outcomes are all, the rest is what is left of the report."""
+def _judged(number: int, report: data.Report, whole: data.ServerReport) -> _Judged:
+    """What the page shows of a server, of which the report may lack something that it is shown a summary of."""
     server = report.servers[number]
-    ways = collections.Counter((each.cell, each.code, each.message) for each in outcomes if not each.ok)
-    steady = [cell.steady_s for cell in server.cells if cell.steady_s is not None]
-    failures = tuple(_Failure(*way, requests) for way, requests in ways.most_common(_MAX_FAILURES))
+    failures = whole.failures
     beside = server.baseline
     return _Judged(
         title=_title(number, report.servers),
         report=server,
         batch_sizes=tuple(sorted({cell.cell.batch_size for cell in server.cells})),
         heat=_heat(server.cells),
-        charts=_charts(server, outcomes),
-        failures=failures,
-        more_failures=ways.total() - sum(failure.requests for failure in failures),
-        median_steady_s=statistics.median(steady) if steady else None,
+        charts=_charts(server, whole.requests),
+        failures=tuple(failures[:_MAX_FAILURES]),
+        more_failures=sum(each.requests for each in failures[_MAX_FAILURES:]),
+        median_steady_s=whole.median_steady_s,
         compared={} if beside is None else baseline.figures(beside, server.load_time_s, report.warmup.records),
     )
 
@@ -210,9 +195,8 @@ def _title(number: int, servers: list[data.ServerReport]) -> str:
 def _heat(cells: Iterable[data.CellSummary]) -> tuple[tuple[str, tuple[_Heat | None, ...]], ...]:
     by_call: dict[str, dict[int, _Heat]] = {}
     for found in cells:
-        ratio = found.warm_first_s / found.steady_s if found.warm_first_s is not None and found.steady_s else None
-        level = None if ratio is None else sum(ratio > limit for limit in _HEAT)
-        by_call.setdefault(formats.call(found.cell), {})[found.cell.batch_size] = _Heat(found, ratio, level)
+        level = None if found.warm_ratio is None else sum(found.warm_ratio > limit for limit in _HEAT)
+        by_call.setdefault(formats.call(found.cell), {})[found.cell.batch_size] = _Heat(found, level)
     sizes = sorted({size for row in by_call.values() for size in row})
     return tuple((call, tuple(row.get(size) for size in sizes)) for call, row in by_call.items())
 
@@ -243,6 +227,8 @@ def _printable(value: Any) -> Any:
 
 @functools.cache
 def _environment() -> jinja2.Environment:
+    import jinja2  # noqa: PLC0415 - takes a moment, and a run without an output does not need it
+
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("infraval.report"),
         autoescape=True,
