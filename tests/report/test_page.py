@@ -145,6 +145,33 @@ def test_a_status_is_a_word_and_a_symbol(report: data.Report, parsed: Parsed) ->
     assert text.index("✗ Not blessed") < text.index("What is wrong") < text.index("What to do") < text.rindex("Cells")
 
 
+def _luminance(color: str) -> float:
+    """WCAG's relative luminance of `#rgb` or `#rrggbb`."""
+    digits = color.removeprefix("#")
+    pairs = [digit * 2 for digit in digits] if len(digits) == 3 else [digits[:2], digits[2:4], digits[4:]]
+    parts = [int(pair, 16) / 255 for pair in pairs]
+    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+@pytest.mark.parametrize("scheme", [0, 1], ids=["light", "dark"])
+def test_text_and_lines_stand_out(scheme: int, report: data.Report) -> None:
+    """As WCAG asks for (AA): 4.5 for text, 3 for lines."""
+    schemes = re.findall(r":root\{([^}]*)\}", page.render(report))
+    assert len(schemes) == 2
+    colors = {name: _luminance(color) for name, color in re.findall(r"--(\w+):(#\w+)", schemes[scheme])}
+
+    def contrast(one: str, other: str) -> float:
+        darker, lighter = sorted((colors[one], colors[other]))
+        return (lighter + 0.05) / (darker + 0.05)
+
+    behind = ("bg", "panel", "h0", "h1", "h2", "h3")
+    read = {(text, ground) for text in ("muted", "ok", "bad", "unsure", "c0") for ground in ("bg", "panel")}
+    read |= {("text", ground) for ground in behind}
+    assert {pair for pair in read if contrast(*pair) < 4.5} == set()
+    assert {line for line in ("c0", "c1", "c2", "bad") if contrast(line, "bg") < 3} == set()
+
+
 def test_nothing_is_fetched(report: data.Report, parsed: Parsed) -> None:
     """Its policy allows nothing, and nothing in it asks."""
     policy = next(each["content"] for each in parsed.all("meta") if "http-equiv" in each)
