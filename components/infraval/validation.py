@@ -44,7 +44,7 @@ def validate(
         examples comes back through a folder in it, which is removed. By default a temporary directory of this machine.
 
     Returns:
-      The verdict. With an `output`, it is also on disk: `report.json`, the marker, and for a blessed model
+      The verdict. With an `output`, it is also on disk: the report, the marker, and for a blessed model
       `stamped_model`.
 
     Raises:

@@ -65,7 +65,7 @@ class WarmupInfraValidator(base_beam_component.BaseBeamComponent):
     that holds the warmup file, give Pusher the blessing and no `model`.
 
     The output `blessing` (InfraBlessing) carries the int custom properties `blessed` and `has_model` that Pusher
-    reads, and holds `stamped_model`, `report.json` and a marker file.
+    reads, and holds `stamped_model`, the report in three formats and a marker file.
 
     The output `blessed_model` (Model), which is there if asked for, is the same copy for components that take a Model
     only. It is empty if the model is not blessed, so run those under a `Cond` on the blessing.
