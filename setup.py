@@ -89,6 +89,7 @@ setuptools.setup(
         "grpcio>=1.60",
         "ml-dtypes>=0.3",
         "protobuf>=3.20.3",
+        "psutil>=5.9",
         "pydantic>=2.7,<3",
         "rich>=13",
         TENSORFLOW,

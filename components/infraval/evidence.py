@@ -238,6 +238,40 @@ class Boot:
 
 
 @dataclasses.dataclass(frozen=True)
+class Memory:
+    """How much memory a server takes at a moment, all its processes together.
+
+    Attributes:
+      resident_bytes: what is in the machine's memory; in a container, without cached files that may be dropped.
+      anonymous_bytes: the part of it that no file backs; None if unknown.
+      peak_bytes: the most that was resident since the start; None if unknown.
+    """
+
+    resident_bytes: int
+    anonymous_bytes: int | None = None
+    peak_bytes: int | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class MemoryUse:
+    """The memory of a server over many requests.
+
+    Attributes:
+      after_load: when the model was AVAILABLE, after its warmup.
+      at_end: after the last request.
+      requests: how many were sent.
+      growth_bytes_per_1000: slope of the anonymous, else resident, bytes over 1000 requests; None with too few samples.
+      growth_error: its standard error.
+    """
+
+    after_load: Memory
+    at_end: Memory
+    requests: int
+    growth_bytes_per_1000: float | None = None
+    growth_error: float | None = None
+
+
+@dataclasses.dataclass(frozen=True)
 class Killer:
     """A malformed request that the server did not survive, or did not answer.
 
@@ -293,6 +327,7 @@ class Evidence:
       measured_again: latencies on further boots of cells that looked cold.
       unchanged: whether the staged directory was the same before and after.
       model_bytes: bytes of the staged model's files, with its warmup file.
+      memory: of the server; None if it was not measured, or the sandbox does not know it.
       robustness: how malformed requests were taken; None if none were sent.
     """
 
@@ -305,6 +340,7 @@ class Evidence:
     measured_again: tuple[Latency, ...] = ()
     unchanged: bool = True
     model_bytes: int = 0
+    memory: MemoryUse | None = None
     robustness: Robustness | None = None
 
     @property

@@ -112,6 +112,25 @@ def test_a_server_that_dies_of_a_malformed_request_fails_for_that_alone(
     assert good.servers[0].evidence.robustness.left == 0
 
 
+@pytest.mark.parametrize(("behaviour", "failed"), [("leak", ["memory"]), ("good", [])])
+def test_a_server_that_leaks_fails_for_its_memory_alone(
+    behaviour: str,
+    failed: list[str],
+    stand_in: Callable[[str], options.ProcessServer],
+    upper_model: Path,
+    secret_examples: Path,
+) -> None:
+    """A megabyte a request is a gigabyte per 1000; one that does not leak passes."""
+    gates = {"memory": {"requests": 200}, "outputs": {"enabled": False}}
+    judged = _validate(upper_model, secret_examples, server=stand_in(behaviour), gates=gates)
+    assert [finding.gate for finding in judged.failures] == failed
+    used = judged.servers[0].evidence.memory
+    assert used.requests == 200
+    assert 0 < used.after_load.anonymous_bytes < used.after_load.resident_bytes <= used.at_end.peak_bytes
+    growth = 1e9 if failed else 0
+    assert used.growth_bytes_per_1000 == pytest.approx(growth, abs=1e8)
+
+
 def test_no_rows_kill_a_server_with_allowed_batch_sizes(
     upper_model: Path, secret_examples: Path, tmp_path: Path
 ) -> None:

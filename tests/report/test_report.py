@@ -170,6 +170,13 @@ EXPECTED: dict[str, Any] = {
                 },
             ],
             "sizes": {"model": 11, "largest_request": 22, "largest_response": 33},
+            "memory": {
+                "after_load": {"resident_bytes": 71, "anonymous_bytes": 72, "peak_bytes": 73},
+                "at_end": {"resident_bytes": 74, "anonymous_bytes": None, "peak_bytes": None},
+                "requests": 75,
+                "growth_bytes_per_1000": 76.5,
+                "growth_error": 77.5,
+            },
             "robustness": {
                 "sent": 44,
                 "left": 55,

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from infraval import errors, evidence, options, verdict
 from infraval.gates.load import Load
+from infraval.gates.memory import Memory
 from infraval.gates.outputs import Outputs
 from infraval.gates.responses import Responses
 from infraval.gates.robust import Robust
@@ -46,6 +47,7 @@ def choose(
     optional: tuple[Gate, ...] = (
         Outputs(asked.outputs, available),
         Warm(asked.warm),
+        Memory(asked.memory),
         Robust(asked.robust),
         Size(asked.size),
     )

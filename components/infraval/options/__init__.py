@@ -5,7 +5,7 @@ Each option is described once, by its field; see `base`. A new platform is a sub
 
 from infraval.options.base import Flag, Options
 from infraval.options.docker import MIN_PIDS, DockerServer, ModelTransfer, PullPolicy
-from infraval.options.gates import GateOptions, OutputsGate, RobustGate, SizeGate, WarmGate
+from infraval.options.gates import GateOptions, MemoryGate, OutputsGate, RobustGate, SizeGate, WarmGate
 from infraval.options.job import Job, ServerMessages
 from infraval.options.kubernetes import KubernetesServer
 from infraval.options.limits import Limits
@@ -29,6 +29,7 @@ __all__ = [
     "Job",
     "KubernetesServer",
     "Limits",
+    "MemoryGate",
     "Method",
     "ModelTransfer",
     "Options",

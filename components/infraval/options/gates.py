@@ -83,6 +83,25 @@ class WarmGate(Gate):
         return first_s > max(self.floor_ms / 1000, self.ratio * steady_s)
 
 
+class MemoryGate(Gate):
+    """The gate `memory`: the server takes little memory, and does not take more and more."""
+
+    group: ClassVar[str] = "gates.memory"
+
+    enabled: bool = False
+    """Whether the gate judges; any other option of it turns it on too."""
+    peak_bytes: base.Bytes | None = None
+    """Bytes that may be resident at any time, such as 2g; null for any number."""
+    after_load_bytes: base.Bytes | None = None
+    """Bytes that may be resident once the model is loaded and warm; null for any number."""
+    growth_bytes_per_1000: base.Bytes | None = 64 << 20
+    """Bytes that the server may grow by in 1000 requests, such as 10m; null for any number."""
+    requests: Annotated[int, Field(ge=100)] = 1000
+    """Requests to send while it is measured, over and over the same."""
+    budget_s: base.Seconds = 60.0
+    """Seconds to send them for."""
+
+
 class RobustGate(Gate):
     """The gate `robust`: the server survives malformed and boundary requests."""
 
@@ -120,6 +139,7 @@ class GateOptions(base.Options):
 
     outputs: Annotated[OutputsGate, base.Lax] = OutputsGate()
     warm: Annotated[WarmGate, base.Lax] = WarmGate()
+    memory: Annotated[MemoryGate, base.Lax] = MemoryGate()
     robust: Annotated[RobustGate, base.Lax] = RobustGate()
     size: Annotated[SizeGate, base.Lax] = SizeGate()
 

@@ -62,6 +62,7 @@ class ServerReport(pydantic.BaseModel):
     cells: list[CellSummary]
     requests: list[evidence.Outcome]
     sizes: Sizes | None = None
+    memory: evidence.MemoryUse | None = pydantic.Field(None, description="If the gate `memory` is on.")
     robustness: evidence.Robustness | None = pydantic.Field(
         None, description="How malformed requests were taken, if any were sent."
     )
@@ -135,6 +136,7 @@ def _server_report(judged: ServerVerdict) -> ServerReport:
             largest_request=booted.responses.largest_request_bytes,
             largest_response=booted.responses.largest_bytes,
         ),
+        memory=shown.memory,
         robustness=shown.robustness,
     )
 

@@ -13,7 +13,7 @@ from infraval import errors, evidence, options, redaction
 from infraval.requests import prediction_logs
 from infraval.sandbox import base, model_server, registry
 from infraval.staging import model as staging
-from infraval.trial import boot, replay, robustness
+from infraval.trial import boot, memory, replay, robustness
 
 
 @contextlib.contextmanager
@@ -110,7 +110,7 @@ def _try(
                 "but answers the same requests without it. infraval wrote the file, so this is a bug in infraval; "
                 "please report it."
             )
-    probes = job.gates.on("robust") and booted.answered_all and len(requests) > 0
+    studied = booted.answered_all and len(requests) > 0
     return evidence.Evidence(
         boot=booted,
         tries=tries,
@@ -119,7 +119,8 @@ def _try(
         without_warmup=without_warmup,
         cold=cold,
         measured_again=_measure_again(job.gates, staged, requests, booted, booter),
-        robustness=robustness.probe(job.gates.robust, requests, booter) if probes else None,
+        memory=memory.watch(job.gates.memory, requests, booter) if studied and job.gates.on("memory") else None,
+        robustness=robustness.probe(job.gates.robust, requests, booter) if studied and job.gates.on("robust") else None,
         unchanged=staged.digest == staging.digest(staged.directory),
         model_bytes=staging.size(staged.directory),
     )
