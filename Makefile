@@ -86,7 +86,7 @@ kfp-local: setup setup-kfp kfp-image ## run the Kubeflow pipeline with kfp.local
 	.venv-kfp/bin/python pipeline/run_kfp_local.py demo/kfp/digits.yaml --pipeline-root demo/kfp
 
 bench: setup ## measure speed against peers in the same run
-	$(PYTHON) tests/benchmarks/run.py; code=$$?; $(PYTHON) tests/benchmarks/validate.py && exit $$code
+	@good=0; for each in run validate gates load; do $(PYTHON) tests/benchmarks/$$each.py || good=1; done; exit $$good
 
 bench-docker: setup ## the same for the Docker sandbox, on an engine of its own (as root)
 	@tests/docker/run.sh sh -c 'DOCKER_HOST=$$INFRAVAL_TEST_ENGINE $(PYTHON) tests/benchmarks/containers.py'

@@ -87,6 +87,7 @@ setuptools.setup(
         "dill",  # Beam from 2.69 on pickles TFX's functions with it but does not install it
         "google-crc32c>=1.5",
         "grpcio>=1.60",
+        "hdrhistogram>=0.10.7",  # 0.10.8 asks for setuptools 83, which TFX does not work with
         "ml-dtypes>=0.3",
         "protobuf>=3.20.3",
         "psutil>=5.9",

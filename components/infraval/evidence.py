@@ -94,12 +94,14 @@ class Latency:
       first_s: seconds of its first request after the boot.
       steady_s: median seconds of the same request, repeated and answered.
       is_steady: whether the last repeats took about as long as those before them.
+      slowest_s: seconds of the slowest repeat.
     """
 
     cell: options.Cell
     first_s: float
     steady_s: float
     is_steady: bool = True
+    slowest_s: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,6 +136,150 @@ class Responses:
     answered: int = 0
     largest_bytes: int = 0
     largest_request_bytes: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Compared:
+    """One output in pairs of responses, the second of which is what the first is compared with.
+
+    Attributes:
+      signature: key of the signature that was called; for MultiInference the keys joined by a comma.
+      method: the RPC.
+      output: its alias; for MultiInference after the key of its signature and a slash.
+      dtype: of its values, such as `float` or `string`.
+      responses: how many pairs there were.
+      responses_differing: how many of them differ in this output.
+      values: how many values the outputs of those responses have.
+      values_differing: how many of them differ by more than the tolerance; all if the outputs are not of one shape.
+      largest: the largest difference between two finite numbers; None if there are none.
+      largest_relative: the same as a share of the larger number, which is 2 if they have opposite signs.
+      kinds: in which ways the pairs differ: `value`, `shape`, `dtype`, `missing` or `unreadable`.
+      rows: how many rows of scores, of classes if that is what they are, there were.
+      rows_differing: how many of them have their highest score in another place.
+    """
+
+    signature: str
+    method: options.Method
+    output: str
+    dtype: str = ""
+    responses: int = 1
+    responses_differing: int = 0
+    values: int = 0
+    values_differing: int = 0
+    largest: float | None = None
+    largest_relative: float | None = None
+    kinds: tuple[str, ...] = ()
+    rows: int = 0
+    rows_differing: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Unanswered:
+    """Requests that got the same error instead of an answer to compare.
+
+    Attributes:
+      signature: key of the signature that was called; for MultiInference the keys joined by a comma.
+      method: the RPC.
+      code: name of the gRPC status code.
+      message: the server's error message, redacted.
+      requests: how many they are.
+    """
+
+    signature: str
+    method: options.Method
+    code: str
+    message: str = ""
+    requests: int = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Determinism:
+    """Answers to the same requests, sent several times.
+
+    Attributes:
+      batched: whether the server merges requests that come at the same time.
+      requests: how many requests were sent alone, twice each, and then again with others.
+      at_once: how many were sent at the same time then.
+      alone: the second answers beside the first ones.
+      together: the answers to requests that were sent with others beside the first ones.
+      unanswered: what got an error when it was sent with others, or a second time.
+    """
+
+    batched: bool
+    requests: int
+    at_once: int
+    alone: tuple[Compared, ...] = ()
+    together: tuple[Compared, ...] = ()
+    unanswered: tuple[Unanswered, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Expected:
+    """Answers to recorded requests beside the recorded responses.
+
+    Attributes:
+      records: how many requests were sent.
+      is_part: whether there are more of them in the files.
+      answered: how many were answered.
+      equal: how many answers equal the recorded response in all outputs.
+      compared: the answers beside the recorded responses.
+      unanswered: what got an error.
+    """
+
+    records: int
+    is_part: bool
+    answered: int
+    equal: int
+    compared: tuple[Compared, ...] = ()
+    unanswered: tuple[Unanswered, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Beside:
+    """How long a request of a cell takes, sent to the model and to the baseline in turn.
+
+    Attributes:
+      cell: the cell.
+      pairs: how often it was sent to each.
+      p50_s: median seconds of the model.
+      baseline_p50_s: median seconds of the baseline.
+      p90_s: 90th percentile of the model; None if it was not sent often enough to tell.
+      baseline_p90_s: the same of the baseline.
+    """
+
+    cell: options.Cell
+    pairs: int
+    p50_s: float
+    baseline_p50_s: float
+    p90_s: float | None = None
+    baseline_p90_s: float | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Baseline:
+    """The model beside the one in production, on servers of one kind at the same time.
+
+    Attributes:
+      digest: of the baseline's directory.
+      size_bytes: of the model's files, but for its warmup file.
+      baseline_size_bytes: the same of the baseline.
+      requests: how many requests were sent to both.
+      latencies: by cell, of those that both answered.
+      compared: the model's answers beside the baseline's.
+      unanswered: what got an error from the baseline.
+      baseline_warmup_records: in the warmup file that came with the baseline.
+      baseline_load_time_s: seconds until the baseline was AVAILABLE.
+    """
+
+    digest: str
+    size_bytes: int
+    baseline_size_bytes: int
+    requests: int
+    latencies: tuple[Beside, ...] = ()
+    compared: tuple[Compared, ...] = ()
+    unanswered: tuple[Unanswered, ...] = ()
+    baseline_warmup_records: int = 0
+    baseline_load_time_s: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -200,44 +346,6 @@ class Examples:
 
 
 @dataclasses.dataclass(frozen=True)
-class Boot:
-    """The result of booting a model once.
-
-    Attributes:
-      server: which server it was.
-      failure: why the model was not served; None if it was.
-      load_time_s: seconds from the start of the server, for the embedded server from the start of the load, until it
-        was AVAILABLE.
-      records_replayed: warmup records that the server says it replayed; None if it did not say.
-      outcomes: of the requests that were sent, in their order.
-      responses: the answers to them.
-      death: what the server died of while it answered; None if it did not die.
-      latencies: by cell, if they were measured.
-      server_log: the last lines of the server's log, redacted, if it crashed or was not ready in time; else empty.
-    """
-
-    server: Server
-    failure: Refused | Crashed | Late | None = None
-    load_time_s: float | None = None
-    records_replayed: int | None = None
-    outcomes: tuple[Outcome, ...] = ()
-    responses: Responses = Responses()
-    death: str | None = None
-    latencies: tuple[Latency, ...] = ()
-    server_log: str = ""
-
-    @property
-    def definite(self) -> bool:
-        """Whether another try would have the same result."""
-        return self.death is None and (self.failure is None or isinstance(self.failure, Refused))
-
-    @property
-    def answered_all(self) -> bool:
-        """Whether the model was served and every request was answered."""
-        return self.failure is None and self.death is None and all(outcome.ok for outcome in self.outcomes)
-
-
-@dataclasses.dataclass(frozen=True)
 class Memory:
     """How much memory a server takes at a moment, all its processes together.
 
@@ -253,22 +361,154 @@ class Memory:
 
 
 @dataclasses.dataclass(frozen=True)
-class MemoryUse:
-    """The memory of a server over many requests.
+class Boot:
+    """The result of booting a model once.
 
     Attributes:
-      after_load: when the model was AVAILABLE, after its warmup.
-      at_end: after the last request.
-      requests: how many were sent.
-      growth_bytes_per_1000: slope of the anonymous, else resident, bytes over 1000 requests; None with too few samples.
-      growth_error: its standard error.
+      server: which server it was.
+      failure: why the model was not served; None if it was.
+      load_time_s: seconds from the start of the server, for the embedded server from the start of the load, until it
+        was AVAILABLE.
+      records_replayed: warmup records that the server says it replayed; None if it did not say.
+      outcomes: of the requests that were sent, in their order.
+      responses: the answers to them.
+      death: what the server died of while it answered; None if it did not die.
+      latencies: by cell, if they were measured.
+      memory: after the load, warmup included; None if unknown.
+      server_log: the last lines of the server's log, redacted, if it crashed or was not ready in time; else empty.
     """
 
-    after_load: Memory
+    server: Server
+    failure: Refused | Crashed | Late | None = None
+    load_time_s: float | None = None
+    records_replayed: int | None = None
+    outcomes: tuple[Outcome, ...] = ()
+    responses: Responses = Responses()
+    death: str | None = None
+    latencies: tuple[Latency, ...] = ()
+    memory: Memory | None = None
+    server_log: str = ""
+
+    @property
+    def definite(self) -> bool:
+        """Whether another try would have the same result."""
+        return self.death is None and (self.failure is None or isinstance(self.failure, Refused))
+
+    @property
+    def answered_all(self) -> bool:
+        """Whether the model was served and every request was answered."""
+        return self.failure is None and self.death is None and all(outcome.ok for outcome in self.outcomes)
+
+
+@dataclasses.dataclass(frozen=True)
+class Latencies:
+    """How long requests took under a load, in seconds.
+
+    Attributes:
+      cell: the cell of the requests; None for all of them.
+      requests: how many were answered and counted.
+      p50_s: half of them took this long or less.
+      p90_s: 90 % of them.
+      p99_s: 99 % of them.
+      max_s: the longest.
+      over: how many took longer than each bar, in the order of the gate's bars.
+      over_since_sent: the same, timed from when a request was really sent: what is not infraval's own lag.
+    """
+
+    cell: options.Cell | None
+    requests: int = 0
+    p50_s: float = 0.0
+    p90_s: float = 0.0
+    p99_s: float = 0.0
+    max_s: float = 0.0
+    over: tuple[int, ...] = ()
+    over_since_sent: tuple[int, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class LoadPoint:
+    """A stretch of time under load.
+
+    Attributes:
+      time_s: seconds from the beginning of the load to that of the stretch.
+      requests: how many were answered in it.
+      p50_s: of their latencies, in seconds.
+      p99_s: the same.
+      max_s: the same.
+    """
+
+    time_s: float
+    requests: int
+    p50_s: float
+    p99_s: float
+    max_s: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Load:
+    """What a server did under a load.
+
+    Attributes:
+      overall: the latencies of all requests that were counted; the first ones are not, until latencies are steady.
+      cells: the same by cell, in the order of the requests.
+      sent: requests that were sent.
+      settling: answers that were not counted.
+      steady: whether latencies became steady.
+      errors: how many requests failed, by the name of the gRPC status code.
+      message: of the first that failed, redacted.
+      death: what the server died of; None if it did not.
+      late: requests that were sent more than 10 ms after they were due.
+      dropped: requests that were not sent, because too many were in flight.
+      lag_p99_s: 99 % of the requests were sent this long after they were due, or less.
+      lag_max_s: the longest such time.
+      seconds: how long requests were sent.
+      cells_left_out: cells without a request in the load, because they did not fit into memory.
+      points: what happened over time, at most 200.
+    """
+
+    overall: Latencies
+    cells: tuple[Latencies, ...] = ()
+    sent: int = 0
+    settling: int = 0
+    steady: bool = True
+    errors: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    message: str = ""
+    death: str | None = None
+    late: int = 0
+    dropped: int = 0
+    lag_p99_s: float = 0.0
+    lag_max_s: float = 0.0
+    seconds: float = 0.0
+    cells_left_out: int = 0
+    points: tuple[LoadPoint, ...] = ()
+
+    @property
+    def rate(self) -> float:
+        """Requests that were sent per second."""
+        return self.sent / self.seconds if self.seconds > 0 else 0.0
+
+
+@dataclasses.dataclass(frozen=True)
+class MemoryUse:
+    """The memory of a server that answers many requests.
+
+    Attributes:
+      after_requests: once it had answered every request.
+      at_end: after the last of the many.
+      peak_bytes: the most that was resident since the start; in a container, of the moments at which it was measured.
+      requests: how many were sent meanwhile.
+      growth_bytes_per_1000: slope of the anonymous, else resident, bytes over 1000 requests; None with too few samples.
+      growth_error: its standard error.
+      failure: what ended it early: what the server died of, or the code of a request that failed; None if nothing did.
+    """
+
+    after_requests: Memory
     at_end: Memory
+    peak_bytes: int
     requests: int
     growth_bytes_per_1000: float | None = None
     growth_error: float | None = None
+    failure: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -326,8 +566,12 @@ class Evidence:
       cold: the same, booted first for comparison; None unless the job compares.
       measured_again: latencies on further boots of cells that looked cold.
       unchanged: whether the staged directory was the same before and after.
+      determinism: answers to the same requests; None unless that gate judges and every request was answered.
+      expected: answers beside recorded responses; None in the same cases.
+      baseline: the comparison with the model in production; None in the same cases.
+      load: what it did under a load; None if there was none.
       model_bytes: bytes of the staged model's files, with its warmup file.
-      memory: of the server; None if it was not measured, or the sandbox does not know it.
+      memory: of the server that answers many requests; None if it was not measured, or is unknown.
       robustness: how malformed requests were taken; None if none were sent.
     """
 
@@ -339,6 +583,10 @@ class Evidence:
     cold: Boot | None = None
     measured_again: tuple[Latency, ...] = ()
     unchanged: bool = True
+    determinism: Determinism | None = None
+    expected: Expected | None = None
+    baseline: Baseline | None = None
+    load: Load | None = None
     model_bytes: int = 0
     memory: MemoryUse | None = None
     robustness: Robustness | None = None

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import logging
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from infraval import escape, options, publish, signals, verdict, workspace
+from infraval import escape, hints, options, publish, signals, verdict, workspace
 from infraval import gates as all_gates
-from infraval.requests import preparation
+from infraval.requests import expected, preparation
 from infraval.sandbox import registry
 from infraval.staging import model as staging
 from infraval.trial import run
@@ -53,20 +55,28 @@ def validate(
     if job.output is not None:
         publish.check_output(job.output)
     selection = preparation.select(job)
+    all_gates.check(job.gates, selection.signatures, selection.targets)
     platform.check(job.server, progress)
-    with workspace.workspace() as directory, run.starting(job, directory / "models", directory) as ahead:
+    with workspace.workspace() as directory, contextlib.ExitStack() as stack:
+        known = expected.read(job, selection.signatures, directory / "expected")
+        ahead = stack.enter_context(run.starting(job, directory / "models", directory))
         logs, examples = preparation.build(job, selection, directory / "requests", make_pipeline, progress, sample_in)
 
         progress("Staging the model")
         constants = examples.constants if examples else {}
         staged = staging.stage(job, logs, directory / "models", constants)
 
-        shown = run.run(job, staged, logs, selection.signatures, directory, progress, constants, ahead)
+        baseline = None
+        if job.baseline is not None and job.on("baseline"):
+            baseline = staging.stage_as_it_is(job.baseline, directory / "baseline", job.allow_links_to)
 
-        chosen = all_gates.choose(job.gates, selection.signatures) if gates is None else gates
+        shown = run.run(job, staged, logs, selection.signatures, directory, progress, constants, ahead, known, baseline)
+
+        chosen = all_gates.choose(job.gates, selection.signatures, job.on) if gates is None else gates
         servers = tuple(all_gates.judge(each, chosen, job.gates) for each in shown)
         all_gates.check_decided(servers, job.gates)
         judged = verdict.Verdict(servers, staged.digest, staged.warmup, examples, selection.warnings)
+        judged = dataclasses.replace(judged, hints=hints.of(job, judged, selection.signatures))
 
         if job.output is not None:
             progress(f"Writing the {'blessed model' if judged.blessed else 'report'} to {job.output}")

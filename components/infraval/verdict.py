@@ -69,6 +69,19 @@ class ServerVerdict:
 
 
 @dataclasses.dataclass(frozen=True)
+class Hint:
+    """What to do next.
+
+    Attributes:
+      code: stable name of the symptom.
+      text: one or more sentences, without anything that a model, a server or a file says.
+    """
+
+    code: str
+    text: str
+
+
+@dataclasses.dataclass(frozen=True)
 class Verdict:
     """The verdict of all servers on one model.
 
@@ -78,6 +91,7 @@ class Verdict:
       warmup: its warmup file.
       examples: where the requests came from; None if no examples were given.
       warnings: what to know about the model besides.
+      hints: what to do next.
     """
 
     servers: tuple[ServerVerdict, ...]
@@ -85,6 +99,7 @@ class Verdict:
     warmup: evidence.Warmup
     examples: evidence.Examples | None = None
     warnings: tuple[str, ...] = ()
+    hints: tuple[Hint, ...] = ()
 
     @property
     def failures(self) -> tuple[Finding, ...]:

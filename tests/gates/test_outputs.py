@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infraval import dtypes, evidence, options, tensor_values
+from infraval import dtypes, errors, evidence, gates, options, tensor_values
 from infraval.gates.outputs import Outputs
-from infraval.requests import signatures, tensors
+from infraval.requests import signatures, targets, tensors
 from infraval.requests.signatures import TensorSpec
 from infraval.tensorflow_protos import prediction_log_pb2, tensor_pb2
 from infraval.trial import responses
@@ -170,6 +170,99 @@ def test_a_classification_has_a_result_for_each_example(
     content = getattr(log, f"{method.value}_log").response.SerializeToString()
     response = evidence.Response(options.Cell("s", method, 2), content)
     assert finding_of(response, Outputs(options.OutputsGate(), {})).failed == fails
+
+
+PREDICT, CLASSIFY, REGRESS = options.Method.PREDICT, options.Method.CLASSIFY, options.Method.REGRESS
+
+
+def judge_scores(method: options.Method, score: float, **asked: Any) -> Finding:
+    """What the gate says of one score of one example, by Classify or Regress."""
+    log = prediction_log_pb2.PredictionLog()
+    result = getattr(log, f"{method.value}_log").response.result
+    if method is CLASSIFY:
+        result.classifications.add().classes.add(label="a", score=score)
+    else:
+        result.regressions.add().value = score
+    content = getattr(log, f"{method.value}_log").response.SerializeToString()
+    response = evidence.Response(options.Cell("s", method, 1), content)
+    return finding_of(response, Outputs(options.OutputsGate(**asked), {}))
+
+
+@pytest.mark.parametrize(("method", "alias"), [(CLASSIFY, "scores"), (REGRESS, "outputs")])
+@pytest.mark.parametrize(
+    ("score", "asked", "fails"),
+    [
+        (NAN, {}, True),
+        (NAN, {"nan": "allow"}, False),
+        (INF, {}, False),
+        (-INF, {"inf": "fail"}, True),
+        (0.5, {"range": [0, 1]}, False),
+        (1.5, {"range": [0, 1]}, True),
+        (INF, {"range": [0, None]}, False),
+        (1.0, {"sums_to_one": True}, False),
+        (0.5, {"sums_to_one": True}, True),
+    ],
+)
+def test_scores_are_judged_as_asked(
+    method: options.Method, alias: str, score: float, asked: dict[str, Any], fails: bool
+) -> None:
+    """The numbers of Classify and Regress are outputs with TF Serving's names."""
+    named = {"range": lambda bounds: {alias: bounds}, "sums_to_one": lambda _: alias}
+    given = {name: named[name](value) if name in named else value for name, value in asked.items()}
+    found = judge_scores(method, score, **given)
+    assert found.failed == fails
+    assert not fails or f"'{alias}'" in found.reasons[0]
+
+
+MODEL = {
+    "p": signatures.Signature("p", PREDICT, X, Y | {"s": TensorSpec("string", (None,))}),
+    "c": signatures.Signature("c", CLASSIFY, X, {"scores": TensorSpec("float", (None, 2))}),
+}
+PAIR = targets.Target(("c", "p"), options.Method.MULTI_INFERENCE, (CLASSIFY, REGRESS))
+
+
+@pytest.mark.parametrize(
+    ("asked", "called", "known"),
+    [
+        ({"range": {"y": [0, 1]}}, [("p", PREDICT)], None),
+        ({"range": {"scores": [0, 1]}}, [("c", CLASSIFY)], None),
+        ({"range": {"scores": [0, 1]}}, [("c", PREDICT)], None),
+        ({"range": {"scores": [0, 1], "outputs": [0, 1]}}, [PAIR], None),
+        ({"sums_to_one": ("y", "scores")}, [("p", PREDICT), ("c", CLASSIFY)], None),
+        ({"not_batched": "s"}, [("p", PREDICT)], None),
+        ({"range": {"z": [0, 1], "y": [0, 1]}}, [("p", PREDICT)], "y"),
+        ({"range": {"s": [0, 1]}}, [("p", PREDICT)], "y"),
+        ({"range": {"y": [0, 1]}}, [("c", CLASSIFY)], "scores"),
+        ({"sums_to_one": "y"}, [PAIR], "outputs, scores"),
+        ({"not_batched": "scores"}, [("p", PREDICT), ("c", CLASSIFY)], "s, y"),
+        ({"range": {"y": [0, 1]}}, [], "none"),
+        ({"enabled": False, "range": {"z": [0, 1]}}, [("p", PREDICT)], None),
+    ],
+)
+def test_an_option_names_an_output_of_a_called_signature(
+    asked: dict[str, Any], called: list[Any], known: str | None
+) -> None:
+    """Or is refused with its name, and with the outputs that there are."""
+    given = options.GateOptions(outputs=asked)
+    called = [each if isinstance(each, targets.Target) else targets.Target((each[0],), each[1]) for each in called]
+    if known is None:
+        gates.check(given, MODEL, called)
+        return
+    with pytest.raises(errors.OptionError) as caught:
+        gates.check(given, MODEL, called)
+    (name,) = asked
+    assert f"--gate outputs.{name} (gates.outputs.{name})" in str(caught.value)
+    assert str(caught.value).endswith(f"There are: {known}.")
+
+
+def test_few_of_many_outputs_are_named() -> None:
+    """Escaped, as they are the model's."""
+    many = {f"{number}\x1b[31m\n": TensorSpec("float", (None,)) for number in range(1000)}
+    model = {"p": signatures.Signature("p", PREDICT, X, many)}
+    with pytest.raises(errors.OptionError) as caught:
+        gates.check(options.GateOptions(outputs={"sums_to_one": "z"}), model, [targets.Target(("p",), PREDICT)])
+    assert "and 980 more" in str(caught.value)
+    assert str(caught.value).isprintable()
 
 
 @pytest.mark.parametrize(

@@ -15,9 +15,9 @@ ONE, FOUR = (options.Cell("s", options.Method.PREDICT, size) for size in (1, 4))
 OUTCOMES = (evidence.Outcome(ONE, "OK", "", 0.001), evidence.Outcome(FOUR, "OK", "", 0.001))
 
 
-def latency(cell: options.Cell, first_s: float, steady_s: float = 0.001) -> evidence.Latency:
+def latency(cell: options.Cell, first_s: float, steady_s: float = 0.001, slowest_s: float = 0.0) -> evidence.Latency:
     """Of one boot."""
-    return evidence.Latency(cell, first_s, steady_s)
+    return evidence.Latency(cell, first_s, steady_s, slowest_s=slowest_s)
 
 
 def shown(*latencies: evidence.Latency, again: tuple[evidence.Latency, ...] = ()) -> evidence.Evidence:
@@ -44,6 +44,13 @@ def test_a_cell_is_cold_if_it_is_on_every_boot(
     found = Warm(options.WarmGate()).judge(shown(latency(ONE, 0.001), latency(FOUR, first_s, steady_s), again=again))
     assert found.status is status
     assert found.failed == ("batch size 4" in "".join(found.reasons))
+
+
+def test_a_first_request_that_is_not_the_slowest_is_not_cold() -> None:
+    """On a busy machine some requests are slow, whatever their number."""
+    for slowest_s, status in ((0.04, Status.FAILED), (0.06, Status.PASSED)):
+        found = Warm(options.WarmGate()).judge(shown(latency(ONE, 0.001), latency(FOUR, 0.05, slowest_s=slowest_s)))
+        assert found.status is status
 
 
 def test_what_cannot_be_judged_is_skipped() -> None:

@@ -418,6 +418,19 @@ ROWS = [
         "classify is requested twice",
         "Name it once",
     ),
+    *(
+        Row(
+            f"a gate's option of an unknown output: {value}",
+            lambda _, value=value: ["--gate", value, "--signature", "serving_default"],  # type: ignore[misc]
+            rf"--gate {name} \(gates.{name}\) names 'z', which is not an? ",
+            "There are: y",
+        )
+        for name, value in (
+            ("outputs.range", 'outputs.range={"z": [0, 1], "y": [0, 1]}'),
+            ("outputs.sums_to_one", "outputs.sums_to_one=z"),
+            ("outputs.not_batched", 'outputs.not_batched=["y", "z"]'),
+        )
+    ),
     Row(
         "more dead letters than their share",
         lambda m: ["--examples", m.shard(*m.records[:8], *([b"Grace.Hopper.1906"] * 2))],

@@ -86,6 +86,7 @@ def test_the_keras_3_trap_is_not_blessed_and_the_reason_names_the_variable(
 
     assert finished.returncode == 1, finished.stderr
     assert "Could not find variable sequential" in finished.stdout
+    assert [line.startswith("hint ") and "Keras 3" in line for line in finished.stdout.splitlines()].count(True) == 1
 
 
 @pytest.mark.slow

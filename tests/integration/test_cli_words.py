@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -9,7 +11,7 @@ from typing import Any
 import click.testing
 import pytest
 
-from infraval import cli, evidence, validation, verdict
+from infraval import cli, evidence, hints, options, validation, verdict
 
 
 @pytest.fixture
@@ -23,7 +25,11 @@ def validate(monkeypatch: pytest.MonkeyPatch) -> Any:
         shown = evidence.Evidence(evidence.Boot(server, load_time_s=1.0), 1, 0, evidence.Warmup())
         finding = verdict.Finding("load", status, () if status is verdict.Status.PASSED else ("No.",))
         judged = verdict.Verdict((verdict.ServerVerdict(shown, (finding,)),), "00" * 32, evidence.Warmup())
-        monkeypatch.setattr(validation, "validate", lambda *_, **__: judged)
+
+        def stand_in(job: options.Job, *_: object, **__: object) -> verdict.Verdict:
+            return dataclasses.replace(judged, hints=hints.of(job, judged, {}))
+
+        monkeypatch.setattr(validation, "validate", stand_in)
         command = ["validate", "--model", "m", *map(str, arguments)]
         finished = click.testing.CliRunner().invoke(cli.commands, command, prog_name="infraval")
         assert finished.exit_code == (status is verdict.Status.FAILED)
@@ -33,11 +39,11 @@ def validate(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def test_without_an_output_the_person_is_told_that_no_copy_is_kept(validate: Any, tmp_path: Path) -> None:
-    """If there is something to lose; as JSON, there is nothing but the report."""
+    """If there is something to lose; as JSON too, where there is nothing but the report."""
     assert "--output DIR" in validate(verdict.Status.PASSED)
     assert "--output DIR" not in validate(verdict.Status.PASSED, "--output", tmp_path / "new")
     assert "--output DIR" not in validate(verdict.Status.FAILED)
-    assert "--output DIR" not in validate(verdict.Status.PASSED, "--json")
+    assert [hint["code"] for hint in json.loads(validate(verdict.Status.PASSED, "--json"))["hints"]] == ["not-kept"]
 
 
 def test_any_name_of_an_output_can_be_printed(validate: Any, tmp_path: Path) -> None:

@@ -89,6 +89,12 @@ def test_examples_alone_mean_default_requests_with_a_warmup(
     assert blessing.get_int_custom_property("has_model") == 1
     assert blessing.get_string_custom_property("verdict") == "BLESSED"
     assert _report(blessing)["servers"][0]["records_replayed"] == 1
+    findings = _report(blessing)["servers"][0]["findings"]
+    for finding in findings:
+        assert blessing.get_string_custom_property(f"gate_{finding['gate']}") == finding["status"]
+        if finding["figure"] is not None:
+            assert blessing.get_float_custom_property(f"gate_{finding['gate']}_figure") == finding["figure"]
+    assert {"warm", "outputs"} <= {finding["gate"] for finding in findings}
 
     pushed = standard_artifacts.PushedModel()
     pushed.uri = str(tmp_path / "pushed")
@@ -259,6 +265,18 @@ def test_a_failing_model_is_not_blessed_and_the_artifact_says_why(
         ({"server": "[]"}, "option/invalid", "server must be a JSON object"),
         ({"limits": '{"request_timeout_s": Infinity}'}, "option/invalid", "limits.request_timeout_s must be a finite"),
         ({"server_messages": "none"}, "option/invalid", "server_messages must be 'full', 'redacted' or 'codes'"),
+        ({"gates": "[]"}, "option/invalid", "gates must be a JSON object"),
+        ({"gates": '{"wram": {"ratio": 5}}'}, "option/invalid", "gates.wram is not a gate with options"),
+        ({"gates": '{"warm": {"ration": 5}}'}, "option/invalid", "gates.warm.ration is not an option"),
+        ({"gates": '{"warm": {"ratio": "5"}}'}, "option/invalid", "gates.warm.ratio must be a valid number, not '5'"),
+        (
+            {
+                "gates": '{"outputs": {"range": {"z": [0, 1]}}}',
+                "requests": '{"signatures": ["classification:classify"]}',
+            },
+            "option/invalid",
+            r"gates\.outputs\.range\) names 'z'.* There are: scores",
+        ),
     ],
 )
 def test_what_cannot_be_judged_raises_and_leaves_nothing(
@@ -390,6 +408,27 @@ def test_several_splits_of_several_spans_with_options(
         ("classification", "classify"),
         ("classification,regression", "multi_inference"),
     ]
+
+
+def test_what_is_asked_of_the_gates_decides_the_blessing(
+    run: Run, model: standard_artifacts.Model, examples: standard_artifacts.Examples
+) -> None:
+    """The property `gates` is JSON; ML Metadata has each gate's status and main figure, and none of one that is off."""
+    blessing = run(
+        model,
+        [examples],
+        requests=options.RequestOptions(signatures=("classification:classify",), num_examples=3).to_json(),
+        gates='{"outputs": {"range": {"scores": [0.9, null]}}, "warm": {"enabled": false}}',
+    )
+
+    assert blessing.get_int_custom_property("blessed") == 0
+    assert blessing.get_string_custom_property("gate_outputs") == "failed"
+    assert blessing.get_float_custom_property("gate_outputs_figure") == 0
+    assert blessing.get_string_custom_property("gate_responses") == "passed"
+    assert blessing.get_float_custom_property("gate_responses_figure") == 3
+    assert not blessing.has_custom_property("gate_warm")
+    (failed,) = [each for each in _report(blessing)["servers"][0]["findings"] if each["status"] == "failed"]
+    assert (failed["gate"], failed["figure"], failed["bar"]) == ("outputs", 0, 3)
 
 
 def test_options_reach_the_server_and_the_sample(

@@ -121,14 +121,15 @@ def test_a_server_that_leaks_fails_for_its_memory_alone(
     secret_examples: Path,
 ) -> None:
     """A megabyte a request is a gigabyte per 1000; one that does not leak passes."""
-    gates = {"memory": {"requests": 200}, "outputs": {"enabled": False}}
+    gates = {"memory": {"requests": 100}, "outputs": {"enabled": False}}
     judged = _validate(upper_model, secret_examples, server=stand_in(behaviour), gates=gates)
     assert [finding.gate for finding in judged.failures] == failed
-    used = judged.servers[0].evidence.memory
-    assert used.requests == 200
-    assert 0 < used.after_load.anonymous_bytes < used.after_load.resident_bytes <= used.at_end.peak_bytes
-    growth = 1e9 if failed else 0
-    assert used.growth_bytes_per_1000 == pytest.approx(growth, abs=1e8)
+    shown = judged.servers[0].evidence
+    assert 0 < shown.boot.memory.anonymous_bytes < shown.boot.memory.resident_bytes <= shown.memory.peak_bytes
+    assert shown.memory.requests == (200 if failed else 100)
+    assert shown.memory.growth_bytes_per_1000 == pytest.approx(1e9 if failed else 0, abs=1e8)
+    (finding,) = [finding for finding in judged.servers[0].findings if finding.gate == "memory"]
+    assert finding.status is (verdict.Status.FAILED if failed else verdict.Status.PASSED)
 
 
 def test_no_rows_kill_a_server_with_allowed_batch_sizes(
@@ -166,3 +167,27 @@ def test_a_cell_without_a_warmup_record_fails_for_being_cold_alone(
     (reason,) = judged.failures[0].reasons
     assert "signature regression" in reason
     assert len(judged.servers[0].evidence.measured_again) == 2
+
+
+def _slow(names: tf.Tensor) -> tf.Tensor:
+    """The lengths, after some tenths of a second of matrices, each the square of the one before."""
+    size = 500
+    matrix = tf.fill([size, size], 1 / size)
+    _, matrix = tf.while_loop(lambda step, _: step < 120, lambda step, each: (step + 1, each @ each), (0, matrix))
+    return _lengths(names) * tf.reduce_mean(matrix) * size
+
+
+@pytest.mark.parametrize(("function", "failures"), [(_slow, ["latency"]), (_lengths, [])])
+def test_a_slow_model_fails_for_its_latency_alone(
+    function: Callable[[tf.Tensor], tf.Tensor], failures: list[str], save_model: SaveModel, secret_examples: Path
+) -> None:
+    """Its good twin passes; both gates have a figure."""
+    asked = {"latency": {"p50_ms": 30, "budget_s": 5}, "load_time": {"max_s": 300}}
+    judged = _validate(save_model(function), secret_examples, requests={"num_examples": 1}, gates=asked)
+    assert [finding.gate for finding in judged.failures] == failures
+    figures = {finding.gate: finding.figure for finding in judged.servers[0].findings}
+    assert figures["latency"]
+    assert figures["load_time"]
+    load = judged.servers[0].evidence.load
+    assert load is not None
+    assert load.points

@@ -230,6 +230,7 @@ def test_a_request_that_hangs_is_a_verdict_at_its_deadline(
     judged = _validate(upper_model, secret_examples, server=misbehaving_server("hang-in-request"), limits=limits)
 
     assert [outcome.code for outcome in judged.servers[0].evidence.boot.outcomes] == ["DEADLINE_EXCEEDED"]
+    assert [hint.code for hint in judged.hints] == ["request-timeout"]
     assert judged.failures[0].gate == "responses"
 
 
@@ -401,3 +402,18 @@ def test_a_model_that_does_not_serve_has_nothing_to_compare(penguin_model: Path,
     (cell,) = data.report(judged).servers[0].cells
     assert (cell.cold_first_s, cell.warm_first_s, cell.steady_s) == (None, None, None)
     assert judged.failures[0].gate == "responses"
+
+
+def test_a_model_that_decodes_images_and_got_something_else_has_a_hint(
+    sink_model: Path, sink_examples: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The embedded server says what a real one does; the hint says what to map, in the report and to people."""
+    requests = options.RequestOptions(signatures="images", features="images/raw_images=s")
+    judged = _validate(sink_model, sink_examples, requests=requests)
+    assert [hint.code for hint in judged.hints] == ["not-an-image"]
+    report = data.report(judged)
+    terminal.show_report(report)
+    shown = capsys.readouterr().out
+    assert [hint.text for hint in report.hints] == [
+        line.removeprefix("hint    ") for line in shown.splitlines() if line.startswith("hint ")
+    ]

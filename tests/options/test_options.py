@@ -440,6 +440,21 @@ def test_a_gate_that_is_named_must_decide() -> None:
     """Unless its options say what an undecided one means; a gate that is not named need not."""
     gates = options.GateOptions(warm={"ratio": 5}, outputs={"undecided": "fail"})
     assert (gates.undecided("warm"), gates.undecided("outputs"), gates.undecided("load")) == ("error", "fail", "pass")
+
+
+@pytest.mark.parametrize(
+    ("given", "on"),
+    [
+        ({}, False),
+        ({"gates": {"determinism": {"enabled": True}}}, True),
+        ({"gates": {"determinism": {"tolerance": 0.1}}}, True),
+        ({"warmup": {"batching_parameters_file": "b"}}, True),
+        ({"warmup": {"batching_parameters_file": "b"}, "gates": {"determinism": {"enabled": False}}}, False),
+    ],
+)
+def test_determinism_is_on_where_batching_is(given: dict[str, Any], on: bool) -> None:
+    """Unless it is turned off; naming it turns it on elsewhere."""
+    assert options.Job(model="m", **given).on("determinism") is on
     assert options.GateOptions().undecided("warm") == "pass"
     assert not options.GateOptions(warm={"enabled": False}).on("warm")
 

@@ -38,14 +38,42 @@ def _server(tag: str, *findings: verdict.Finding) -> verdict.ServerVerdict:
             evidence.Outcome(CLASSIFY, "INTERNAL", "No.", 12.0),
         ),
         latencies=(evidence.Latency(PREDICT, 0.0015, 0.001),),
+        memory=evidence.Memory(71, 72, 73),
         responses=evidence.Responses(answered=2, largest_bytes=33, largest_request_bytes=22),
         server_log="I Adding/updating models.",
     )
     cold = evidence.Boot(server, load_time_s=1.25, latencies=(evidence.Latency(PREDICT, 0.3, 0.002),))
+    load = evidence.Load(
+        evidence.Latencies(None, 21, 0.25, 0.5, 0.75, 1.0, (8,), (9,)),
+        cells=(evidence.Latencies(PREDICT, 22, over=(10,), over_since_sent=(11,)),),
+        sent=60,
+        settling=23,
+        steady=False,
+        errors={"INTERNAL": 24},
+        message="Full.",
+        death="SIGSEGV",
+        late=25,
+        dropped=26,
+        lag_p99_s=0.125,
+        lag_max_s=1.125,
+        seconds=4.0,
+        cells_left_out=27,
+        points=(evidence.LoadPoint(2.125, 28, 2.25, 2.5, 2.75),),
+    )
     killer = evidence.Killer("predict", options.Method.PREDICT, "x", "NaN", "{}", "SIGSEGV", "F")
     robust = evidence.Robustness(44, 55, 66, (killer,), ("Gone.",))
     shown = evidence.Evidence(
-        boot, tries=3, requests=13, warmup=evidence.Warmup(4, 6, 7), cold=cold, model_bytes=11, robustness=robust
+        boot,
+        tries=3,
+        requests=13,
+        warmup=evidence.Warmup(4, 6, 7),
+        cold=cold,
+        load=load,
+        model_bytes=11,
+        memory=evidence.MemoryUse(
+            evidence.Memory(74), evidence.Memory(75, 76, 77), 78 << 20, 79, 80.5 * (1 << 20), 81.5 * (1 << 20), "SIGBUS"
+        ),
+        robustness=robust,
     )
     return verdict.ServerVerdict(shown, findings)
 
@@ -76,7 +104,10 @@ def judged() -> verdict.Verdict:
         constants={"s/k": "0.5"},
         defaults=["s/b"],
     )
-    return verdict.Verdict((_server("1", FAILED),), "ab" * 32, evidence.Warmup(4, 6, 7), examples, ("No index.",))
+    hints = (verdict.Hint("not-kept", "Keep it."),)
+    return verdict.Verdict(
+        (_server("1", FAILED),), "ab" * 32, evidence.Warmup(4, 6, 7), examples, ("No index.",), hints
+    )
 
 
 EXPECTED: dict[str, Any] = {
@@ -169,13 +200,56 @@ EXPECTED: dict[str, Any] = {
                     "latency_s": 12.0,
                 },
             ],
+            "determinism": None,
+            "expected": None,
+            "baseline": None,
+            "load": {
+                "overall": {
+                    "cell": None,
+                    "requests": 21,
+                    "p50_s": 0.25,
+                    "p90_s": 0.5,
+                    "p99_s": 0.75,
+                    "max_s": 1.0,
+                    "over": [8],
+                    "over_since_sent": [9],
+                },
+                "cells": [
+                    {
+                        "cell": {"signature": "predict", "method": "predict", "batch_size": 10},
+                        "requests": 22,
+                        "p50_s": 0.0,
+                        "p90_s": 0.0,
+                        "p99_s": 0.0,
+                        "max_s": 0.0,
+                        "over": [10],
+                        "over_since_sent": [11],
+                    }
+                ],
+                "sent": 60,
+                "settling": 23,
+                "steady": False,
+                "errors": {"INTERNAL": 24},
+                "message": "Full.",
+                "death": "SIGSEGV",
+                "late": 25,
+                "dropped": 26,
+                "lag_p99_s": 0.125,
+                "lag_max_s": 1.125,
+                "seconds": 4.0,
+                "cells_left_out": 27,
+                "points": [{"time_s": 2.125, "requests": 28, "p50_s": 2.25, "p99_s": 2.5, "max_s": 2.75}],
+            },
             "sizes": {"model": 11, "largest_request": 22, "largest_response": 33},
+            "memory_after_load": {"resident_bytes": 71, "anonymous_bytes": 72, "peak_bytes": 73},
             "memory": {
-                "after_load": {"resident_bytes": 71, "anonymous_bytes": 72, "peak_bytes": 73},
-                "at_end": {"resident_bytes": 74, "anonymous_bytes": None, "peak_bytes": None},
-                "requests": 75,
-                "growth_bytes_per_1000": 76.5,
-                "growth_error": 77.5,
+                "after_requests": {"resident_bytes": 74, "anonymous_bytes": None, "peak_bytes": None},
+                "at_end": {"resident_bytes": 75, "anonymous_bytes": 76, "peak_bytes": 77},
+                "peak_bytes": 78 << 20,
+                "requests": 79,
+                "growth_bytes_per_1000": 80.5 * (1 << 20),
+                "growth_error": 81.5 * (1 << 20),
+                "failure": "SIGBUS",
             },
             "robustness": {
                 "sent": 44,
@@ -197,6 +271,7 @@ EXPECTED: dict[str, Any] = {
         }
     ],
     "warnings": ["No index."],
+    "hints": [{"code": "not-kept", "text": "Keep it."}],
 }
 
 
@@ -234,12 +309,60 @@ def test_people_are_shown_what_feeds_each_input(judged: verdict.Verdict, capsys:
     assert "images:predict/png by the feature 'image/encoded'" in capsys.readouterr().out
 
 
+def test_people_are_shown_how_a_server_did_under_load(
+    judged: verdict.Verdict, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Percentiles that are not steady have a mark; what infraval did not send in time is not hidden."""
+    terminal.show_report(data.report(judged))
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("latency")]
+    assert all(shown in line for shown in ("~250.0 ms", "~500.0 ms", "~750.0 ms", "21 requests", "15/s", "25", "26"))
+
+
+def test_people_are_shown_how_much_memory_a_server_took(
+    judged: verdict.Verdict, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In MiB: the peak, and the growth with its error."""
+    terminal.show_report(data.report(judged))
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("memory")]
+    assert all(shown in line for shown in ("78 MiB", "80.5", "81.5"))
+
+
 def test_people_are_shown_warnings(judged: verdict.Verdict, capsys: pytest.CaptureFixture[str]) -> None:
     """They are no reason not to bless; a report of an earlier version has none."""
     terminal.show_report(data.report(judged))
     assert "warning No index.\n" in capsys.readouterr().out
     earlier = {key: value for key, value in as_json(judged).items() if key != "warnings"}
     assert data.Report.model_validate(earlier).warnings == []
+
+
+def test_people_are_shown_what_answers_were_compared_with(
+    judged: verdict.Verdict, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """How many, and the figures beside the baseline; the report holds all of it."""
+    compared = evidence.Compared("predict", options.Method.PREDICT, "y", "float", 8, 1, 24, 2, 0.25, 0.5, ("value",))
+    error = evidence.Unanswered("new", options.Method.PREDICT, "INVALID_ARGUMENT", requests=3)
+    beside = evidence.Beside(PREDICT, 10, 0.003, 0.002)
+    server = judged.servers[0]
+    shown = dataclasses.replace(
+        server.evidence,
+        determinism=evidence.Determinism(True, 17, 4, (compared,), (compared,)),
+        expected=evidence.Expected(998, True, 998, 997, (compared,)),
+        baseline=evidence.Baseline("d", 30, 20, 8, (beside,), (compared,), (error,), 2, 1.0),
+    )
+    report = data.report(dataclasses.replace(judged, servers=(dataclasses.replace(server, evidence=shown),)))
+    assert data.Report.model_validate_json(report.model_dump_json()) == report
+    terminal.show_report(report)
+    printed = capsys.readouterr().out
+    for said in ("17 requests", "997 of 998", "more", "latency 1.50x", "load 1.50x", "size 1.50x", "0.25", "3 of 8"):
+        assert said in printed
+
+
+def test_people_are_shown_hints(judged: verdict.Verdict, capsys: pytest.CaptureFixture[str]) -> None:
+    """One line each; a report of an earlier version has none."""
+    terminal.show_report(data.report(judged))
+    assert "hint    Keep it.\n" in capsys.readouterr().out
+    earlier = {key: value for key, value in as_json(judged).items() if key != "hints"}
+    assert data.Report.model_validate(earlier).hints == []
 
 
 def test_people_are_shown_only_what_failed(judged: verdict.Verdict, capsys: pytest.CaptureFixture[str]) -> None:
@@ -300,6 +423,7 @@ NAMES = {
     "message",
     "reasons",
     "warnings",
+    "text",
 }
 
 

@@ -6,13 +6,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from infraval.requests import tfrecords
 from infraval.tensorflow_protos import example_pb2
 
 MIB = 1 << 20
 MANY = 128
 MAX_GROWTH_MIB = 80
-"""About 35 were measured; a single copy of all records in memory is 128."""
+"""35 to 60 were measured; a single copy of all records in memory is 128."""
 
 CODE = """
 import re, sys
@@ -22,11 +24,15 @@ from infraval.requests import preparation
 from infraval.staging import warmup_file
 from infraval.trial import replay
 
-for number, examples in enumerate(sys.argv[2:]):
+make_pipeline = None
+if sys.argv[2] == "beam":
+    from infraval.requests import beam_transform
+    make_pipeline = beam_transform.in_memory_pipeline
+for number, examples in enumerate(sys.argv[3:]):
     requests = options.RequestOptions(signatures=("classify:classify",), num_examples=1000)
     job = options.Job(model=Path(sys.argv[1]), examples=(examples,), requests=requests)
     folder = Path(examples).parent
-    logs, _ = preparation.build(job, preparation.select(job), folder / "requests", None, lambda _: None)
+    logs, _ = preparation.build(job, preparation.select(job), folder / "requests", make_pipeline, lambda _: None)
     written = warmup_file.write(folder / "warmup", logs, job.warmup)
     sent = replay.OfLogs(logs)
     print(written.records, sum(sent[position][1].ByteSize() for position in range(len(sent))) >> 20)
@@ -50,11 +56,12 @@ def _write(folder: Path, count: int) -> Path:
     return path
 
 
-def test_many_examples_take_no_more_memory_than_a_few(sink_model: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("reader", ["processes", "beam"])
+def test_many_examples_take_no_more_memory_than_a_few(reader: str, sink_model: Path, tmp_path: Path) -> None:
     """All of 128 records of 1 MiB are sampled, built, written to the warmup file and read again to be sent."""
     paths = [_write(tmp_path / str(count), count) for count in (1, MANY)]
     finished = subprocess.run(
-        [sys.executable, "-c", CODE, sink_model, *paths], capture_output=True, text=True, check=True
+        [sys.executable, "-c", CODE, sink_model, reader, *paths], capture_output=True, text=True, check=True
     )
     few, few_mib, many, many_mib = finished.stdout.splitlines()
     assert (few, many) == ("1 1", f"{MANY} {MANY}")

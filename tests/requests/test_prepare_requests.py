@@ -18,7 +18,7 @@ from tensorflow.core.example import example_pb2, feature_pb2
 from tensorflow_serving.apis import prediction_log_pb2
 
 from infraval import errors, options, signals, storage
-from infraval.requests import beam_transform, harvest, making, prediction_logs, processes, sampling, shards
+from infraval.requests import beam_transform, harvest, making, prediction_logs, processes, sampling, shards, tfrecords
 
 GARBAGE = [b"\xff\xffGrace.Hopper.1906", b"Grace.Hopper.1906\xff", b"the name is Grace.Hopper.1906"]
 """No tf.Examples; the name stands for personal data in them."""
@@ -423,15 +423,51 @@ def test_a_signal_within_a_do_fn_is_not_logged_but_a_fault_is(
     assert any(record.levelno >= logging.ERROR for record in caplog.records) == logged
 
 
-def test_only_bytes_pass_between_workers(
-    taxi_records: list[bytes], write_shards: WriteShards, make_plan: Callable[..., making.Plan]
+def test_only_short_bytes_pass_between_workers(
+    taxi_records: list[bytes], write_shards: WriteShards, make_plan: Callable[..., making.Plan], tmp_path: Path
 ) -> None:
-    """Beam flushes buffers by the clock, also in the middle of an object that is being pickled."""
-    plan = make_plan(records=taxi_records)
-    paths = shards.find([write_shards(taxi_records, shards=2)])
-    read = [part for path in paths for part in beam_transform.ReadShard(plan).process(path.encode())]
-    merge = beam_transform.MergeHarvests(plan)
-    halves = [merge.compact(merge.add_input(merge.create_accumulator(), part)) for part in read]
-    whole = merge.extract_output(merge.compact(merge.merge_accumulators(halves)))
+    """Beam flushes buffers by the clock, also in the middle of an object that is being pickled, and holds copies."""
+    plan, folder = make_plan(records=taxi_records), str(tmp_path / "folder")
+    paths = shards.find([write_shards(taxi_records, shards=3)])
+    read = [part for path in paths for part in beam_transform.ReadShard(plan, folder).process(path.encode())]
+    merge = beam_transform.MergeHarvests(plan, folder, "part")
+    halves = [part for number, of in enumerate((read[:2], read[2:])) for part in merge.process((number, of))]
+    (whole,) = beam_transform.MergeHarvests(plan, folder, "all").process((0, halves))
     assert {type(part) for part in (*read, *halves, whole)} == {bytes}
-    assert whole == merge.compact(harvest.of_shards(paths, plan.empty_sample()))
+    assert max(map(len, (*read, *halves, whole))) < 1000
+    with Path(os.fsdecode(whole)).open("rb") as file:
+        found = list(tfrecords.read_from(file))
+    assert found == [list(harvest.dump(harvest.of_shards(paths, plan.empty_sample())))]
+
+
+@pytest.mark.parametrize("count", [1, 40])
+def test_harvests_are_merged_in_parts(
+    count: int,
+    taxi_records: list[bytes],
+    write_shards: WriteShards,
+    make_plan: Callable[..., making.Plan],
+    tmp_path: Path,
+) -> None:
+    """If there are many, and a shard that is named twice counts twice; nothing of them is left."""
+    plan = make_plan(records=taxi_records)
+    paths = shards.find([write_shards(taxi_records, shards=count)]) * 2
+    here = processes.collect(plan, paths)
+    there = beam_transform.collect(plan, paths, tmp_path / "work", beam_transform.in_memory_pipeline)
+    assert list(harvest.dump(here)) == list(harvest.dump(there))
+    assert there.records_read == 2 * len(taxi_records)
+    assert not list((tmp_path / "work").glob("infraval-sample-*"))
+
+
+def test_workers_that_do_not_share_a_file_system_are_told(
+    taxi_records: list[bytes], write_shards: WriteShards, make_plan: Callable[..., making.Plan], tmp_path: Path
+) -> None:
+    """What one of them wrote is not there for the one that merges: a problem in the result, with its code."""
+    plan, folder = make_plan(records=taxi_records), tmp_path / "folder"
+    (path,) = shards.find([write_shards(taxi_records, shards=1)])
+    (read,) = beam_transform.ReadShard(plan, str(folder)).process(path.encode())
+    Path(os.fsdecode(read)).unlink()
+    (whole,) = beam_transform.MergeHarvests(plan, str(folder), "all").process((0, [read]))
+    with Path(os.fsdecode(whole)).open("rb") as file:
+        ((code, message),) = harvest.load_from(file, plan.empty_sample()).problems
+    assert code == "examples/no-result"
+    assert os.fsdecode(read) in message

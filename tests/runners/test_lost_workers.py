@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import signal
+import threading
 from collections.abc import Callable
 from concurrent import futures
 from pathlib import Path
@@ -27,20 +28,14 @@ class StalledShard:
         self._content = content
         os.mkfifo(path)
 
-    def open_for_reader(self, eventually: Eventually) -> int:
-        """Opens the writing end once somebody reads; returns its descriptor."""
-        opened: list[int] = []
-
-        def is_read() -> bool:
-            try:
-                opened.append(os.open(self.path, os.O_WRONLY | os.O_NONBLOCK))
-            except OSError as error:
-                if error.errno != errno.ENXIO:  # nobody reads
-                    raise
-            return bool(opened)
-
-        assert eventually(is_read)
-        return opened[0]
+    def _opened_if_read(self) -> int | None:
+        """The descriptor of the writing end; None if nobody reads."""
+        try:
+            return os.open(self.path, os.O_WRONLY | os.O_NONBLOCK)
+        except OSError as error:
+            if error.errno != errno.ENXIO:
+                raise
+            return None
 
     def _readers(self) -> list[int]:
         found = []
@@ -52,18 +47,32 @@ class StalledShard:
 
     def kill_reader(self, eventually: Eventually) -> None:
         """Kills whoever reads it, while it waits."""
-        end = self.open_for_reader(eventually)
+        ends: list[int] = []
+
+        def is_read() -> bool:
+            end = self._opened_if_read()
+            ends.extend(() if end is None else (end,))
+            return bool(ends)
+
+        assert eventually(is_read)
         for pid in self._readers():
             os.kill(pid, signal.SIGKILL)
-        os.close(end)
+        os.close(ends[0])
         assert eventually(lambda: not self._readers())
 
-    def feed_reader(self, eventually: Eventually) -> None:
-        """Gives the content to the next one."""
-        end = self.open_for_reader(eventually)
-        os.set_blocking(end, True)
-        with open(end, "wb") as file:  # noqa: PTH123 - a descriptor
-            file.write(self._content)
+    def feed_readers(self, eventually: Eventually, is_enough: threading.Event) -> int:
+        """Gives the content to each of those that come until it is enough; returns how many there were."""
+        fed = 0
+        while not is_enough.wait(0.01):
+            end = self._opened_if_read()
+            if end is None:
+                continue
+            os.set_blocking(end, True)
+            with open(end, "wb") as file:  # noqa: PTH123 - a descriptor
+                file.write(self._content)
+            fed += 1
+            assert eventually(lambda: not self._readers())
+        return fed
 
 
 @pytest.fixture
@@ -83,17 +92,21 @@ def stalled(tmp_path: Path, paths: list[str]) -> StalledShard:
 def test_dask_tries_again(
     dask: tuple[str, ...], paths: list[str], stalled: StalledShard, prepare: Prepare, eventually: Eventually
 ) -> None:
-    """On the other worker, all that the lost one had read too."""
+    """On the other worker, all that the lost one had read too; some of it twice if Dask wants it so."""
     expected = prepare(paths)
+    is_done = threading.Event()
 
-    def kill_then_feed() -> None:
+    def kill_then_feed() -> int:
         stalled.kill_reader(eventually)
-        stalled.feed_reader(eventually)
+        return stalled.feed_readers(eventually, is_done)
 
     with futures.ThreadPoolExecutor() as aside:
         killing = aside.submit(kill_then_feed)
-        found = prepare([*paths[:-1], str(stalled.path)], dask)
-        killing.result()
+        try:
+            found = prepare([*paths[:-1], str(stalled.path)], dask)
+        finally:
+            is_done.set()
+        assert killing.result() >= 1
     assert found.records_read == expected.records_read
     assert found.path.read_bytes() == expected.path.read_bytes()
     assert [path.name for path in found.path.parent.iterdir()] == ["requests"]

@@ -30,5 +30,5 @@ def test_options_change_nothing(given: str, taxi_examples: Path, prepare: Prepar
 def test_the_transform_can_be_pickled(library: Any, make_plan: Callable[[str], making.Plan]) -> None:
     """With all that it is to do."""
     plan = make_plan("sink")
-    copied = library.loads(library.dumps(beam_transform.Collect(plan, "result")))
-    assert copied._plan == plan  # noqa: SLF001 - all it has
+    copied = library.loads(library.dumps(beam_transform.Collect(plan, "folder", 3)))
+    assert (copied._plan, copied._folder, copied._parts) == (plan, "folder", 3)  # noqa: SLF001 - all it has

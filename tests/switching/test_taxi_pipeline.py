@@ -83,6 +83,11 @@ def test_the_model_is_pushed_warm(
 
     blessing = read_artifact(tmp_path / "metadata.sqlite", "InfraBlessing")
     assert blessing.custom_properties["blessed"].int_value == 1
+    gates = ("load", "responses", "warmup", "unchanged", "outputs", "warm")
+    assert [blessing.custom_properties[f"gate_{gate}"].string_value for gate in gates] == ["passed"] * len(gates)
+    assert blessing.custom_properties["gate_warmup_figure"].double_value == 3
+    assert blessing.custom_properties["gate_warm_figure"].double_value > 0
+    assert "gate_unchanged_figure" not in blessing.custom_properties  # it measures nothing
     assert (Path(blessing.uri) / "INFRA_BLESSED").exists()
     assert boot_pushed(tmp_path / "serving_model") == (3, 3)
 

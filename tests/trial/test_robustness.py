@@ -13,7 +13,7 @@ from infraval import evidence, options, redaction
 from infraval.requests import tensors
 from infraval.sandbox import base
 from infraval.tensorflow_protos import prediction_log_pb2
-from infraval.trial import boot, robustness
+from infraval.trial import boot, client, robustness
 
 CELL = options.Cell("s", options.Method.PREDICT, 1)
 ABORTED = base.ServerExit(code=None, signal=signal.SIGABRT)
@@ -48,9 +48,10 @@ class Server:
         """The request of a log."""
         return log.predict_log.request
 
-    def call(self, kind: str, content: bytes, _timeout_s: float) -> tuple[str, str]:
+    def call(self, prepared: client.Prepared, _timeout_s: float) -> tuple[str, str]:
         """Answers, or does not."""
-        assert kind == "predict_log"
+        content = prepared.content
+        assert prepared.method.endswith("/Predict")
         shape = tuple(dim.size for dim in predict_pb2.PredictRequest.FromString(content).inputs["x"].tensor_shape.dim)
         self._shapes.append(shape)
         fate = self._fate(shape)

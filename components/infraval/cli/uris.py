@@ -58,13 +58,13 @@ def local_job(job: options.Job, context: click.Context, progress: Callable[[str]
     Raises:
       InputError: what a URI names cannot be read or written, or nothing has a file system for it.
     """
-    model, output = given(context, "model"), given(context, "output")
-    if not (model or output):
+    model, output, baseline = (given(context, name) for name in ("model", "output", "baseline"))
+    if not (model or output or baseline):
         yield job
         return
     from infraval import remote, workspace  # noqa: PLC0415 - few need it
 
-    file_systems = {uri: _file_system(uri) for uri in (model, output) if uri}
+    file_systems = {uri: _file_system(uri) for uri in (model, output, baseline) if uri}
     with contextlib.ExitStack() as stack:
         stack.enter_context(signals.abort_on_signal())
         directory = stack.enter_context(workspace.workspace())
@@ -85,6 +85,11 @@ def local_job(job: options.Job, context: click.Context, progress: Callable[[str]
         if model:
             progress(f"Fetching {model}")
             changes["model"] = remote.fetch(file_systems[model], model, directory / "model", errors.ModelError)
+        if baseline:
+            progress(f"Fetching {baseline}")
+            changes["baseline"] = remote.fetch(
+                file_systems[baseline], baseline, directory / "baseline", errors.ModelError
+            )
         yield job.model_copy(update=changes)
 
 

@@ -51,8 +51,6 @@ def command(context: click.Context, /, *, as_json: bool, beam_arguments: tuple[s
             click.echo(data.report(judged).model_dump_json())
         else:
             terminal.show_report(data.report(judged))
-            if job.output is None and judged.blessed:
-                click.echo("The copy that was blessed is not kept; give --output DIR to get it.")
             if job.output is not None:
                 written = publish.STAMPED_MODEL if judged.blessed else data.REPORT
                 output = uris.given(context, "output") or str(job.output)

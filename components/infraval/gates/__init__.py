@@ -6,12 +6,18 @@ A new gate is a file in this folder, its options in `options.gates` if it has an
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Protocol
 
 from infraval import errors, evidence, options, verdict
+from infraval.gates import outputs
+from infraval.gates.baseline import Baseline
+from infraval.gates.determinism import Determinism
+from infraval.gates.expected import Expected
+from infraval.gates.latency import Latency
 from infraval.gates.load import Load
+from infraval.gates.load_time import LoadTime
 from infraval.gates.memory import Memory
 from infraval.gates.outputs import Outputs
 from infraval.gates.responses import Responses
@@ -20,9 +26,9 @@ from infraval.gates.size import Size
 from infraval.gates.unchanged import Unchanged
 from infraval.gates.warm import Warm
 from infraval.gates.warmup import Warmup
-from infraval.requests import signatures
+from infraval.requests import signatures, targets
 
-__all__ = ["GATES", "Gate", "check_decided", "choose", "judge"]
+__all__ = ["GATES", "Gate", "check", "check_decided", "choose", "judge"]
 
 
 class Gate(Protocol):
@@ -37,21 +43,40 @@ class Gate(Protocol):
 
 
 def choose(
-    asked: options.GateOptions, available: Mapping[str, signatures.Signature] = MappingProxyType({})
+    asked: options.GateOptions,
+    available: Mapping[str, signatures.Signature] = MappingProxyType({}),
+    on: Callable[[str], bool] | None = None,
 ) -> tuple[Gate, ...]:
     """The gates that judge, in the order of the report: each looks at what those before it made possible.
 
-    `available` are the model's signatures.
+    `available` are the model's signatures. `on` says which gates with options judge; by default their options do.
     """
     always: tuple[Gate, ...] = (Load(), Responses(), Warmup(), Unchanged())
     optional: tuple[Gate, ...] = (
         Outputs(asked.outputs, available),
         Warm(asked.warm),
+        Determinism(),
+        Expected(),
+        Baseline(asked.baseline),
+        Latency(asked.latency),
+        LoadTime(asked.load_time),
         Memory(asked.memory),
         Robust(asked.robust),
         Size(asked.size),
     )
-    return (*always, *(gate for gate in optional if asked.on(gate.name)))
+    return (*always, *(gate for gate in optional if (on or asked.on)(gate.name)))
+
+
+def check(
+    asked: options.GateOptions, available: Mapping[str, signatures.Signature], called: Sequence[targets.Target]
+) -> None:
+    """Checks the gates' options against the model's signatures and those that are called, before a server boots.
+
+    Raises:
+      OptionError: they do not fit.
+    """
+    if asked.on("outputs"):
+        outputs.check(asked.outputs, available, called)
 
 
 _DEFAULTS = options.GateOptions()

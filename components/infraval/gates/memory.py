@@ -23,41 +23,49 @@ class Memory:
     name: ClassVar[str] = "memory"
 
     def judge(self, shown: evidence.Evidence) -> verdict.Finding:
-        """The peak in bytes; other bars have reasons."""
-        used = shown.memory
-        if used is None:
-            if not shown.boot.answered_all or not shown.requests:
-                reason = "There were no requests, or not all were answered."
-                return verdict.Finding(self.name, verdict.Status.SKIPPED, (reason,))
-            reason = "The memory of the server could not be measured. Validate again, or with another sandbox."
+        """The peak in bytes; the other bars have reasons."""
+        used, loaded = shown.memory, shown.boot.memory
+        if not shown.boot.answered_all or not shown.requests:
+            reason = "There were no requests, or not all of them were answered."
+            return verdict.Finding(self.name, verdict.Status.SKIPPED, (reason,))
+        if used is None or loaded is None:
+            reason = "The memory of the server is unknown. Validate again, or on another platform."
             return verdict.Finding(self.name, verdict.Status.UNDECIDED, (reason,))
         asked = self.options
-        peak = max(used.at_end.peak_bytes or 0, used.at_end.resident_bytes, used.after_load.resident_bytes)
-        failed, undecided = [], []
-        for name, value, bar in (
-            ("peak_bytes", peak, asked.peak_bytes),
-            ("after_load_bytes", used.after_load.resident_bytes, asked.after_load_bytes),
-        ):
-            if bar is not None and value > bar:
-                failed.append(f"The server took {value} bytes of memory, and gates.memory.{name} is {bar}.")
-        if asked.growth_bytes_per_1000 is not None:
-            self._growth(used, asked.growth_bytes_per_1000, failed, undecided)
-        status = verdict.Status.UNDECIDED if undecided else verdict.Status.PASSED
-        if failed:
-            status = verdict.Status.FAILED
+        peak = max(used.peak_bytes, loaded.resident_bytes)
+        failed = [
+            f"The server took {value} bytes of memory {when}, and gates.memory.{name} is {bar}."
+            for name, when, value, bar in (
+                ("peak_bytes", "at its peak", peak, asked.peak_bytes),
+                ("after_load_bytes", "after the load", loaded.resident_bytes, asked.after_load_bytes),
+            )
+            if bar is not None and value > bar
+        ]
+        if used.failure is not None:
+            failed.append(
+                f"When requests were sent again to watch the memory, one failed or the server died: {used.failure}."
+            )
+        undecided: list[str] = []
+        if asked.growth_bytes_per_1000 is not None and used.failure is None:
+            status, reasons = _growth(used, asked.growth_bytes_per_1000)
+            (failed if status is verdict.Status.FAILED else undecided).extend(reasons)
+        status = verdict.Status.FAILED if failed else verdict.Status.UNDECIDED if undecided else verdict.Status.PASSED
         return verdict.Finding(self.name, status, (*failed, *undecided), peak, asked.peak_bytes, "bytes")
 
-    def _growth(self, used: evidence.MemoryUse, bar: int, failed: list[str], undecided: list[str]) -> None:
-        slope, error = used.growth_bytes_per_1000, used.growth_error
-        more = "Raise gates.memory.requests or gates.memory.budget_s."
-        if slope is None or error is None:
-            undecided.append(f"{used.requests} requests are too few to tell whether the server grows. {more}")
-            return
-        said = (
-            f"{slope:.0f} bytes (standard error {error:.0f}) in 1000 requests, measured over {used.requests}, and "
-            f"gates.memory.growth_bytes_per_1000 is {bar}."
-        )
-        if slope - _ERRORS * error > bar:
-            failed.append(f"The server grows by {said}")
-        elif slope + _ERRORS * error > bar:
-            undecided.append(f"The server may grow by {said} {more}")
+
+def _growth(used: evidence.MemoryUse, bar: int) -> tuple[verdict.Status, tuple[str, ...]]:
+    """Whether the server grows too fast."""
+    slope, error = used.growth_bytes_per_1000, used.growth_error
+    more = "Raise gates.memory.requests or gates.memory.budget_s."
+    if slope is None or error is None:
+        reason = f"{used.requests} requests are too few to tell whether the server's memory grows. {more}"
+        return verdict.Status.UNDECIDED, (reason,)
+    said = (
+        f"{slope:.0f} bytes (standard error {error:.0f}) in 1000 requests, measured over {used.requests}, and "
+        f"gates.memory.growth_bytes_per_1000 is {bar}."
+    )
+    if slope - _ERRORS * error > bar:
+        return verdict.Status.FAILED, (f"The server's memory grows by {said}",)
+    if slope + _ERRORS * error > bar:
+        return verdict.Status.UNDECIDED, (f"The server's memory may grow by {said} {more}",)
+    return verdict.Status.PASSED, ()

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import ml_dtypes
 import numpy as np
 from google.protobuf import message
 
-from infraval import escape, evidence, options, protos, tensor_values, verdict
-from infraval.requests import signatures
+from infraval import errors, escape, evidence, options, protos, tensor_values, verdict
+from infraval.requests import signatures, targets
 from infraval.tensorflow_protos import prediction_log_pb2, tensor_pb2
 
 _MOST_REASONS = 5
@@ -20,10 +20,46 @@ _MOST_REASONS = 5
 _TOLERANCES = {"half": 1e-2, "bfloat16": 5e-2, "float": 1e-3, "double": 1e-6}
 """How far from one a sum may be, by dtype; of another dtype, it must be exact."""
 
-_SCORES, _VALUES = "scores", "outputs"
-"""TF Serving's names for what Classify and Regress return (tf.saved_model.CLASSIFY_OUTPUT_SCORES, REGRESS_OUTPUTS)."""
+_RETURNED = {options.Method.CLASSIFY: "scores", options.Method.REGRESS: "outputs"}
+"""TF Serving's names for the numbers of a result (tf.saved_model.CLASSIFY_OUTPUT_SCORES, REGRESS_OUTPUTS)."""
 
 _INTEGERS = ("int", "uint", "qint", "quint")
+
+_NOT_ORDERED = frozenset({"string", "variant", "resource", "complex64", "complex128"})
+"""Dtypes whose values are not numbers of which one can be larger than another."""
+
+
+def check(
+    asked: options.OutputsGate, available: Mapping[str, signatures.Signature], called: Sequence[targets.Target]
+) -> None:
+    """Checks that every output that an option names is one of the signatures that are called, and of a fitting dtype.
+
+    Raises:
+      OptionError: it is not.
+    """
+    predicted = [
+        (alias, tensor.dtype.removesuffix("_ref"))
+        for target in called
+        if target.method is options.Method.PREDICT
+        for key in target.signatures
+        for alias, tensor in available[key].outputs.items()
+    ]
+    methods = {method for target in called for method in (target.method, *target.task_methods)}
+    numbers = {alias for alias, dtype in predicted if dtype not in _NOT_ORDERED}
+    numbers |= {alias for method, alias in _RETURNED.items() if method in methods}
+    numeric = "a numeric output of a called signature"
+    for name, outputs, known, what in (
+        ("range", dict(asked.range), numbers, numeric),
+        ("sums_to_one", asked.sums_to_one, numbers, numeric),
+        ("not_batched", asked.not_batched, {alias for alias, _ in predicted}, "an output of a Predict request"),
+    ):
+        unknown = sorted(set(outputs) - known)
+        if unknown:
+            nothing = "" if called else ": without --examples (examples), no requests are sent"
+            raise errors.OptionError(
+                f"--gate outputs.{name} (gates.outputs.{name}) names {_quoted(unknown[0])}, which is not "
+                f"{what}{nothing}. There are: {escape.names(sorted(known))}."
+            )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,7 +162,7 @@ class Outputs:
         if len(each) != size:
             yield f"it has {len(each)} results for {size} examples."
         scores = [[found.score for found in one.classes] for one in each] if classified else [[x.value] for x in each]
-        alias = _SCORES if classified else _VALUES
+        alias = _RETURNED[options.Method.CLASSIFY if classified else options.Method.REGRESS]
         flat = np.array([score for row in scores for score in row], np.float32)
         if flat.size:
             yield from self._numbers(alias, flat)

@@ -49,7 +49,7 @@ class Warm:
 
     def _badness(self, latency: evidence.Latency) -> tuple[bool, float]:
         """Orders boots: (False, 0) if the cell does not look cold."""
-        cold = self.options.looks_cold(latency.first_s, latency.steady_s)
+        cold = self.options.looks_cold(latency.first_s, latency.steady_s, latency.slowest_s)
         return (cold, _ratio(latency) if cold else 0.0)
 
 

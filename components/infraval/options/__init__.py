@@ -5,7 +5,19 @@ Each option is described once, by its field; see `base`. A new platform is a sub
 
 from infraval.options.base import Flag, Options
 from infraval.options.docker import MIN_PIDS, DockerServer, ModelTransfer, PullPolicy
-from infraval.options.gates import GateOptions, MemoryGate, OutputsGate, RobustGate, SizeGate, WarmGate
+from infraval.options.gates import (
+    BaselineGate,
+    DeterminismGate,
+    ExpectedGate,
+    GateOptions,
+    LatencyGate,
+    LoadTimeGate,
+    MemoryGate,
+    OutputsGate,
+    RobustGate,
+    SizeGate,
+    WarmGate,
+)
 from infraval.options.job import Job, ServerMessages
 from infraval.options.kubernetes import KubernetesServer
 from infraval.options.limits import Limits
@@ -21,14 +33,19 @@ __all__ = [
     "MIN_PIDS",
     "VARIANTS",
     "WARMUP_FILE",
+    "BaselineGate",
     "Cell",
+    "DeterminismGate",
     "DockerServer",
     "ExistingWarmup",
+    "ExpectedGate",
     "Flag",
     "GateOptions",
     "Job",
     "KubernetesServer",
+    "LatencyGate",
     "Limits",
+    "LoadTimeGate",
     "MemoryGate",
     "Method",
     "ModelTransfer",

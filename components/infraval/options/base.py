@@ -65,7 +65,7 @@ class Mistake(ValueError):  # noqa: N818 - becomes a line of an OptionError, and
             key = found[1] or option
             return str(self._values[key]) if key in self._values else names.get(key, key)
 
-        return re.sub(r"\{([a-z_.]*)\}", replace, self._template)
+        return re.sub(r"\{([a-z0-9_.]*)\}", replace, self._template)
 
 
 class Options(pydantic.BaseModel):

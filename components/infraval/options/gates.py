@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
-from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, model_validator
 
 from infraval.options import base
 
@@ -59,7 +59,8 @@ class OutputsGate(Gate):
     inf: Literal["fail", "allow"] = "allow"
     """Whether an infinite value in an output fails the model."""
     range: Ranges = ()
-    """Lowest and highest value of outputs, such as `{"probabilities": [0, 1]}`; null stands for no bound."""
+    """Lowest and highest value of outputs, such as `{"probabilities": [0, 1]}`; null stands for no bound. The numbers
+    of Classify are `scores`, those of Regress `outputs`."""
     sums_to_one: Annotated[base.Strings, base.Once] = ()
     """Outputs whose values sum to one along the last dimension, within a tolerance that depends on the dtype."""
     not_batched: Annotated[base.Strings, base.Once] = ()
@@ -78,9 +79,139 @@ class WarmGate(Gate):
     more_boots: Annotated[int, Field(ge=0, le=10)] = 2
     """Boots on which to measure a cell again that looks cold; the best boot counts."""
 
-    def looks_cold(self, first_s: float, steady_s: float) -> bool:
-        """Whether a first request took too long."""
-        return first_s > max(self.floor_ms / 1000, self.ratio * steady_s)
+    def looks_cold(self, first_s: float, steady_s: float, slowest_s: float) -> bool:
+        """Whether a first request took too long, and longer than any later one.
+
+        On a busy machine any request may be slow: of sixteen that are equally warm, the first one is the slowest by
+        chance one time in sixteen, and on three boots in a row one time in 4,096.
+        """
+        return first_s > max(self.floor_ms / 1000, self.ratio * steady_s, slowest_s)
+
+
+Tolerance: TypeAlias = Annotated[float | None, Field(ge=0, le=1)]
+
+
+class DeterminismGate(Gate):
+    """The gate `determinism`: the same request gets the same answer, alone and with others at the same time."""
+
+    group: ClassVar[str] = "gates.determinism"
+
+    enabled: bool = False
+    """Whether the gate judges; by default if there is a batching parameters file, or another option of the gate."""
+    tolerance: Tolerance = None
+    """Largest difference between two floats, as a share of the larger one; by default 0.001 for float and complex64,
+    1e-6 for double and complex128, 0.01 for half, 0.05 for bfloat16."""
+
+
+class ExpectedGate(Gate):
+    """The gate `expected`: the answers are those that were recorded (`--expected`)."""
+
+    group: ClassVar[str] = "gates.expected"
+
+    enabled: bool = False
+    """Whether the gate judges; by default if there are expected responses."""
+    tolerance: Tolerance = None
+    """Largest difference between two floats, as in `gates.determinism.tolerance`."""
+
+
+Largest: TypeAlias = Annotated[float | None, Field(ge=0)]
+
+
+class BaselineGate(Gate):
+    """The gate `baseline`: a comparison with the model in production (`--baseline`); what has no bar is only told."""
+
+    group: ClassVar[str] = "gates.baseline"
+
+    enabled: bool = False
+    """Whether the gate judges; by default if there is a baseline."""
+    p50_ratio: Largest = None
+    """Largest ratio of the median latency to the baseline's, of any cell."""
+    p90_ratio: Largest = None
+    """The same of the 90th percentile."""
+    load_time_ratio: Largest = None
+    """Largest ratio of the load time to the baseline's."""
+    size_ratio: Largest = None
+    """Largest ratio of the bytes on disk, without the warmup files, to the baseline's."""
+    max_difference: Largest = None
+    """Largest difference of a number from the baseline's answer; also fails outputs of another shape or dtype."""
+    changed_class_share: Largest = None
+    """Largest share of examples whose highest score is of another class than the baseline's."""
+    changed_string_share: Largest = None
+    """Largest share of strings that are not the baseline's."""
+    budget_s: base.Seconds = 20.0
+    """Seconds to spend on requests; each cell is sent at least once."""
+
+
+Bar: TypeAlias = Annotated[float | None, Field(gt=0)]
+
+
+class LatencyGate(Gate):
+    """The gate `latency`: percentiles of latency under a load stay below bars."""
+
+    group: ClassVar[str] = "gates.latency"
+
+    enabled: bool = False
+    """Whether the gate judges; any other option of it also turns it on."""
+    p50_ms: Bar = None
+    """Milliseconds within which half of the requests must be answered."""
+    p90_ms: Bar = None
+    """The same for 90 % of them."""
+    p99_ms: Bar = None
+    """The same for 99 % of them."""
+    per: Literal["overall", "cell"] = "overall"
+    """Whether the bars are for all requests together, or for those of each cell."""
+    rate: Bar = None
+    """Requests per second to send, whether or not earlier ones were answered; each is timed from when it was due."""
+    concurrency: Annotated[int | None, Field(ge=1)] = None
+    """Requests to keep in flight instead: the next is sent when one is answered; 1 if there is no `rate` either."""
+    arrivals: Literal["poisson", "constant"] = "poisson"
+    """With `rate`: whether requests come at random times, as from independent users, or evenly spaced."""
+    budget_s: base.Seconds = 60.0
+    """Seconds to send requests for, at most; the load ends as soon as every bar is decided."""
+
+    @property
+    def bars(self) -> tuple[tuple[int, float], ...]:
+        """Percentile and seconds of each bar that is set."""
+        all_of_them = ((50, self.p50_ms), (90, self.p90_ms), (99, self.p99_ms))
+        return tuple((percentile, bar / 1000) for percentile, bar in all_of_them if bar is not None)
+
+    @model_validator(mode="after")
+    def _check_load(self) -> LatencyGate:
+        """Refuses a gate without a bar, and two kinds of load."""
+        turned_on = self.enabled or (self.model_fields_set and "enabled" not in self.model_fields_set)
+        if turned_on and not self.bars:
+            raise base.Mistake(
+                "{gates.latency} needs a bar: set {gates.latency.p99_ms}, {gates.latency.p90_ms} or "
+                "{gates.latency.p50_ms}."
+            )
+        if self.rate is not None and self.concurrency is not None:
+            raise base.Mistake("{gates.latency.rate} and {gates.latency.concurrency} exclude each other; drop one.")
+        if self.rate is None and "arrivals" in self.model_fields_set:
+            raise base.Mistake("{gates.latency.arrivals} is about {gates.latency.rate}; drop one or give the other.")
+        return self
+
+
+class LoadTimeGate(Gate):
+    """The gate `load_time`: the model is AVAILABLE soon after the server's start."""
+
+    group: ClassVar[str] = "gates.load_time"
+
+    enabled: bool = False
+    """Whether the gate judges; any other option of it also turns it on."""
+    max_s: Bar = None
+    """Seconds that the model as it ships may take until it is AVAILABLE, with its warmup."""
+    cold_max_s: Bar = None
+    """The same without its warmup file; needs --compare-cold (warmup.compare_cold) if it has one."""
+
+    @model_validator(mode="after")
+    def _check_bars(self) -> LoadTimeGate:
+        """Refuses a gate without a bar."""
+        turned_on = self.enabled or (self.model_fields_set and "enabled" not in self.model_fields_set)
+        if turned_on and self.max_s is None and self.cold_max_s is None:
+            raise base.Mistake(
+                "{gates.load_time} needs a bar: set {gates.load_time.max_s} or {gates.load_time.cold_max_s}."
+            )
+        return self
 
 
 class MemoryGate(Gate):
@@ -139,6 +270,11 @@ class GateOptions(base.Options):
 
     outputs: Annotated[OutputsGate, base.Lax] = OutputsGate()
     warm: Annotated[WarmGate, base.Lax] = WarmGate()
+    determinism: Annotated[DeterminismGate, base.Lax] = DeterminismGate()
+    expected: Annotated[ExpectedGate, base.Lax] = ExpectedGate()
+    baseline: Annotated[BaselineGate, base.Lax] = BaselineGate()
+    latency: Annotated[LatencyGate, base.Lax] = LatencyGate()
+    load_time: Annotated[LoadTimeGate, base.Lax] = LoadTimeGate()
     memory: Annotated[MemoryGate, base.Lax] = MemoryGate()
     robust: Annotated[RobustGate, base.Lax] = RobustGate()
     size: Annotated[SizeGate, base.Lax] = SizeGate()

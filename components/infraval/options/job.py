@@ -17,7 +17,14 @@ from infraval.options.warmup import WarmupOptions
 
 ServerMessages = Literal["full", "redacted", "codes"]
 
-_WITHOUT_REQUESTS = {"requests.splits", "requests.tag_set", "warmup.batching_parameters_file", "warmup.compare_cold"}
+_WITHOUT_REQUESTS = {
+    "requests.expected",
+    "requests.max_expected",
+    "requests.splits",
+    "requests.tag_set",
+    "warmup.batching_parameters_file",
+    "warmup.compare_cold",
+}
 """Options of these groups that also matter to a model that is only loaded."""
 
 _ON_WARMUP_FILE = {"warmup.existing", "warmup.max_records"}
@@ -33,6 +40,8 @@ class Job(base.Options):
     examples: Annotated[base.Strings, base.Flag("--examples", metavar="GLOB")] = ()
     """TFRecord files (.gz: gzip) of serialized examples to build requests from; with none, the model is only loaded.
     Also URIs, such as s3://BUCKET/DIRECTORY/*, read where they are."""
+    baseline: Annotated[pathlib.Path | None, base.Lax, base.Flag("--baseline", metavar="PATH")] = None
+    """SavedModel directory of the model in production, to compare with; on the command line also a URI."""
     requests: Annotated[RequestOptions, base.Lax] = RequestOptions()
     make_warmup: Annotated[bool, base.Flag("--no-warmup")] = True
     """Whether the model gets new warmup records; without them (--no-warmup), it is only validated."""
@@ -46,6 +55,16 @@ class Job(base.Options):
     server_messages: Annotated[ServerMessages, base.Flag("--server-messages")] = "redacted"
     """How much of a server's messages is shown: all, all but what occurs in the requests, or only status codes."""
 
+    def on(self, gate: str) -> bool:
+        """Whether a gate with options judges; some do by default if other options of the job say what to judge by."""
+        by_default = {
+            "determinism": bool(self.warmup.batching_parameters_file),
+            "expected": bool(self.requests.expected),
+            "baseline": self.baseline is not None,
+        }
+        own = getattr(self.gates, gate)
+        return self.gates.on(gate) or (by_default.get(gate, False) and "enabled" not in own.model_fields_set)
+
     @model_validator(mode="after")
     def _check_effect(self) -> Job:
         """Refuses options that have no effect because of others, even if they only repeat the default."""
@@ -57,6 +76,16 @@ class Job(base.Options):
             mistakes.append(
                 "{requests.splits} is for the component, whose Examples have splits; name files with {examples}."
             )
+        if not self.requests.expected:
+            about = {"requests.max_expected": "max_expected" in self.requests.model_fields_set}
+            about["gates.expected"] = self.gates.on("expected")
+            mistakes += [
+                f"{{{name}}} is about expected responses, and there are none; give {{requests.expected}} or drop it."
+                for name, is_given in about.items()
+                if is_given
+            ]
+        if self.baseline is None and self.gates.on("baseline"):
+            mistakes.append("{gates.baseline} is about a baseline, and there is none; give {baseline} or drop it.")
         if not self.examples:
             mistakes += [
                 f"{{{name}}} is about the requests, and there are no {{examples}} to build them from; drop one or "

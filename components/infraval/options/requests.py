@@ -70,6 +70,11 @@ class RequestOptions(base.Options):
     """Most files of the examples to read: so many, spread evenly over all of them in the order of their names."""
     max_records: Annotated[int | None, base.Flag("--max-records", default="all"), Field(ge=1)] = None
     """Most records to read: an equal share of each file, from its beginning."""
+    expected: Annotated[base.Strings, base.Flag("--expected", metavar="GLOB")] = ()
+    """TFRecord files (.gz: gzip) of PredictionLogs with requests and the responses to expect, such as recorded traffic;
+    they are sent as well, and turn the gate `expected` on. Also URIs."""
+    max_expected: Annotated[base.Count, base.Flag("--max-expected")] = 1000
+    """Most expected responses to compare with: an equal share of each file, from its beginning."""
     tag_set: Annotated[
         base.Strings,
         base.Flag(

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import pydantic
 
 from infraval import evidence, options
-from infraval.verdict import Finding, ServerVerdict, Verdict
+from infraval.verdict import Finding, Hint, ServerVerdict, Verdict
 
 REPORT = "report.json"
 
@@ -61,8 +61,19 @@ class ServerReport(pydantic.BaseModel):
     server_log: str = pydantic.Field(description="Its last lines, redacted, if it crashed or was late.")
     cells: list[CellSummary]
     requests: list[evidence.Outcome]
+    determinism: evidence.Determinism | None = pydantic.Field(
+        None, description="The same requests again; null unless the gate judges."
+    )
+    expected: evidence.Expected | None = pydantic.Field(
+        None, description="Answers beside recorded responses; null unless the gate judges."
+    )
+    baseline: evidence.Baseline | None = pydantic.Field(
+        None, description="The model beside the baseline; null unless the gate judges."
+    )
+    load: evidence.Load | None = pydantic.Field(None, description="Under load, if the gate latency was on.")
     sizes: Sizes | None = None
-    memory: evidence.MemoryUse | None = pydantic.Field(None, description="If the gate `memory` is on.")
+    memory_after_load: evidence.Memory | None = pydantic.Field(None, description="Null if it is not known.")
+    memory: evidence.MemoryUse | None = pydantic.Field(None, description="Null unless the gate judges.")
     robustness: evidence.Robustness | None = pydantic.Field(
         None, description="How malformed requests were taken, if any were sent."
     )
@@ -78,6 +89,7 @@ class Report(pydantic.BaseModel):
     examples: evidence.Examples | None
     servers: list[ServerReport]
     warnings: list[str] = pydantic.Field(default_factory=list, description="What to know about the model besides.")
+    hints: list[Hint] = pydantic.Field(default_factory=list, description="What to do next, by symptom.")
 
 
 def report(judged: Verdict) -> Report:
@@ -90,6 +102,7 @@ def report(judged: Verdict) -> Report:
         examples=judged.examples,
         servers=[_server_report(server) for server in judged.servers],
         warnings=list(judged.warnings),
+        hints=list(judged.hints),
     )
 
 
@@ -131,11 +144,16 @@ def _server_report(judged: ServerVerdict) -> ServerReport:
         server_log=booted.server_log,
         cells=_cells(shown),
         requests=list(booted.outcomes),
+        determinism=shown.determinism,
+        expected=shown.expected,
+        baseline=shown.baseline,
+        load=shown.load,
         sizes=Sizes(
             model=shown.model_bytes,
             largest_request=booted.responses.largest_request_bytes,
             largest_response=booted.responses.largest_bytes,
         ),
+        memory_after_load=booted.memory,
         memory=shown.memory,
         robustness=shown.robustness,
     )

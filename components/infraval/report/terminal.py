@@ -18,9 +18,12 @@ import rich.markup
 import rich.table
 
 from infraval import escape, evidence, options, streams
+from infraval.gates import baseline
 from infraval.report import data
 
 _WIDE = 120
+
+_MIB = 1 << 20
 
 _MAX_FEEDS = 20
 """Inputs of which it is shown what feeds them."""
@@ -66,6 +69,8 @@ def show_report(report: data.Report) -> None:
         console.print(f"fed     {len(feeds) - _MAX_FEEDS} more inputs; the report lists them")
     for warning in report.warnings:
         _print_line(console, f"warning {warning}")
+    for hint in report.hints:
+        _print_line(console, f"hint    {hint.text}")
 
 
 def _show_verdict(console: rich.console.Console, shown: str) -> None:
@@ -87,11 +92,63 @@ def _show_server(console: rich.console.Console, found: data.ServerReport, record
         if records and found.records_replayed is None:
             warm = "without its warmup file, because the server refuses it with the file"
         console.print(f"load    {found.load_time_s:.1f} s, {warm}")
+    for line in _studies(found, records):
+        _print_line(console, line)
     if found.cells:
         console.print(_requests_table(found.cells))
     if any(cell.cold_first_s is not None and cell.warm_first_s is not None for cell in found.cells):
         console.print("First request of a fresh server, without (cold) and with (warm) the warmup file:")
         console.print(cold_table(found.cells))
+
+
+_FIGURES = {
+    "p50_ratio": "median latency {:.2f}x",
+    "p90_ratio": "p90 {:.2f}x",
+    "load_time_ratio": "load {:.2f}x",
+    "size_ratio": "size {:.2f}x",
+    "max_difference": "largest difference {:.3g}",
+    "changed_class_share": "other top class {:.1%}",
+    "changed_string_share": "other strings {:.1%}",
+}
+
+
+def _studies(found: data.ServerReport, records: int) -> Iterator[str]:
+    """A line for each closer look at the server."""
+    if found.determinism is not None:
+        yield f"repeat  {found.determinism.requests} requests were sent again, alone and with others"
+    if found.expected is not None:
+        part = "; the files have more" if found.expected.is_part else ""
+        yield f"expect  {found.expected.equal} of {found.expected.records} responses are as expected{part}"
+    if found.baseline is not None:
+        figures = baseline.figures(found.baseline, found.load_time_s, records)
+        shown = [_FIGURES[name].format(value) for name, value in figures.items() if value is not None]
+        failed = sum(each.requests for each in found.baseline.unanswered)
+        shown += [f"{failed} of {found.baseline.requests} requests the baseline cannot answer"] if failed else []
+        yield f"baseline {', '.join(shown)}"
+    if found.load is not None:
+        yield _load(found.load)
+    if found.memory is not None:
+        yield _memory(found.memory)
+
+
+def _load(load: evidence.Load) -> str:
+    """How the server did under load; the mark is that of `_steady`."""
+    all_of_them = load.overall
+    percentiles = ", ".join(
+        f"{name} {'' if load.steady else '~'}{seconds * 1000:.1f} ms"
+        for name, seconds in (("p50", all_of_them.p50_s), ("p90", all_of_them.p90_s), ("p99", all_of_them.p99_s))
+    )
+    own = f"; infraval sent {load.late} late, {load.dropped} not at all" if load.late or load.dropped else ""
+    return f"latency {percentiles} of {all_of_them.requests} requests at {load.rate:.0f}/s{own}"
+
+
+def _memory(used: evidence.MemoryUse) -> str:
+    """How much memory the server took, and how fast that grew."""
+    slope, error = used.growth_bytes_per_1000, used.growth_error
+    grows = ""
+    if slope is not None and error is not None:
+        grows = f", growing by {slope / _MIB:.1f} (error {error / _MIB:.1f}) MiB in 1000 requests"
+    return f"memory  at most {used.peak_bytes / _MIB:.0f} MiB{grows}"
 
 
 def _show_identity(console: rich.console.Console, server: evidence.Server) -> None:

@@ -7,8 +7,9 @@ comes back as a field of the harvest, not as an exception that a runner would wr
 from __future__ import annotations
 
 import contextlib
-import io
+import hashlib
 import logging
+import math
 import os
 import tempfile
 import uuid
@@ -22,98 +23,122 @@ from apache_beam.runners.worker import statesampler
 from infraval import errors, signals, storage
 from infraval.requests import harvest, making, tfrecords
 
+_ALL = "all"
+"""What the file with the harvest of all shards is called."""
+
+_MERGED_AT_ONCE = 32
+"""Harvests that are merged one after the other, without merging parts of them side by side first."""
+
 
 class ReadShard(beam.DoFn):
-    """Path of a TFRecord shard, as bytes -> its harvest, as bytes.
+    """Path of a TFRecord shard -> path of a file with its harvest; both as bytes.
 
-    Beam may send off the first part of an element while the rest is still being encoded, in another thread: with some
-    runners it flushes buffers by the clock. What reads it then takes any byte for a length, and the machine's memory
-    for it. Bytes are encoded at one go, unlike objects, whose pickling runs Python.
+    Harvests, which may have hundreds of MiB, pass through files because runners hold several copies of what passes
+    through themselves, some of them in one process. The name of the file depends on the shard alone: a bundle that is
+    run again, or twice, replaces it by the same.
     """
 
-    def __init__(self, plan: making.Plan) -> None:
+    def __init__(self, plan: making.Plan, folder: str) -> None:
         self._plan = plan
+        self._folder = folder
 
     def process(self, path: bytes) -> Iterator[bytes]:
-        """One harvest for each path."""
-        yield _packed(harvest.of_shards([os.fsdecode(path)], self._plan.empty_sample(), self._plan.records_per_shard))
+        """One path for each path."""
+        read = harvest.of_shards([os.fsdecode(path)], self._plan.empty_sample(), self._plan.records_per_shard)
+        yield _write(read, f"{self._folder}/shard-{_digest(path).hex()}")
 
 
-class MergeHarvests(beam.CombineFn):
-    """Harvests of shards -> the harvest of all of them; bytes, like all that leaves a bundle."""
+class MergeHarvests(beam.DoFn):
+    """Number of a part, and paths of files with harvests -> path of a file with the harvest of all of them."""
 
-    def __init__(self, plan: making.Plan) -> None:
+    def __init__(self, plan: making.Plan, folder: str, name: str) -> None:
         self._plan = plan
+        self._folder = folder
+        self._name = name
 
-    def create_accumulator(self) -> harvest.Harvest:
-        """Of no shard."""
-        return harvest.Harvest(self._plan.empty_sample())
-
-    def add_input(self, accumulator: harvest.Harvest, shard: bytes) -> harvest.Harvest:
-        """Adds what is known of a shard."""
-        accumulator.merge(self._unpacked(shard))
-        return accumulator
-
-    def merge_accumulators(self, accumulators: Iterable[harvest.Harvest | bytes]) -> harvest.Harvest:
-        """Of all their shards."""
-        merged = self.create_accumulator()
-        for accumulator in accumulators:
-            merged.merge(self._unpacked(accumulator))
-        return merged
-
-    def compact(self, accumulator: harvest.Harvest | bytes) -> bytes:
-        """What is sent to another worker."""
-        return accumulator if isinstance(accumulator, bytes) else _packed(accumulator)
-
-    def extract_output(self, accumulator: harvest.Harvest | bytes) -> bytes:
-        """What is written."""
-        return self.compact(accumulator)
-
-    def _unpacked(self, given: harvest.Harvest | bytes) -> harvest.Harvest:
-        if isinstance(given, harvest.Harvest):
-            return given
-        return harvest.load_from(io.BytesIO(given), self._plan.empty_sample())
+    def process(self, part: tuple[int, Iterable[bytes]]) -> Iterator[bytes]:
+        """One path for each part."""
+        number, paths = part
+        merged = harvest.Harvest(self._plan.empty_sample())
+        for path in paths:
+            try:
+                merged.merge(_read(self._plan, os.fsdecode(path)))
+            except errors.ExamplesError as error:
+                merged.problems += ((error.code, str(error)),)
+        yield _write(merged, f"{self._folder}/{self._name}-{number}")
 
 
-def _packed(whole: harvest.Harvest) -> bytes:
-    """A harvest as the bytes of a TFRecord."""
-    file = io.BytesIO()
-    tfrecords.write_to(file, harvest.dump(whole))
-    return file.getvalue()
+def _write(whole: harvest.Harvest, path: str) -> bytes:
+    """Writes a harvest, not with Beam's own TFRecord sink: with some runners it reports success and writes nothing."""
+    with storage.writing(path) as file:
+        tfrecords.write_to(file, harvest.dump(whole))
+    return os.fsencode(path)
 
 
-class _Write(beam.DoFn):
-    """The harvest of all shards -> a file of it, which a bundle that is run again, or twice, replaces by the same.
+def _read(plan: making.Plan, path: str) -> harvest.Harvest:
+    """Reads back a harvest.
 
-    Beam's own TFRecord sink is not used: with some runners it reports success and writes nothing.
+    Raises:
+      ExamplesError: it is not there, or cannot be read.
     """
+    try:
+        if not storage.exists(path):
+            where = "there" if storage.scheme(path) else "on this machine: the workers do not share its file system"
+            raise errors.ExamplesError(
+                f"Beam's workers have read the examples and written their result to {path}, but it is not {where}. Use "
+                "an output (--beam-arg=--temp_location) at a URI that they and this machine can read and write, or a "
+                "runner with workers on this machine (--beam-arg=--runner, beam_pipeline_args).",
+                code="examples/no-result",
+            )
+        with storage.reading(path) as file:
+            return harvest.load_from(file, plan.empty_sample())
+    except (OSError, tfrecords.CorruptError, ValueError) as error:
+        raise errors.ExamplesError(
+            f"The result of Beam's workers cannot be read from {path}: {storage.cause(error)}.",
+            code="examples/no-result",
+        ) from error
 
-    def __init__(self, path: str) -> None:
-        self._path = path
 
-    def process(self, whole: bytes) -> Iterator[str]:
-        with storage.writing(self._path) as file:
-            file.write(whole)
-        yield self._path
+def _digest(path: bytes) -> bytes:
+    return hashlib.blake2b(path, digest_size=16).digest()
 
 
 class Collect(beam.PTransform):
-    """Paths of TFRecord shards, as bytes -> one file with the harvest of all of them; yields its path."""
+    """Paths of TFRecord shards, as bytes -> the path of one file with the harvest of all of them.
 
-    def __init__(self, plan: making.Plan, path: str) -> None:
+    Args:
+      plan: what is to be built of the records.
+      folder: path or URI of a directory in which the workers can write, for the files.
+      parts: in how many parts the harvests are merged first, side by side.
+    """
+
+    def __init__(self, plan: making.Plan, folder: str, parts: int = 1) -> None:
         super().__init__()
         self._plan = plan
-        self._path = path
+        self._folder = folder
+        self._parts = parts
 
     def expand(self, paths: beam.PCollection) -> beam.PCollection:
-        """Reads and samples in parallel, then writes in one place."""
-        return (
-            paths
-            | "SpreadShards" >> beam.Reshuffle()
-            | "ReadShard" >> beam.ParDo(ReadShard(self._plan))
-            | "MergeHarvests" >> beam.CombineGlobally(MergeHarvests(self._plan)).without_defaults()
-            | "WriteHarvest" >> beam.ParDo(_Write(self._path))
-        )
+        """Reads and samples in parallel, merges in parts, and then in one place."""
+        harvests = paths | beam.Reshuffle() | "ReadShard" >> beam.ParDo(ReadShard(self._plan, self._folder))
+        if self._parts > 1:
+            harvests |= "MergeParts" >> _Merge(self._plan, self._folder, "part", self._parts)
+        return harvests | "MergeAll" >> _Merge(self._plan, self._folder, _ALL, 1)
+
+
+class _Merge(beam.PTransform):
+    def __init__(self, plan: making.Plan, folder: str, name: str, parts: int) -> None:
+        super().__init__()
+        self._merge = MergeHarvests(plan, folder, name)
+        self._parts = parts
+
+    def expand(self, paths: beam.PCollection) -> beam.PCollection:
+        parts = self._parts
+
+        def part_of(path: bytes) -> int:
+            return int.from_bytes(_digest(path), "big") % parts
+
+        return paths | beam.WithKeys(part_of) | beam.GroupByKey() | beam.ParDo(self._merge)
 
 
 def in_memory_pipeline() -> beam.Pipeline:
@@ -131,22 +156,23 @@ def collect(
     make_pipeline: Callable[[], beam.Pipeline],
     result_in: str = "",
 ) -> harvest.Harvest:
-    """Reads all shards with a pipeline, whose result passes through a file.
+    """Reads all shards with a pipeline, whose results pass through files.
 
     Args:
       plan: what is to be built of the records.
       paths: of the shards, or URIs.
       directory: for temporary files of this process.
       make_pipeline: makes the pipeline.
-      result_in: where the result passes through, in a folder of its own that is removed: a path or URI that the workers
-        of the pipeline's runner can write; `directory` by default.
+      result_in: where the results pass through, in a folder of its own that is removed: a path or URI that the workers
+        of the pipeline's runner can read and write; `directory` by default.
 
     Raises:
       ExamplesError: the job fails on the runner's side, or its workers write where this process finds nothing.
     """
     directory.mkdir(parents=True, exist_ok=True)
     with _folder(result_in or str(directory)) as folder:
-        path = f"{folder}/harvest"
+        # The files of n shards are merged in about as many parts as each part has files.
+        parts = math.isqrt(len(paths)) if len(paths) > _MERGED_AT_ONCE else 1
         with (
             _no_traceback_of_a_signal(),
             _no_sampler_left(),
@@ -156,9 +182,9 @@ def collect(
             (
                 pipeline
                 | "Shards" >> beam.Create([os.fsencode(path) for path in paths])
-                | "Collect" >> Collect(plan, path)
+                | "Collect" >> Collect(plan, folder, parts)
             )
-        return _load(plan, path)
+        return _read(plan, f"{folder}/{_ALL}-0")
 
 
 @contextlib.contextmanager
@@ -174,25 +200,6 @@ def _lost_workers_told() -> Iterator[None]:
             "worker may have been lost, for example for lack of memory. Run it again, or use another runner "
             "(--beam-arg=--runner, beam_pipeline_args).",
             code="examples/beam-failed",
-        ) from error
-
-
-def _load(plan: making.Plan, path: str) -> harvest.Harvest:
-    try:
-        if not storage.exists(path):
-            where = "there" if storage.scheme(path) else "on this machine: the workers do not share its file system"
-            raise errors.ExamplesError(
-                f"Beam's workers have read the examples and written their result to {path}, but it is not {where}. Use "
-                "an output (--beam-arg=--temp_location) at a URI that they and this machine can read and write, or a "
-                "runner with workers on this machine (--beam-arg=--runner, beam_pipeline_args).",
-                code="examples/no-result",
-            )
-        with storage.reading(path) as file:
-            return harvest.load_from(file, plan.empty_sample())
-    except (OSError, tfrecords.CorruptError, ValueError) as error:
-        raise errors.ExamplesError(
-            f"The result of Beam's workers cannot be read from {path}: {storage.cause(error)}.",
-            code="examples/no-result",
         ) from error
 
 

@@ -64,6 +64,7 @@ def select(job: options.Job) -> Selection:
     available = signatures.of(meta_graph)
     sizes = batch_sizes.batch_sizes(job.warmup)
     _check_existing_warmup(job, available)
+    _check_baseline(job)
     warnings = tuple(filter(None, [variables.warning(job.model, meta_graph)]))
     found = shards.find(job.examples)
     if not found:
@@ -93,6 +94,18 @@ def select(job: options.Job) -> Selection:
         )
         warnings = (*warnings, batches)
     return Selection(available, tuple(paths), tuple(called), left_out, sizes, warnings, len(found), records_per_shard)
+
+
+def _check_baseline(job: options.Job) -> None:
+    """Checks that the baseline is a SavedModel with the tags to serve."""
+    if job.baseline is None:
+        return
+    try:
+        signatures.meta_graph(job.baseline, job.requests.tag_set)
+    except errors.ModelError as error:
+        raise errors.InputError(
+            f"The model given with --baseline (baseline) cannot be used. {error}", code="input/baseline"
+        ) from None
 
 
 def _check_existing_warmup(job: options.Job, available: Collection[str]) -> None:

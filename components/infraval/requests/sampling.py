@@ -19,7 +19,7 @@ import os
 import tempfile
 import weakref
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple, cast
 
 import xxhash
 
@@ -118,12 +118,6 @@ class Sample:
         self._found: dict[bytes, _Held] = {}  # by rank
         self._bytes = self._bytes_in_memory = 0
         self._file: _File | None = None
-
-    def __getstate__(self) -> dict[str, Any]:
-        """What is pickled: the records themselves, because another process does not have the file."""
-        self._prune()
-        found = {rank: _Held(self._read(held), held.times) for rank, held in self._found.items()}
-        return {**self.__dict__, "_found": found, "_bytes_in_memory": self._bytes, "_file": None}
 
     @property
     def is_whole(self) -> bool:

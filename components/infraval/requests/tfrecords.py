@@ -69,7 +69,9 @@ def write_to(file: BinaryIO, records: Iterable[bytes]) -> int:
     count = 0
     for record in records:
         length = _LENGTH.pack(len(record))
-        file.writelines((length, _checksums([length]).tobytes(), record, _checksums([record]).tobytes()))
+        file.write(length + _checksums([length]).tobytes())
+        file.write(record)
+        file.write(_checksums([record]).tobytes())
         count += 1
         del record  # which may be large, before the next is made
     return count

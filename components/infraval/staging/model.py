@@ -70,6 +70,25 @@ def stage(
     return StagedModel(directory, digest(directory), written)
 
 
+def stage_as_it_is(model: Path, base_path: Path, allow_links_to: Sequence[str] = ()) -> StagedModel:
+    """Copies a model, with the warmup file that came with it if there is one.
+
+    Raises:
+      ModelError: a file of the model cannot be read, or is not part of it.
+    """
+    base_path.mkdir()
+    directory = base_path / _VERSION
+    copying.copy(model, directory, allow_links_to)
+    path = directory / options.WARMUP_FILE
+    return StagedModel(directory, digest(directory), warmup_file.keep(path) if path.exists() else evidence.Warmup())
+
+
+def size_bytes(staged: StagedModel) -> int:
+    """Of all files but the warmup file."""
+    files = (path for path in staged.directory.rglob("*") if path.is_file() and path != staged.warmup_path)
+    return sum(path.stat().st_size for path in files)
+
+
 def digest(directory: Path) -> str:
     """SHA-256, as hex, over the relative path and the content of every file, and every directory's path."""
     total = hashlib.sha256()

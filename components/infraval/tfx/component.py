@@ -49,6 +49,8 @@ class WarmupInfraValidatorSpec(component_spec.ComponentSpec):
     INPUTS = {  # noqa: RUF012 - see PARAMETERS
         "model": component_spec.ChannelParameter(type=standard_artifacts.Model),
         "examples": component_spec.ChannelParameter(type=standard_artifacts.Examples, optional=True),
+        "expected": component_spec.ChannelParameter(type=standard_artifacts.InferenceResult, optional=True),
+        "baseline_model": component_spec.ChannelParameter(type=standard_artifacts.Model, optional=True),
     }
     OUTPUTS = {  # noqa: RUF012 - see PARAMETERS
         "blessing": component_spec.ChannelParameter(type=standard_artifacts.InfraBlessing),
@@ -87,6 +89,8 @@ class WarmupInfraValidator(base_beam_component.BaseBeamComponent):
         gates: options.GateOptions | Carried = None,
         server_messages: options.ServerMessages | data_types.RuntimeParameter | None = None,
         output_blessed_model: bool = False,
+        expected: types.BaseChannel | None = None,
+        baseline_model: types.BaseChannel | None = None,
     ) -> None:
         """Checks the arguments.
 
@@ -106,6 +110,10 @@ class WarmupInfraValidator(base_beam_component.BaseBeamComponent):
           server_messages: how much of a server's messages is shown.
           output_blessed_model: whether there is the output `blessed_model`. It is not there by default, since a
             Resolver for the latest Model would take it for the trained one.
+          expected: channel of an `InferenceResult` of BulkInferrer, whose responses the model must give too (gate
+            `expected`); an empty one expects nothing.
+          baseline_model: channel of the `Model` in production, such as a Resolver's, to compare with (gate `baseline`);
+            an empty one is no baseline.
 
         Raises:
           OptionError: an argument is invalid, as far as that is known before a run gives values to RuntimeParameters.
@@ -114,6 +122,8 @@ class WarmupInfraValidator(base_beam_component.BaseBeamComponent):
         spec = WarmupInfraValidatorSpec(
             model=model,
             examples=examples,
+            expected=expected,
+            baseline_model=baseline_model,
             blessing=types.Channel(type=standard_artifacts.InfraBlessing),
             blessed_model=types.Channel(type=standard_artifacts.Model) if output_blessed_model else None,
             serving_spec=_checked("serving_spec", serving_spec),
@@ -126,7 +136,12 @@ class WarmupInfraValidator(base_beam_component.BaseBeamComponent):
             gates=_checked("gates", gates),
             server_messages=_checked("server_messages", server_messages),
         )
-        _check_together(spec.exec_properties, examples=examples is not None)
+        _check_together(
+            spec.exec_properties,
+            examples=examples is not None,
+            expected=expected is not None,
+            baseline=baseline_model is not None,
+        )
         super().__init__(spec)
         # Whether a RuntimeParameter asks for a warmup file is not known before the run; assume that it does.
         self._makes_warmup = examples is not None and getattr(request_spec, "make_warmup", True)
@@ -158,12 +173,16 @@ class WarmupInfraValidator(base_beam_component.BaseBeamComponent):
             )
 
 
-def _check_together(exec_properties: Mapping[str, Any], *, examples: bool) -> None:
+def _check_together(
+    exec_properties: Mapping[str, Any], *, examples: bool, expected: bool = False, baseline: bool = False
+) -> None:
     """Checks the combination of all arguments that are known now."""
     later = {name for name, value in exec_properties.items() if isinstance(value, _LATER)}
     if not later:
         asked = from_protos.read(exec_properties, examples=examples)
-        asked.make_job(model="", examples="*" if examples else ())
+        if expected:
+            asked = asked.expecting(("*",))
+        asked.make_job(model="", examples="*" if examples else (), baseline="" if baseline else None)
     elif not later & {"serving_spec", "server"}:
         servers = {name: exec_properties.get(name) for name in ("serving_spec", "server")}
         asked = from_protos.read(servers, examples=examples)

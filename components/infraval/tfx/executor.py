@@ -28,6 +28,9 @@ from infraval.tfx import artifacts, from_protos
 _log = logging.getLogger(__name__)
 
 _TFRECORDS_GZIP = "tfrecords_gzip"
+_PREDICTION_LOGS = "prediction_logs-"
+"""What the names of BulkInferrer's files begin with (tfx/components/bulk_inferrer/executor.py)."""
+
 _NOT_TFRECORDS = example_gen_pb2.PayloadFormat.FORMAT_PARQUET
 """The one payload format whose files are not TFRecords."""
 
@@ -44,7 +47,8 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         """Runs the validation.
 
         Args:
-          input_dict: `model`, one Model; `examples`, any number of Examples or none.
+          input_dict: `model`, one Model; `examples`, any number of Examples or none; `expected`, any number of
+            InferenceResults or none; `baseline_model`, one Model or none.
           output_dict: `blessing`, one InfraBlessing. Gets the int custom properties `blessed` and, if it holds a
             model, `has_model` (what Pusher reads), and for people `verdict`, `reasons`, `server`, `images` (if it ran
             in containers), `model_digest`, `load_time_s`, `warmup_records`, `requests` and `requests_failed`.
@@ -60,7 +64,10 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         copies = output_dict.get("blessed_model") or []
         examples = input_dict.get("examples") or []
         asked = from_protos.read(exec_properties, examples=bool(examples))
-        asked.make_job(model=model.uri, examples="*" if examples else ())  # refuses invalid options before any copying
+        expected, baselines = (input_dict.get(name) or [] for name in ("expected", "baseline_model"))
+        asked = _with_channels(asked, expected, baselines)
+        # Refuses invalid options before any copying.
+        asked.make_job(model=model.uri, examples="*" if examples else (), baseline="" if baselines else None)
         _log_plan(examples, asked)
         with (
             signals.abort_on_signal(),
@@ -78,6 +85,10 @@ class Executor(base_beam_executor.BaseBeamExecutor):
                 "model": artifacts.fetch(uri, directory / "model", errors.ModelError),
                 "output": output,
             }
+            if baselines:
+                baseline = artifact_utils.get_single_instance(baselines)
+                uri = artifacts.serving_model(baseline.uri, old=path_utils.is_old_model_artifact(baseline))
+                given["baseline"] = artifacts.fetch(uri, directory / "baseline_model", errors.ModelError)
             if self._beam_pipeline_args:
                 beam_files.configure(self._beam_pipeline_args)
             job = _make_job(asked, given, examples)
@@ -94,6 +105,17 @@ class Executor(base_beam_executor.BaseBeamExecutor):
                     _log.error("Not blessed%s (%s): %s", by, finding.gate, escape.one_line(reason))
             if server.evidence.decisive.server_log:
                 _log.error("The last lines of the server's log%s:\n%s", by, server.evidence.decisive.server_log)
+
+
+def _with_channels(
+    asked: from_protos.Asked, expected: Sequence[types.Artifact], baselines: Sequence[types.Artifact]
+) -> from_protos.Asked:
+    """What is asked for, with the expected responses; a gate whose channel is empty does not judge."""
+    if expected:
+        asked = asked.expecting([f"{glob.escape(artifact.uri)}/{_PREDICTION_LOGS}*" for artifact in expected])
+    elif not asked.job["requests"].get("expected"):
+        asked = asked.without_gate("expected")
+    return asked if baselines else asked.without_gate("baseline")
 
 
 def _log_plan(examples: Sequence[types.Artifact], asked: from_protos.Asked) -> None:
@@ -130,6 +152,8 @@ def _log_verdict(judged: verdict.Verdict, uri: str, *, warmup: bool) -> None:
     """Logs that a model is blessed, what to know about it, and whether it lacks the warmup file that it was to get."""
     for text in judged.warnings:
         _log.warning("%s", escape.one_line(text))
+    for hint in judged.hints:
+        _log.warning("Hint: %s", escape.one_line(hint.text))
     for finding in _worst_by_gate(judged).values():
         if finding.status is verdict.Status.UNDECIDED:
             _log.warning("The gate %s is undecided: %s", finding.gate, escape.one_line(" ".join(finding.reasons)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from google.protobuf import json_format, message
@@ -55,6 +55,21 @@ class Asked:
     says_requests: bool
     job: Mapping[str, Any]
 
+    def expecting(self, patterns: Sequence[str]) -> Asked:
+        """The same, with these files of expected responses as well."""
+        requests = self.job["requests"]
+        expected = (*requests.get("expected", ()), *patterns)
+        return dataclasses.replace(self, job={**self.job, "requests": {**requests, "expected": expected}})
+
+    def without_gate(self, name: str) -> Asked:
+        """The same, without the options of a gate."""
+        gates = self.job["gates"].model_dump(exclude_unset=True)
+        if name not in gates:
+            return self
+        _log.warning("The gate %s does not judge, because its channel is empty.", name)
+        del gates[name]
+        return dataclasses.replace(self, job={**self.job, "gates": options.GateOptions.parse(gates)})
+
     def make_job(self, **given: Any) -> options.Job:
         """The job, with these arguments as well.
 
@@ -95,7 +110,8 @@ def read(exec_properties: Mapping[str, Any], *, examples: bool) -> Asked:
     if given.get("server_messages"):
         job["server_messages"] = given["server_messages"]
     asks = bool(given.get("request_spec"))
-    return Asked(requests.splits, asks, asks or bool(extra.given()) or bool(warmup.given()), job)
+    says = {*extra.given()} - {"expected", "max_expected"}
+    return Asked(requests.splits, asks, asks or bool(says) or bool(warmup.given()), job)
 
 
 def _literal(value: Any) -> Any:

@@ -71,6 +71,18 @@ class Booter:
         if self._connection is not None:
             self._connection.close()
 
+    def beside(self, base_path: Path, name: str) -> Booter:
+        """A booter of another model on the same kind of server, which `abort` of this one ends too.
+
+        Its sandboxes are in a directory of that name in this one's.
+        """
+        directory = self.directory / name
+        directory.mkdir(mode=0o700, exist_ok=True)
+        launch = dataclasses.replace(self.launch, model_base_path=base_path)
+        other = Booter(self.server, self.limits, launch, directory, self.redactor, self.progress, self.seed)
+        other._aborted = self._aborted
+        return other
+
     def boot_until_definite(
         self,
         requests: replay.Requests,
@@ -158,6 +170,7 @@ class Booter:
             records = serving_log.warmup_records_read(sandbox.log())
             self.progress(f"AVAILABLE after {load_time_s:.1f} s, warmup records replayed: {records or 0}")
             self.check_aborted()
+            memory = sandbox.memory()
             timeout_s = self.limits.request_timeout_s
             latencies = measure.measure(requests, connection, timeout_s, repeated) if measured else ()
             sent = requests if replayed else ()
@@ -177,6 +190,7 @@ class Booter:
                 responses=keeper.kept(),
                 death=death,
                 latencies=latencies,
+                memory=memory,
                 server_log=self.redactor.log(sandbox.log()) if death else "",
             )
             for study in studies if boot.answered_all else ():

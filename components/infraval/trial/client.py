@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import os
 import sys
@@ -53,6 +54,25 @@ _METHODS = {
 
 _UNIX = "unix:"
 
+
+@dataclasses.dataclass(frozen=True)
+class Prepared:
+    """A request that is ready to be sent many times.
+
+    Attributes:
+      method: path of the RPC.
+      content: the serialized request.
+    """
+
+    method: str
+    content: bytes = dataclasses.field(repr=False)
+
+    @classmethod
+    def of(cls, kind: str, content: bytes) -> Self:
+        """A serialized request, as that kind of log."""
+        return cls(f"/tensorflow.serving.PredictionService/{_METHODS[kind]}", content)
+
+
 # An error message that is not UTF-8 is logged there with all its bytes, which may be request data.
 logging.getLogger("grpc._cython.cygrpc").setLevel(logging.CRITICAL)
 
@@ -65,6 +85,7 @@ class Client:
         self._model_name = model_name
         self._channel: grpc.Channel | None = None
         self._socket: int | None = None
+        self._started: dict[str, Callable[..., grpc.Future]] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -119,8 +140,23 @@ class Client:
           The name of the gRPC status code (DEADLINE_EXCEEDED after `timeout_s`), and the server's error message, which
           may contain request data, at most `MAX_ERROR_LENGTH` characters.
         """
-        request = self.request_of(log)
-        return self.call(log.WhichOneof("log_type"), request.SerializeToString(), timeout_s, on_answer)
+        return self.call(self.prepare(log), timeout_s, on_answer)
+
+    def call(self, prepared: Prepared, timeout_s: float, on_answer: Callable[[bytes], object] = len) -> tuple[str, str]:
+        """Does what `send` does with a request that is ready, and may be malformed."""
+        channel = self._connected()
+        if channel is None:
+            return grpc.StatusCode.UNAVAILABLE.name, "The server does not listen."
+        call = channel.unary_unary(
+            prepared.method,
+            # Parsed, an answer would take twice the memory. For gRPC, None is a failure.
+            response_deserializer=lambda content: (on_answer(content),),
+        )
+        try:
+            call(prepared.content, timeout=timeout_s)
+        except grpc.RpcError as error:
+            return error.code().name, _message(error)
+        return "OK", ""
 
     def request_of(self, log: prediction_log_pb2.PredictionLog) -> Any:
         """The request of a log, for this client's model."""
@@ -133,26 +169,31 @@ class Client:
             model_spec.ClearField("version_choice")
         return request
 
-    def call(
-        self, kind: str, content: bytes, timeout_s: float, on_answer: Callable[[bytes], object] = len
-    ) -> tuple[str, str]:
-        """Sends a serialized request, which may be malformed, as that kind of log; returns what `send` does."""
+    def prepare(self, log: prediction_log_pb2.PredictionLog) -> Prepared:
+        """The request of a log as `send` sends it."""
+        return Prepared.of(log.WhichOneof("log_type"), self.request_of(log).SerializeToString())
+
+    def start(self, prepared: Prepared, timeout_s: float, on_end: Callable[[str, str], object]) -> None:
+        """Sends a request without waiting for its answer.
+
+        `on_end` gets what `send` returns, once, most often in a thread of gRPC's, and must be quick.
+        """
         channel = self._connected()
         if channel is None:
-            return grpc.StatusCode.UNAVAILABLE.name, "The server does not listen."
-        call = channel.unary_unary(
-            f"/tensorflow.serving.PredictionService/{_METHODS[kind]}",
-            # Parsed, an answer would take twice the memory. For gRPC, None is a failure.
-            response_deserializer=lambda content: (on_answer(content),),
-        )
+            on_end(grpc.StatusCode.UNAVAILABLE.name, "The server does not listen.")
+            return
+        start = self._started.get(prepared.method)
+        if start is None:
+            # As in `send`, answers are not parsed.
+            start = self._started[prepared.method] = channel.unary_unary(
+                prepared.method, response_deserializer=lambda _: ()
+            ).future
         try:
-            call(content, timeout=timeout_s)
-        except grpc.RpcError as error:
-            message = (error.details() or "")[:MAX_ERROR_LENGTH]
-            if _TOO_LARGE in message:
-                message = f"The answer is larger than {MAX_RESPONSE_BYTES >> 20} MiB, the most that infraval receives."
-            return error.code().name, message
-        return "OK", ""
+            call = start(prepared.content, timeout=timeout_s)
+        except ValueError:  # gRPC's answer on a closed channel
+            on_end(grpc.StatusCode.CANCELLED.name, "The connection was closed.")
+            return
+        call.add_done_callback(lambda ended: on_end(ended.code().name, _message(ended)))
 
     def _connected(self) -> grpc.Channel | None:
         """The channel; None if the server has not made its socket yet."""
@@ -166,3 +207,11 @@ class Client:
                 target = f"{_UNIX}/proc/self/fd/{self._socket}"
             self._channel = grpc.insecure_channel(target, options=CHANNEL_OPTIONS)
         return self._channel
+
+
+def _message(ended: grpc.Call) -> str:
+    """The error message of a call; empty for an answer."""
+    message = (ended.details() or "")[:MAX_ERROR_LENGTH]
+    if _TOO_LARGE in message:
+        return f"The answer is larger than {MAX_RESPONSE_BYTES >> 20} MiB, the most that infraval receives."
+    return message

@@ -58,7 +58,7 @@ def measure(
         seconds = _repeat(log, connection, timeout_s, min(_CELL_S, _ALL_S / len(again)), clock)
         if seconds:
             steady = statistics.median(seconds[-_WINDOWS * _WINDOW :])
-            latencies.append(evidence.Latency(cell, firsts[cell], steady, _is_steady(seconds)))
+            latencies.append(evidence.Latency(cell, firsts[cell], steady, _is_steady(seconds), max(seconds)))
     return tuple(latencies)
 
 

@@ -12,9 +12,9 @@ from typing import Protocol, TypeAlias
 from infraval import errors, evidence, options, redaction
 from infraval.requests import prediction_logs
 from infraval.tensorflow_protos import prediction_log_pb2
-from infraval.trial import client, responses
+from infraval.trial import client
 
-_OVERLOADED = frozenset({"RESOURCE_EXHAUSTED", "UNAVAILABLE"})
+OVERLOADED = frozenset({"RESOURCE_EXHAUSTED", "UNAVAILABLE"})
 """Codes with which a healthy server turns requests away if too many come at the same time."""
 
 _NO_THREAD = ("RESOURCE_EXHAUSTED", "Server Threadpool Exhausted")
@@ -85,13 +85,20 @@ class _Reader:
                 self._changed.notify_all()
 
 
+class Keeps(Protocol):
+    """Gets the answers, from any thread."""
+
+    def add(self, index: int, cell: options.Cell, log: prediction_log_pb2.PredictionLog, content: bytes, /) -> None:
+        """The answer to the request at `index`."""
+
+
 def replay(
     requests: Requests,
     connection: client.Client,
     redactor: redaction.Redactor,
     limits: options.Limits,
     stopped: Callable[[], bool],
-    keeper: responses.Keeper | None = None,
+    keeper: Keeps | None = None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> tuple[evidence.Outcome, ...]:
     """Sends every request once.
@@ -133,6 +140,6 @@ def replay(
         # Without waiting: after an exception, running requests end only when the connection is closed.
         pool.shutdown(wait=False, cancel_futures=True)
     for index, outcome in enumerate(outcomes):
-        if outcome is not None and outcome.code in _OVERLOADED:
+        if outcome is not None and outcome.code in OVERLOADED:
             outcomes[index] = send(index, alone=True) or outcome
     return tuple(outcome for outcome in outcomes if outcome is not None)

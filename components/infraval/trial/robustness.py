@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from infraval import errors, evidence, options
-from infraval.trial import blame, boot, malformed, replay
+from infraval.trial import blame, boot, client, malformed, replay
 
 _LATE = "DEADLINE_EXCEEDED"
 
@@ -90,7 +90,7 @@ class _Probing:
     def _survives(self, query: malformed.Query, serving: boot.Serving) -> bool:
         timeout_s = self._booter.limits.request_timeout_s
         started = self._clock()
-        code, _ = serving.connection.call(f"{query.method.value}_log", query.make(), timeout_s)
+        code, _ = serving.connection.call(client.Prepared.of(f"{query.method.value}_log", query.make()), timeout_s)
         outcome = evidence.Outcome(options.Cell(query.signature, query.method, 0), code, "", self._clock() - started)
         try:
             cause = blame.death_while_serving(

@@ -10,10 +10,11 @@ from concurrent import futures
 from pathlib import Path
 
 from infraval import errors, evidence, options, redaction
+from infraval.requests import expected as expected_logs
 from infraval.requests import prediction_logs
 from infraval.sandbox import base, model_server, registry
 from infraval.staging import model as staging
-from infraval.trial import boot, memory, replay, robustness
+from infraval.trial import baseline, boot, determinism, expected, load, memory, replay, robustness
 
 
 @contextlib.contextmanager
@@ -45,11 +46,14 @@ def run(
     progress: Callable[[str], None],
     constants: Collection[str] = (),
     ahead: boot.Ahead | None = None,
+    known: expected_logs.Expected | None = None,
+    other: staging.StagedModel | None = None,
 ) -> tuple[evidence.Evidence, ...]:
     """Tries the staged model on every server of the job; the first that cannot judge ends the others.
 
     Each server gets its own directory in `directory`, which must be private and short. Messages may show the names of
-    the model's signatures. What `constants` names, `SIGNATURE/INPUT` each, is not the batch of the requests.
+    the model's signatures. What `constants` names, `SIGNATURE/INPUT` each, is not the batch of the requests. `known`
+    are requests with expected responses, and `other` is the baseline, if there is one.
 
     Returns:
       The evidence from each server, in the job's order.
@@ -69,7 +73,7 @@ def run(
         launch = _launch(job, staged.base_path)
         booters.append(boot.Booter(server, job.limits, launch, own, redactor, tell, job.warmup.seed, ahead))
     requests = replay.OfLogs(logs, constants)
-    trial = functools.partial(_try, job, staged, requests)
+    trial = functools.partial(_try, job, staged, requests, known, other)
     if len(booters) == 1:
         return (trial(booters[0]),)
     pool = futures.ThreadPoolExecutor(platform.side_by_side(job.server), thread_name_prefix="server")
@@ -90,6 +94,8 @@ def _try(
     job: options.Job,
     staged: staging.StagedModel,
     requests: replay.Requests,
+    known: expected_logs.Expected | None,
+    other: staging.StagedModel | None,
     booter: boot.Booter,
 ) -> evidence.Evidence:
     """Boots the model on one server, and also a copy without its warmup file if that tells more."""
@@ -100,7 +106,16 @@ def _try(
 
     compares = job.warmup.compare_cold and staged.warmup.records > 0
     cold = boot_without_warmup(measured=True) if compares else None
-    booted, tries = booter.boot_until_definite(requests, measured=True)
+    repeating = determinism.Study(job, booter) if job.on("determinism") else None
+    comparing = expected.Study(known, job.gates.expected.tolerance, booter) if known and job.on("expected") else None
+    beside = baseline.Study(job, staged, other, booter) if other else None
+    loader = load.Study(
+        job.gates.latency, job.limits, job.warmup.seed, booter.redactor, booter.progress, booter.check_aborted
+    )
+    loading = loader if job.on("latency") else None
+    watching = memory.Study(job.gates.memory, booter) if job.on("memory") else None
+    studies = [study for study in (repeating, comparing, beside, loading, watching) if study is not None]
+    booted, tries = booter.boot_until_definite(requests, measured=True, studies=studies)
     without_warmup = None
     if isinstance(booted.failure, evidence.Refused) and staged.warmup_path.exists():
         without_warmup = boot_without_warmup(measured=False)
@@ -110,7 +125,7 @@ def _try(
                 "but answers the same requests without it. infraval wrote the file, so this is a bug in infraval; "
                 "please report it."
             )
-    studied = booted.answered_all and len(requests) > 0
+    probes = job.gates.on("robust") and booted.answered_all and len(requests) > 0
     return evidence.Evidence(
         boot=booted,
         tries=tries,
@@ -119,9 +134,13 @@ def _try(
         without_warmup=without_warmup,
         cold=cold,
         measured_again=_measure_again(job.gates, staged, requests, booted, booter),
-        memory=memory.watch(job.gates.memory, requests, booter) if studied and job.gates.on("memory") else None,
-        robustness=robustness.probe(job.gates.robust, requests, booter) if studied and job.gates.on("robust") else None,
+        memory=watching.found if watching else None,
+        robustness=robustness.probe(job.gates.robust, requests, booter) if probes else None,
         unchanged=staged.digest == staging.digest(staged.directory),
+        determinism=repeating.found if repeating else None,
+        expected=comparing.found if comparing else None,
+        baseline=beside.found if beside else None,
+        load=loader.found,
         model_bytes=staging.size(staged.directory),
     )
 
@@ -150,7 +169,7 @@ def _measure_again(
 
 
 def _cold(warm: options.WarmGate, latencies: Iterable[evidence.Latency]) -> set[options.Cell]:
-    return {each.cell for each in latencies if warm.looks_cold(each.first_s, each.steady_s)}
+    return {each.cell for each in latencies if warm.looks_cold(each.first_s, each.steady_s, each.slowest_s)}
 
 
 def _server_directory(directory: Path, index: int) -> Path:
@@ -201,10 +220,11 @@ def _tell(progress: Callable[[str], None], name: str, what: str) -> None:
 
 def _launch(job: options.Job, base_path: Path) -> base.Launch:
     parameters = job.warmup.batching_parameters_file
+    at_once = load.at_once(job.gates.latency) if job.gates.on("latency") else 1
     return base.Launch(
         model_name=job.server.model_name,
         model_base_path=base_path,
         batching_parameters_file=Path(parameters).absolute() if parameters else None,
-        grpc_max_threads=model_server.grpc_max_threads(job.limits.concurrency),
+        grpc_max_threads=model_server.grpc_max_threads(max(job.limits.concurrency, at_once)),
         saved_model_tags=job.requests.tag_set,
     )

@@ -18,6 +18,7 @@ def parse(stats: Mapping[str, Any]) -> evidence.Memory | None:
     usage, details = used.get("usage"), used.get("stats") or {}
     if not isinstance(usage, int):
         return None
-    droppable = details.get("total_inactive_file", details.get("inactive_file", 0))  # v1, v2
-    anonymous = details.get("anon", details.get("total_rss"))  # v2, v1
+    # Names of cgroup v1, then of v2; v1 also has the latter, for the container without the groups in it.
+    droppable = details.get("total_inactive_file", details.get("inactive_file", 0))
+    anonymous = details.get("total_rss", details.get("anon"))
     return evidence.Memory(max(0, usage - droppable), anonymous)

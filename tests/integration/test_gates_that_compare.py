@@ -1,0 +1,181 @@
+"""Models whose answers differ from others that a real embedded server gave, and good twins."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tensorflow as tf
+from tensorflow_serving.apis import prediction_log_pb2
+
+import infraval
+from infraval import errors, options, verdict
+from infraval.requests import prediction_logs
+from infraval.trial import run
+
+SaveModel = Callable[..., Path]
+EMBEDDED = options.ProcessServer(server="embedded")
+PADDED = "max_batch_size { value: 4 }\nbatch_timeout_micros { value: 100000 }\nallowed_batch_sizes: 4\n"
+
+
+def _log(name: bytes, value: float) -> prediction_log_pb2.PredictionLog:
+    """A recorded request for a name, and the response with its number."""
+    log = prediction_log_pb2.PredictionLog()
+    example = tf.train.Example()
+    example.features.feature["name"].bytes_list.value.append(name)
+    inputs = log.predict_log.request.inputs
+    inputs["examples"].CopyFrom(tf.make_tensor_proto([example.SerializeToString()]))
+    log.predict_log.response.outputs["result"].CopyFrom(tf.make_tensor_proto([value], tf.float32))
+    return log
+
+
+def _validate(model: Path, examples: Path, **given: Any) -> verdict.Verdict:
+    given = {"requests": {"num_examples": 3}} | given
+    return infraval.validate(infraval.Job(model=model, examples=str(examples), server=EMBEDDED, **given))
+
+
+def _finding(judged: verdict.Verdict, gate: str) -> verdict.Finding:
+    (found,) = [finding for finding in judged.servers[0].findings if finding.gate == gate]
+    return found
+
+
+def _numbers(names: tf.Tensor) -> tf.Tensor:
+    """1, 2, 3 for the three names."""
+    return 1 + tf.strings.to_number(tf.strings.substr(names, -1, 1))
+
+
+def _dropout(names: tf.Tensor) -> tf.Tensor:
+    return tf.nn.dropout(tf.tile(_numbers(names)[:, None], [1, 20]), 0.5)
+
+
+def _share_of_batch(names: tf.Tensor) -> tf.Tensor:
+    numbers = _numbers(names)
+    return numbers / tf.reduce_sum(numbers)
+
+
+@pytest.fixture
+def padded(tmp_path: Path) -> Path:
+    """A batching parameters file that pads every batch to four."""
+    path = tmp_path / "batching.txt"
+    path.write_text(PADDED)
+    return path
+
+
+def test_dropout_that_is_left_on_fails_for_determinism_alone(
+    save_model: SaveModel, secret_examples: Path, secret: str
+) -> None:
+    """On a server without batches; the reason names the output, and neither request nor answer."""
+    judged = _validate(save_model(_dropout), secret_examples, gates={"determinism": {"enabled": True}})
+    assert [finding.gate for finding in judged.failures] == ["determinism"]
+    assert "'result'" in judged.failures[0].reasons[0]
+    assert secret not in repr(judged.failures)
+    shown = judged.servers[0].evidence.determinism
+    assert shown is not None
+    assert not shown.batched
+    assert shown.alone[0].responses_differing == shown.requests == 3
+
+
+def test_a_sum_over_the_batch_fails_for_determinism_alone(
+    save_model: SaveModel, secret_examples: Path, padded: Path
+) -> None:
+    """A server that batches turns the gate on; alone, each request gets the same answer every time."""
+    judged = _validate(save_model(_share_of_batch), secret_examples, warmup={"batching_parameters_file": str(padded)})
+    assert [finding.gate for finding in judged.failures] == ["determinism"]
+    shown = judged.servers[0].evidence.determinism
+    assert shown is not None
+    assert shown.batched
+    assert not any(each.responses_differing for each in shown.alone)
+    assert shown.together[0].responses_differing > 0
+
+
+def test_rows_that_do_not_depend_on_each_other_pass(save_model: SaveModel, secret_examples: Path, padded: Path) -> None:
+    """The good twin of both, on a server that batches."""
+    judged = _validate(save_model(_numbers), secret_examples, warmup={"batching_parameters_file": str(padded)})
+    assert judged.blessed, judged.failures
+    assert _finding(judged, "determinism").status is verdict.Status.PASSED
+
+
+def test_an_answer_that_is_not_as_recorded_fails_for_that_alone(
+    save_model: SaveModel, secret_examples: Path, secret: str, tmp_path: Path
+) -> None:
+    """One record of three: the reason says in which output, how many and by how much; the good twin passes."""
+    model = save_model(_numbers)
+    good, bad = tmp_path / "good.tfrecord", tmp_path / "bad.tfrecord"
+    logs = [_log(f"{secret}.{number}".encode(), number + 1) for number in range(3)]
+    prediction_logs.write(good, logs)
+    prediction_logs.write(bad, [*logs[:2], _log(f"{secret}.2".encode(), 7)])
+    passed = _validate(model, secret_examples, requests={"expected": str(good)})
+    assert passed.blessed, passed.failures
+    assert _finding(passed, "expected") == verdict.Finding("expected", verdict.Status.PASSED, (), 3, 3, "responses")
+    judged = _validate(model, secret_examples, requests={"expected": str(bad), "max_expected": 3})
+    assert [finding.gate for finding in judged.failures] == ["expected"]
+    (finding,) = judged.failures
+    assert (finding.figure, finding.bar) == (2, 3)
+    assert "'result'" in finding.reasons[0]
+    assert secret not in repr(judged)
+    shown = judged.servers[0].evidence.expected
+    assert shown is not None
+    assert (shown.compared[0].values_differing, shown.compared[0].largest) == (1, 4.0)
+
+
+def test_a_baseline_beside_the_same_model_and_beside_a_larger_one(
+    save_model: SaveModel, secret_examples: Path, tmp_path: Path
+) -> None:
+    """The same model passes; twice the size fails exactly this gate, and so does another answer."""
+    model, other = save_model(_numbers), save_model(lambda names: 2 * _numbers(names))
+    bars = {"size_ratio": 1.5, "max_difference": 0.5, "p50_ratio": 1000}
+    passed = _validate(model, secret_examples, baseline=model, gates={"baseline": {"budget_s": 1, **bars}})
+    assert passed.blessed, passed.failures
+    shown = passed.servers[0].evidence.baseline
+    assert shown is not None
+    assert shown.size_bytes == shown.baseline_size_bytes > 0
+    assert shown.latencies[0].pairs >= 5
+    assert not any(each.values_differing for each in shown.compared)
+
+    large = tmp_path / "large"
+    shutil.copytree(other, large)
+    (large / "assets").mkdir(exist_ok=True)
+    size = sum(path.stat().st_size for path in other.rglob("*") if path.is_file())
+    (large / "assets" / "vocabulary.txt").write_bytes(b"x" * size)
+    judged = _validate(large, secret_examples, baseline=model, gates={"baseline": {"budget_s": 1, **bars}})
+    assert [finding.gate for finding in judged.failures] == ["baseline"]
+    assert [name for name in bars if f"gates.baseline.{name}" in repr(judged.failures)] == [
+        "size_ratio",
+        "max_difference",
+    ]
+
+
+def test_a_baseline_that_does_not_load_is_no_verdict(
+    save_model: SaveModel, secret_examples: Path, odd_models: Path
+) -> None:
+    """The model is not to blame for it."""
+    with pytest.raises(errors.InputError) as caught:
+        _validate(save_model(_numbers), secret_examples, baseline=odd_models / "asset_missing" / "1")
+    assert caught.value.code == "input/baseline"
+
+
+@pytest.mark.parametrize(
+    ("given", "code"),
+    [
+        ({"requests": {"expected": __file__}}, "input/expected"),
+        ({"requests": {}, "baseline": Path(__file__).parent}, "input/baseline"),
+        ({"requests": {}, "gates": {"baseline": {"size_ratio": 2}}}, "option/invalid"),
+        ({"requests": {}, "gates": {"expected": {"tolerance": 0.1}}}, "option/invalid"),
+    ],
+    ids=["no TFRecord", "no SavedModel", "no baseline", "nothing expected"],
+)
+def test_what_there_is_nothing_to_compare_with_is_refused_before_a_server_starts(
+    given: dict[str, Any], code: str, sink_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As bad input."""
+
+    def starting(*_: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(run, "starting", starting)
+    with pytest.raises(errors.InputError) as caught:
+        infraval.validate(infraval.Job(model=sink_model, server=EMBEDDED, **given))
+    assert caught.value.code == code
