@@ -92,8 +92,9 @@ def test_a_server_that_fails_meanwhile_fails(failure: str) -> None:
 
 
 def test_without_evidence_it_is_undecided_or_skipped() -> None:
-    """Skipped if there was no server to study."""
+    """Skipped if the model was not served; without requests, it is about the load alone."""
     assert judged(None, enabled=True).status is Status.UNDECIDED
     assert judged(boot=dataclasses.replace(BOOT, memory=None), enabled=True).status is Status.UNDECIDED
     assert judged(None, boot=evidence.Boot(SERVER, evidence.Late(1.0)), enabled=True).status is Status.SKIPPED
-    assert judged(None, requests=0, enabled=True).status is Status.SKIPPED
+    assert judged(None, requests=0, enabled=True).status is Status.PASSED
+    assert judged(None, requests=0, peak_bytes="199m").status is Status.FAILED

@@ -25,14 +25,14 @@ class Memory:
     def judge(self, shown: evidence.Evidence) -> verdict.Finding:
         """The peak in bytes; the other bars have reasons."""
         used, loaded = shown.memory, shown.boot.memory
-        if not shown.boot.answered_all or not shown.requests:
-            reason = "There were no requests, or not all of them were answered."
+        if not shown.boot.answered_all:
+            reason = "The model was not loaded, or not every request was answered."
             return verdict.Finding(self.name, verdict.Status.SKIPPED, (reason,))
-        if used is None or loaded is None:
+        if loaded is None or (used is None and shown.requests):
             reason = "The memory of the server is unknown. Validate again, or on another platform."
             return verdict.Finding(self.name, verdict.Status.UNDECIDED, (reason,))
         asked = self.options
-        peak = max(used.peak_bytes, loaded.resident_bytes)
+        peak = max(loaded.peak_bytes or loaded.resident_bytes, used.peak_bytes if used else 0)
         failed = [
             f"The server took {value} bytes of memory {when}, and gates.memory.{name} is {bar}."
             for name, when, value, bar in (
@@ -41,12 +41,12 @@ class Memory:
             )
             if bar is not None and value > bar
         ]
-        if used.failure is not None:
+        undecided: list[str] = []
+        if used is not None and used.failure is not None:
             failed.append(
                 f"When requests were sent again to watch the memory, one failed or the server died: {used.failure}."
             )
-        undecided: list[str] = []
-        if asked.growth_bytes_per_1000 is not None and used.failure is None:
+        elif used is not None and asked.growth_bytes_per_1000 is not None:
             status, reasons = _growth(used, asked.growth_bytes_per_1000)
             (failed if status is verdict.Status.FAILED else undecided).extend(reasons)
         status = verdict.Status.FAILED if failed else verdict.Status.UNDECIDED if undecided else verdict.Status.PASSED
