@@ -269,6 +269,7 @@ class Baseline:
       unanswered: what got an error from the baseline.
       baseline_warmup_records: in the warmup file that came with the baseline.
       baseline_load_time_s: seconds until the baseline was AVAILABLE.
+      baseline_memory: of the baseline's server after the load; None if unknown.
     """
 
     digest: str
@@ -280,6 +281,7 @@ class Baseline:
     unanswered: tuple[Unanswered, ...] = ()
     baseline_warmup_records: int = 0
     baseline_load_time_s: float | None = None
+    baseline_memory: Memory | None = None
 
 
 @dataclasses.dataclass(frozen=True)

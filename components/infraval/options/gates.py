@@ -130,6 +130,8 @@ class BaselineGate(Gate):
     """The same of the 90th percentile."""
     load_time_ratio: Largest = None
     """Largest ratio of the load time to the baseline's."""
+    memory_ratio: Largest = None
+    """Largest ratio of the server's resident memory after the load to the baseline's."""
     size_ratio: Largest = None
     """Largest ratio of the bytes on disk, without the warmup files, to the baseline's."""
     max_difference: Largest = None

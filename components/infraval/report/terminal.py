@@ -105,6 +105,7 @@ _FIGURES = {
     "p50_ratio": "median latency {:.2f}x",
     "p90_ratio": "p90 {:.2f}x",
     "load_time_ratio": "load {:.2f}x",
+    "memory_ratio": "memory {:.2f}x",
     "size_ratio": "size {:.2f}x",
     "max_difference": "largest difference {:.3g}",
     "changed_class_share": "other top class {:.1%}",
@@ -120,7 +121,7 @@ def _studies(found: data.ServerReport, records: int) -> Iterator[str]:
         part = "; the files have more" if found.expected.is_part else ""
         yield f"expect  {found.expected.equal} of {found.expected.records} responses are as expected{part}"
     if found.baseline is not None:
-        figures = baseline.figures(found.baseline, found.load_time_s, records)
+        figures = baseline.figures(found.baseline, found.load_time_s, found.memory_after_load, records)
         shown = [_FIGURES[name].format(value) for name, value in figures.items() if value is not None]
         failed = sum(each.requests for each in found.baseline.unanswered)
         shown += [f"{failed} of {found.baseline.requests} requests the baseline cannot answer"] if failed else []
