@@ -90,6 +90,7 @@ setuptools.setup(
         "hdrhistogram>=0.10.7",  # 0.10.8 asks for setuptools 83, which TFX does not work with
         "ml-dtypes>=0.3",
         "protobuf>=3.20.3",
+        "psutil>=5.9",
         "pydantic>=2.7,<3",
         "rich>=13",
         TENSORFLOW,
