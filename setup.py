@@ -91,6 +91,7 @@ setuptools.setup(
         "jinja2>=3.1",
         "ml-dtypes>=0.3",
         "protobuf>=3.20.3",
+        "psutil>=5.9",
         "pydantic>=2.7,<3",
         "rich>=13",
         TENSORFLOW,

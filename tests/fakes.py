@@ -92,6 +92,7 @@ def serve(behaviour: str, socket_path: str, port: int) -> None:
     )
 
     answered: list[int] = []
+    leaked: list[bytes] = []
 
     class ModelService(model_service_pb2_grpc.ModelServiceServicer):
         def GetModelStatus(self, request: object, context: object) -> object:  # noqa: ARG002, N802 - gRPC's name
@@ -109,6 +110,8 @@ def serve(behaviour: str, socket_path: str, port: int) -> None:
                 os.abort()
             if behaviour == "hang-on-no-rows" and shape and shape[0].size == 0:
                 hang()
+            if behaviour == "leak":
+                leaked.append(b"x" * 1_000_000)
             if behaviour == "hang-in-request" or (behaviour == "abort-after-one" and answered):
                 hang()
             if behaviour == "abort-after-one":

@@ -269,6 +269,7 @@ class Baseline:
       unanswered: what got an error from the baseline.
       baseline_warmup_records: in the warmup file that came with the baseline.
       baseline_load_time_s: seconds until the baseline was AVAILABLE.
+      baseline_memory: of the baseline's server after the load; None if unknown.
     """
 
     digest: str
@@ -280,6 +281,7 @@ class Baseline:
     unanswered: tuple[Unanswered, ...] = ()
     baseline_warmup_records: int = 0
     baseline_load_time_s: float | None = None
+    baseline_memory: Memory | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -346,6 +348,21 @@ class Examples:
 
 
 @dataclasses.dataclass(frozen=True)
+class Memory:
+    """How much memory a server takes at a moment, all its processes together.
+
+    Attributes:
+      resident_bytes: what is in the machine's memory; in a container, without cached files that may be dropped.
+      anonymous_bytes: the part of it that no file backs; None if unknown.
+      peak_bytes: the most that was resident since the start; None if unknown.
+    """
+
+    resident_bytes: int
+    anonymous_bytes: int | None = None
+    peak_bytes: int | None = None
+
+
+@dataclasses.dataclass(frozen=True)
 class Boot:
     """The result of booting a model once.
 
@@ -359,6 +376,7 @@ class Boot:
       responses: the answers to them.
       death: what the server died of while it answered; None if it did not die.
       latencies: by cell, if they were measured.
+      memory: after the load, warmup included; None if unknown.
       server_log: the last lines of the server's log, redacted, if it crashed or was not ready in time; else empty.
     """
 
@@ -370,6 +388,7 @@ class Boot:
     responses: Responses = Responses()
     death: str | None = None
     latencies: tuple[Latency, ...] = ()
+    memory: Memory | None = None
     server_log: str = ""
 
     @property
@@ -472,6 +491,29 @@ class Load:
 
 
 @dataclasses.dataclass(frozen=True)
+class MemoryUse:
+    """The memory of a server that answers many requests.
+
+    Attributes:
+      after_requests: once it had answered every request.
+      at_end: after the last of the many.
+      peak_bytes: the most that was resident since the start; in a container, of the moments at which it was measured.
+      requests: how many were sent meanwhile.
+      growth_bytes_per_1000: slope of the anonymous, else resident, bytes over 1000 requests; None with too few samples.
+      growth_error: its standard error.
+      failure: what ended it early: what the server died of, or the code of a request that failed; None if nothing did.
+    """
+
+    after_requests: Memory
+    at_end: Memory
+    peak_bytes: int
+    requests: int
+    growth_bytes_per_1000: float | None = None
+    growth_error: float | None = None
+    failure: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
 class Killer:
     """A malformed request that the server did not survive, or did not answer.
 
@@ -531,6 +573,7 @@ class Evidence:
       baseline: the comparison with the model in production; None in the same cases.
       load: what it did under a load; None if there was none.
       model_bytes: bytes of the staged model's files, with its warmup file.
+      memory: of the server that answers many requests; None if it was not measured, or is unknown.
       robustness: how malformed requests were taken; None if none were sent.
     """
 
@@ -547,6 +590,7 @@ class Evidence:
     baseline: Baseline | None = None
     load: Load | None = None
     model_bytes: int = 0
+    memory: MemoryUse | None = None
     robustness: Robustness | None = None
 
     @property

@@ -127,12 +127,13 @@ def test_the_same_model_unbroken_is_pushed_warm(export: Export, deliver: Deliver
     assert (version / options.WARMUP_FILE).is_file()
 
 
-def test_nan_weights_are_not_pushers_business(export: Export, deliver: Deliver) -> None:
-    """It answers every request, so it serves; that its answers are useless is for Evaluator to say."""
+def test_nan_weights_are_not_pushed(export: Export, deliver: Deliver) -> None:
+    """It answers every request, but not with numbers."""
     blessing, versions = deliver(export(tf.identity, weight=float("nan")))
 
-    assert blessing.get_string_custom_property("verdict") == "BLESSED"
-    assert len(versions) == 1
+    assert blessing.get_string_custom_property("verdict") == "NOT_BLESSED"
+    assert blessing.get_string_custom_property("gate_outputs") == "failed"
+    assert versions == []
 
 
 def test_a_missing_asset_file_is_not_pushed(export: Export, deliver: Deliver) -> None:

@@ -23,12 +23,15 @@ STRINGS = evidence.Compared("s", PREDICT, "z", "string", 8, 1, 10, 3, kinds=("va
 ERROR = evidence.Unanswered("s", PREDICT, "INVALID_ARGUMENT", "No such signature.", 2)
 CELL = options.Cell("s", PREDICT, 1)
 BESIDE = evidence.Beside(CELL, 50, p50_s=0.003, baseline_p50_s=0.002, p90_s=0.006, baseline_p90_s=0.003)
-COMPARISON = evidence.Baseline("d", 300, 200, 8, (BESIDE,), (OTHER, STRINGS), (), baseline_load_time_s=0.5)
+COMPARISON = evidence.Baseline("d", 300, 200, 8, (BESIDE,), (OTHER, STRINGS), (), 0, 0.5, evidence.Memory(4))
+MEMORY = evidence.Memory(7)
 
 
 def shown(**collected: Any) -> evidence.Evidence:
-    """Evidence of a model that was loaded in a second."""
-    return evidence.Evidence(evidence.Boot(SERVER, load_time_s=1.0), 1, 1, evidence.Warmup(), **collected)
+    """Evidence of a model that was loaded in a second, into seven bytes."""
+    return evidence.Evidence(
+        evidence.Boot(SERVER, load_time_s=1.0, memory=MEMORY), 1, 1, evidence.Warmup(), **collected
+    )
 
 
 def expect(*compared: evidence.Compared, equal: int = 8, unanswered: tuple[evidence.Unanswered, ...] = ()) -> Finding:
@@ -74,6 +77,7 @@ EXACT = {
     "p50_ratio": 1.5,
     "p90_ratio": 2.0,
     "load_time_ratio": 2.0,
+    "memory_ratio": 1.75,
     "size_ratio": 1.5,
     "max_difference": 0.25,
     "changed_class_share": 0.25,
@@ -84,7 +88,7 @@ EXACT = {
 @pytest.mark.parametrize("name", EXACT)
 def test_each_bar_fails_by_itself(name: str) -> None:
     """Just below its figure, and not just above it; the reason names it."""
-    assert figures(COMPARISON, 1.0, 0) == pytest.approx(EXACT)
+    assert figures(COMPARISON, 1.0, MEMORY, 0) == pytest.approx(EXACT)
     assert beside(**{name: EXACT[name] * 1.001}).status is Status.PASSED
     finding = beside(**{name: EXACT[name] * 0.999})
     assert (finding.status, finding.figure) == (Status.FAILED, pytest.approx(EXACT[name]))
@@ -97,7 +101,7 @@ def test_each_bar_fails_by_itself(name: str) -> None:
 def test_a_model_fails_if_any_figure_is_above_its_bar(bars: dict[str, float]) -> None:
     """With a reason for each, and the figure that is shown is one of these."""
     finding = beside(**bars)
-    above = [name for name, bar in bars.items() if figures(COMPARISON, 1.0, 0)[name] > bar]  # type: ignore[operator]
+    above = [name for name, bar in bars.items() if figures(COMPARISON, 1.0, MEMORY, 0)[name] > bar]  # type: ignore[operator]
     assert finding.failed == bool(above)
     if above:
         assert finding.bar in [bars[name] for name in above]
@@ -121,12 +125,13 @@ def test_what_could_not_be_measured_is_undecided() -> None:
     assert finding.status is Status.UNDECIDED
     assert "INVALID_ARGUMENT" in "".join(finding.reasons)
     assert beside(none, p50_ratio=2, size_ratio=1.1).failed
+    assert beside(none, memory_ratio=2).status is Status.UNDECIDED
 
 
 @pytest.mark.parametrize(("records", "of_baseline", "status"), [(3, 5, Status.PASSED), (3, 0, Status.UNDECIDED)])
 def test_a_load_with_a_warmup_is_not_compared_with_one_without(records: int, of_baseline: int, status: Status) -> None:
-    """The warmup takes longer than the load."""
+    """The warmup takes longer than the load, and memory."""
     found = dataclasses.replace(COMPARISON, baseline_warmup_records=of_baseline)
     collected = dataclasses.replace(shown(baseline=found), warmup=evidence.Warmup(records))
-    finding = Baseline(options.BaselineGate(load_time_ratio=2.5)).judge(collected)
-    assert finding.status is status
+    for bars in ({"load_time_ratio": 2.5}, {"memory_ratio": 2.5}):
+        assert Baseline(options.BaselineGate(**bars)).judge(collected).status is status

@@ -99,12 +99,12 @@ def test_a_mistake_is_named_as_it_was_written(values: list[str], named: str, als
 
 def test_mistakes_about_several_gates_are_reported_together(invoke: Invoke) -> None:
     """A line each."""
-    given = ("--gate", "warm.ratio=0", "--gate", "outputs.inf=no", "--gate", "latency.p98=1")
+    given = ("--gate", "warm.ratio=0", "--gate", "outputs.inf=no", "--gate", "speed.p98=1")
     finished = invoke("validate", "--model", "/nowhere", *given)
     assert [line.split(" must ")[0].split(" is ")[0] for line in finished.stderr.splitlines()] == [
         "infraval: --gate outputs.inf",
         "--gate warm.ratio",
-        "--gate latency",
+        "--gate speed",
     ]
 
 

@@ -112,6 +112,26 @@ def test_a_server_that_dies_of_a_malformed_request_fails_for_that_alone(
     assert good.servers[0].evidence.robustness.left == 0
 
 
+@pytest.mark.parametrize(("behaviour", "failed"), [("leak", ["memory"]), ("good", [])])
+def test_a_server_that_leaks_fails_for_its_memory_alone(
+    behaviour: str,
+    failed: list[str],
+    stand_in: Callable[[str], options.ProcessServer],
+    upper_model: Path,
+    secret_examples: Path,
+) -> None:
+    """A megabyte a request is a gigabyte per 1000; one that does not leak passes."""
+    gates = {"memory": {"requests": 100}, "outputs": {"enabled": False}}
+    judged = _validate(upper_model, secret_examples, server=stand_in(behaviour), gates=gates)
+    assert [finding.gate for finding in judged.failures] == failed
+    shown = judged.servers[0].evidence
+    assert 0 < shown.boot.memory.anonymous_bytes < shown.boot.memory.resident_bytes <= shown.memory.peak_bytes
+    assert shown.memory.requests == (200 if failed else 100)
+    assert shown.memory.growth_bytes_per_1000 == pytest.approx(1e9 if failed else 0, abs=1e8)
+    (finding,) = [finding for finding in judged.servers[0].findings if finding.gate == "memory"]
+    assert finding.status is (verdict.Status.FAILED if failed else verdict.Status.PASSED)
+
+
 def test_no_rows_kill_a_server_with_allowed_batch_sizes(
     upper_model: Path, secret_examples: Path, tmp_path: Path
 ) -> None:

@@ -133,6 +133,8 @@ def test_a_baseline_beside_the_same_model_and_beside_a_larger_one(
     assert shown is not None
     assert shown.size_bytes == shown.baseline_size_bytes > 0
     assert shown.latencies[0].pairs >= 5
+    assert shown.baseline_memory is not None
+    assert shown.baseline_memory.resident_bytes > 10 << 20
     assert not any(each.values_differing for each in shown.compared)
 
     large = tmp_path / "large"

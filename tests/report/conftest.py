@@ -68,6 +68,16 @@ def _make_report(text: str = "x", *, servers: int = 2, cells: int = 2, requests:
         baseline=evidence.Baseline(text, 30, 20, 8, beside, compared, unanswered, 2, 1.0),
         load=load,
         sizes=data.Sizes(model=5 << 20, largest_request=22, largest_response=33),
+        memory_after_load=evidence.Memory(11 << 20, 9 << 20, 15 << 20),
+        memory=evidence.MemoryUse(
+            after_requests=evidence.Memory(12 << 20),
+            at_end=evidence.Memory(13 << 20),
+            peak_bytes=14 << 20,
+            requests=1500,
+            growth_bytes_per_1000=1536.0,
+            growth_error=2560.0,
+            failure=text,
+        ),
         robustness=evidence.Robustness(
             44, 55, 66, (evidence.Killer(text, method, text, text, text, text, text),), (text,)
         ),

@@ -38,6 +38,7 @@ def _server(tag: str, *findings: verdict.Finding) -> verdict.ServerVerdict:
             evidence.Outcome(CLASSIFY, "INTERNAL", "No.", 12.0),
         ),
         latencies=(evidence.Latency(PREDICT, 0.0015, 0.001),),
+        memory=evidence.Memory(71, 72, 73),
         responses=evidence.Responses(answered=2, largest_bytes=33, largest_request_bytes=22),
         server_log="I Adding/updating models.",
     )
@@ -69,6 +70,9 @@ def _server(tag: str, *findings: verdict.Finding) -> verdict.ServerVerdict:
         cold=cold,
         load=load,
         model_bytes=11,
+        memory=evidence.MemoryUse(
+            evidence.Memory(74), evidence.Memory(75, 76, 77), 78 << 20, 79, 80.5 * (1 << 20), 81.5 * (1 << 20), "SIGBUS"
+        ),
         robustness=robust,
     )
     return verdict.ServerVerdict(shown, findings)
@@ -237,6 +241,16 @@ EXPECTED: dict[str, Any] = {
                 "points": [{"time_s": 2.125, "requests": 28, "p50_s": 2.25, "p99_s": 2.5, "max_s": 2.75}],
             },
             "sizes": {"model": 11, "largest_request": 22, "largest_response": 33},
+            "memory_after_load": {"resident_bytes": 71, "anonymous_bytes": 72, "peak_bytes": 73},
+            "memory": {
+                "after_requests": {"resident_bytes": 74, "anonymous_bytes": None, "peak_bytes": None},
+                "at_end": {"resident_bytes": 75, "anonymous_bytes": 76, "peak_bytes": 77},
+                "peak_bytes": 78 << 20,
+                "requests": 79,
+                "growth_bytes_per_1000": 80.5 * (1 << 20),
+                "growth_error": 81.5 * (1 << 20),
+                "failure": "SIGBUS",
+            },
             "robustness": {
                 "sent": 44,
                 "left": 55,
@@ -302,6 +316,15 @@ def test_people_are_shown_how_a_server_did_under_load(
     terminal.show_report(data.report(judged))
     (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("latency")]
     assert all(shown in line for shown in ("~250.0 ms", "~500.0 ms", "~750.0 ms", "21 requests", "15/s", "25", "26"))
+
+
+def test_people_are_shown_how_much_memory_a_server_took(
+    judged: verdict.Verdict, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In MiB: the peak, and the growth with its error."""
+    terminal.show_report(data.report(judged))
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("memory")]
+    assert all(shown in line for shown in ("78 MiB", "80.5", "81.5"))
 
 
 def test_people_are_shown_warnings(judged: verdict.Verdict, capsys: pytest.CaptureFixture[str]) -> None:

@@ -21,7 +21,9 @@ from infraval.trial import baseline, boot, client, replay
 Answer = Callable[[Any, grpc.ServicerContext], Any]
 Serve = Callable[..., str]
 Look = Callable[..., evidence.Baseline]
-LOADED = evidence.Boot(evidence.Server("x", "1", "process", embedded=False), load_time_s=0.25)
+LOADED = evidence.Boot(
+    evidence.Server("x", "1", "process", embedded=False), load_time_s=0.25, memory=evidence.Memory(5)
+)
 
 
 class Clock:
@@ -111,7 +113,7 @@ def test_both_get_the_same_requests_in_turn(look: Look) -> None:
         assert each.p50_s == pytest.approx(each.p90_s) == pytest.approx(0.003)
         assert each.baseline_p50_s == pytest.approx(each.baseline_p90_s) == pytest.approx(0.002)
     assert (found.size_bytes, found.baseline_size_bytes) == (30, 20)
-    assert (found.requests, found.baseline_load_time_s) == (2, 0.25)
+    assert (found.requests, found.baseline_load_time_s, found.baseline_memory) == (2, 0.25, evidence.Memory(5))
     assert [(each.signature, each.largest, each.rows_differing) for each in found.compared] == [
         ("s", 2.0, 1),
         ("t", 2.0, 1),

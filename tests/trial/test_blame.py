@@ -48,6 +48,10 @@ class Sandbox:
         self.polls += 1
         return self._ended if self.polls > self._ends_at else None
 
+    def memory(self) -> evidence.Memory | None:
+        """Unknown."""
+        return None
+
     def log(self) -> str:
         """What it wrote."""
         return self._log

@@ -62,6 +62,10 @@ class Sandbox:
         """How it ended."""
         return self.ended
 
+    def memory(self) -> evidence.Memory | None:
+        """As many bytes as seconds since it started."""
+        return evidence.Memory(int(self._clock.monotonic() - self.started_s))
+
     def log(self) -> str:
         """What it wrote so far."""
         begun = self._clock.monotonic() >= self.started_s + self._begins_s
@@ -107,6 +111,7 @@ def test_only_the_load_is_load_time(begins_s: float, clock: Clock, boot_on: Boot
     booted = boot_on(Sandbox(clock, made_s=1000.0, begins_s=begins_s, loads_s=2.0))
     assert booted.failure is None
     assert booted.load_time_s == pytest.approx(2.0, abs=0.1)
+    assert booted.memory == evidence.Memory(int(begins_s) + 2)
 
 
 @pytest.mark.parametrize("begins_s", [0.0, 100.0])

@@ -18,6 +18,7 @@ from infraval.gates.expected import Expected
 from infraval.gates.latency import Latency
 from infraval.gates.load import Load
 from infraval.gates.load_time import LoadTime
+from infraval.gates.memory import Memory
 from infraval.gates.outputs import Outputs
 from infraval.gates.responses import Responses
 from infraval.gates.robust import Robust
@@ -59,6 +60,7 @@ def choose(
         Baseline(asked.baseline),
         Latency(asked.latency),
         LoadTime(asked.load_time),
+        Memory(asked.memory),
         Robust(asked.robust),
         Size(asked.size),
     )

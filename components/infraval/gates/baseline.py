@@ -51,7 +51,8 @@ class Baseline:
         if found is None:
             reason = "There is no baseline." if shown.boot.answered_all else "Not every request was answered."
             return verdict.Finding(self.name, verdict.Status.SKIPPED, (reason,))
-        measured = list(_figures(found, shown.boot.load_time_s, shown.warmup.records, self.options))
+        booted = shown.boot
+        measured = list(_figures(found, booted.load_time_s, booted.memory, shown.warmup.records, self.options))
         failed = [
             f"{each.words} is {each.value:.3g}, and must be at most {each.bar:g} (gates.baseline.{each.name})."
             for each in measured
@@ -76,16 +77,23 @@ class Baseline:
         return verdict.Finding(self.name, status, told, worst.value, worst.bar, worst.unit)
 
 
-def figures(found: evidence.Baseline, load_time_s: float | None, warmup_records: int) -> dict[str, float | None]:
+def figures(
+    found: evidence.Baseline, load_time_s: float | None, memory: evidence.Memory | None, warmup_records: int
+) -> dict[str, float | None]:
     """The figures of a comparison, by the names of their bars; None for what could not be measured.
 
-    The load time and the number of records in the warmup file are the model's.
+    The load time, the memory after the load and the number of records in the warmup file are the model's.
     """
-    return {each.name: each.value for each in _figures(found, load_time_s, warmup_records, options.BaselineGate())}
+    measured = _figures(found, load_time_s, memory, warmup_records, options.BaselineGate())
+    return {each.name: each.value for each in measured}
 
 
 def _figures(
-    found: evidence.Baseline, load_time_s: float | None, warmup_records: int, bars: options.BaselineGate
+    found: evidence.Baseline,
+    load_time_s: float | None,
+    memory: evidence.Memory | None,
+    warmup_records: int,
+    bars: options.BaselineGate,
 ) -> Iterator[_Figure]:
     timed = [each for each in found.latencies if each.pairs >= _MIN_PAIRS]
     p50s = [_ratio(each.p50_s, each.baseline_p50_s) for each in timed]
@@ -95,8 +103,11 @@ def _figures(
     # A load with a warmup and one without say nothing about the models.
     comparable = bool(warmup_records) == bool(found.baseline_warmup_records)
     load = _ratio(load_time_s, found.baseline_load_time_s) if comparable else None
-    words = "The load time beside the baseline's" + ("" if comparable else ", only one of which has a warmup file,")
-    yield _Figure("load_time_ratio", load, bars.load_time_ratio, words)
+    but = "" if comparable else ", only one of which has a warmup file,"
+    yield _Figure("load_time_ratio", load, bars.load_time_ratio, f"The load time beside the baseline's{but}")
+    taken = [each.resident_bytes if each and comparable else None for each in (memory, found.baseline_memory)]
+    words = f"The memory after the load beside the baseline's{but}"
+    yield _Figure("memory_ratio", _ratio(*taken), bars.memory_ratio, words)
     size = _ratio(found.size_bytes, found.baseline_size_bytes)
     yield _Figure("size_ratio", size, bars.size_ratio, "The size on disk beside the baseline's")
     differ = [each.largest or 0.0 for each in found.compared if each.dtype != "string"]

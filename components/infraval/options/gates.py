@@ -130,6 +130,8 @@ class BaselineGate(Gate):
     """The same of the 90th percentile."""
     load_time_ratio: Largest = None
     """Largest ratio of the load time to the baseline's."""
+    memory_ratio: Largest = None
+    """Largest ratio of the server's resident memory after the load to the baseline's."""
     size_ratio: Largest = None
     """Largest ratio of the bytes on disk, without the warmup files, to the baseline's."""
     max_difference: Largest = None
@@ -214,6 +216,25 @@ class LoadTimeGate(Gate):
         return self
 
 
+class MemoryGate(Gate):
+    """The gate `memory`: the server takes little memory, and does not take more and more."""
+
+    group: ClassVar[str] = "gates.memory"
+
+    enabled: bool = False
+    """Whether the gate judges; any other option of it turns it on too."""
+    peak_bytes: base.Bytes | None = None
+    """Bytes that may be resident at any time, such as 2g; null for any number."""
+    after_load_bytes: base.Bytes | None = None
+    """Bytes that may be resident once the model is loaded and warm; null for any number."""
+    growth_bytes_per_1000: base.Bytes | None = 64 << 20
+    """Bytes that the server may grow by in 1000 requests, such as 10m; null for any number."""
+    requests: Annotated[int, Field(ge=100)] = 1000
+    """Requests to send while it is measured, over and over the same."""
+    budget_s: base.Seconds = 60.0
+    """Seconds to send them for."""
+
+
 class RobustGate(Gate):
     """The gate `robust`: the server survives malformed and boundary requests."""
 
@@ -256,6 +277,7 @@ class GateOptions(base.Options):
     baseline: Annotated[BaselineGate, base.Lax] = BaselineGate()
     latency: Annotated[LatencyGate, base.Lax] = LatencyGate()
     load_time: Annotated[LoadTimeGate, base.Lax] = LoadTimeGate()
+    memory: Annotated[MemoryGate, base.Lax] = MemoryGate()
     robust: Annotated[RobustGate, base.Lax] = RobustGate()
     size: Annotated[SizeGate, base.Lax] = SizeGate()
 

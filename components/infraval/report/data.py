@@ -88,6 +88,8 @@ class ServerReport(pydantic.BaseModel):
     )
     load: evidence.Load | None = pydantic.Field(None, description="Under load, if the gate latency was on.")
     sizes: Sizes | None = None
+    memory_after_load: evidence.Memory | None = pydantic.Field(None, description="Null if it is not known.")
+    memory: evidence.MemoryUse | None = pydantic.Field(None, description="Null unless the gate judges.")
     robustness: evidence.Robustness | None = pydantic.Field(
         None, description="How malformed requests were taken, if any were sent."
     )
@@ -193,6 +195,8 @@ def _server_report(judged: ServerVerdict) -> ServerReport:
             largest_request=booted.responses.largest_request_bytes,
             largest_response=booted.responses.largest_bytes,
         ),
+        memory_after_load=booted.memory,
+        memory=shown.memory,
         robustness=shown.robustness,
     )
 

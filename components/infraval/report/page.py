@@ -181,7 +181,9 @@ def _judged(number: int, report: data.Report, whole: data.ServerReport) -> _Judg
         failures=tuple(failures[:_MAX_FAILURES]),
         more_failures=sum(each.requests for each in failures[_MAX_FAILURES:]),
         median_steady_s=whole.median_steady_s,
-        compared={} if beside is None else baseline.figures(beside, server.load_time_s, report.warmup.records),
+        compared={}
+        if beside is None
+        else baseline.figures(beside, server.load_time_s, server.memory_after_load, report.warmup.records),
     )
 
 

@@ -27,6 +27,8 @@ from infraval.verdict import Finding
 
 _WIDE = 120
 
+_MIB = 1 << 20
+
 _MAX_FEEDS = 20
 """Inputs of which it is shown what feeds them."""
 
@@ -158,6 +160,7 @@ _FIGURES = {
     "p50_ratio": "median latency {:.2f}x",
     "p90_ratio": "p90 {:.2f}x",
     "load_time_ratio": "load {:.2f}x",
+    "memory_ratio": "memory {:.2f}x",
     "size_ratio": "size {:.2f}x",
     "max_difference": "largest difference {:.3g}",
     "changed_class_share": "other top class {:.1%}",
@@ -173,13 +176,15 @@ def _studies(found: data.ServerReport, records: int) -> Iterator[str]:
         part = "; the files have more" if found.expected.is_part else ""
         yield f"expect  {found.expected.equal} of {found.expected.records} responses are as expected{part}"
     if found.baseline is not None:
-        figures = baseline.figures(found.baseline, found.load_time_s, records)
+        figures = baseline.figures(found.baseline, found.load_time_s, found.memory_after_load, records)
         shown = [_FIGURES[name].format(value) for name, value in figures.items() if value is not None]
         failed = sum(each.requests for each in found.baseline.unanswered)
         shown += [f"{failed} of {found.baseline.requests} requests the baseline cannot answer"] if failed else []
         yield f"baseline {', '.join(shown)}"
     if found.load is not None:
         yield _load(found.load)
+    if found.memory is not None:
+        yield _memory(found.memory)
 
 
 def _load(load: evidence.Load) -> str:
@@ -191,6 +196,15 @@ def _load(load: evidence.Load) -> str:
     )
     own = f"; infraval sent {load.late} late, {load.dropped} not at all" if load.late or load.dropped else ""
     return f"latency {percentiles} of {all_of_them.requests} requests at {load.rate:.0f}/s{own}"
+
+
+def _memory(used: evidence.MemoryUse) -> str:
+    """How much memory the server took, and how fast that grew."""
+    slope, error = used.growth_bytes_per_1000, used.growth_error
+    grows = ""
+    if slope is not None and error is not None:
+        grows = f", growing by {slope / _MIB:.1f} (error {error / _MIB:.1f}) MiB in 1000 requests"
+    return f"memory  at most {used.peak_bytes / _MIB:.0f} MiB{grows}"
 
 
 def _show_identity(console: rich.console.Console, server: evidence.Server) -> None:

@@ -97,6 +97,9 @@ class Sandbox(Protocol):
     def poll(self) -> ServerExit | None:
         """How the server ended, or None while it runs."""
 
+    def memory(self) -> evidence.Memory | None:
+        """How much memory the server takes now; None if that is not known, or if it has ended."""
+
     def log(self) -> str:
         """The last `LOG_TAIL_BYTES` of what the server has written, unredacted; still available after leaving."""
 

@@ -80,7 +80,9 @@ class Study:
                 "--baseline (baseline) to a model that it serves, or leave it out.",
                 code="input/baseline",
             )
-        self.found = dataclasses.replace(kept[-1], baseline_load_time_s=booted.load_time_s)
+        self.found = dataclasses.replace(
+            kept[-1], baseline_load_time_s=booted.load_time_s, baseline_memory=booted.memory
+        )
 
     def _compare(self, serving: boot.Serving, beside: boot.Serving) -> evidence.Baseline:
         self._booter.progress("Sending requests to the model and to the baseline in turn")

@@ -170,6 +170,7 @@ class Booter:
             records = serving_log.warmup_records_read(sandbox.log())
             self.progress(f"AVAILABLE after {load_time_s:.1f} s, warmup records replayed: {records or 0}")
             self.check_aborted()
+            memory = sandbox.memory()
             timeout_s = self.limits.request_timeout_s
             latencies = measure.measure(requests, connection, timeout_s, repeated) if measured else ()
             sent = requests if replayed else ()
@@ -189,6 +190,7 @@ class Booter:
                 responses=keeper.kept(),
                 death=death,
                 latencies=latencies,
+                memory=memory,
                 server_log=self.redactor.log(sandbox.log()) if death else "",
             )
             for study in studies if boot.answered_all else ():

@@ -382,10 +382,10 @@ class _Sender:
     def _send_until(self, end_s: float) -> None:
         asked = self._asked
         due_s = time.perf_counter() + self._gap_s()
-        while (now_s := time.perf_counter()) < end_s and not self._counts.errors and not self._is_over():
+        while (now_s := time.perf_counter()) < end_s and not self._is_over():
             while not self._ended.empty():
                 self._take(self._ended.get_nowait())
-            if self._counts.decided_at_look():
+            if self._counts.errors or self._counts.decided_at_look():
                 return
             if asked.rate is None:
                 if self._in_flight < (asked.concurrency or 1):

@@ -14,7 +14,7 @@ from infraval.requests import expected as expected_logs
 from infraval.requests import prediction_logs
 from infraval.sandbox import base, model_server, registry
 from infraval.staging import model as staging
-from infraval.trial import baseline, boot, determinism, expected, load, replay, robustness
+from infraval.trial import baseline, boot, determinism, expected, load, memory, replay, robustness
 
 
 @contextlib.contextmanager
@@ -113,7 +113,8 @@ def _try(
         job.gates.latency, job.limits, job.warmup.seed, booter.redactor, booter.progress, booter.check_aborted
     )
     loading = loader if job.on("latency") else None
-    studies = [study for study in (repeating, comparing, beside, loading) if study is not None]
+    watching = memory.Study(job.gates.memory, booter) if job.on("memory") else None
+    studies = [study for study in (repeating, comparing, beside, loading, watching) if study is not None]
     booted, tries = booter.boot_until_definite(requests, measured=True, studies=studies)
     without_warmup = None
     if isinstance(booted.failure, evidence.Refused) and staged.warmup_path.exists():
@@ -133,6 +134,7 @@ def _try(
         without_warmup=without_warmup,
         cold=cold,
         measured_again=_measure_again(job.gates, staged, requests, booted, booter),
+        memory=watching.found if watching else None,
         robustness=robustness.probe(job.gates.robust, requests, booter) if probes else None,
         unchanged=staged.digest == staging.digest(staged.directory),
         determinism=repeating.found if repeating else None,

@@ -26,6 +26,7 @@ from infraval.sandbox.docker import container as docker_container
 from infraval.sandbox.docker import engine as docker_engine
 from infraval.sandbox.docker import images as docker_images
 from infraval.sandbox.docker import listening as docker_listening
+from infraval.sandbox.docker import memory as docker_memory
 from infraval.sandbox.docker import model as docker_model
 from infraval.sandbox.docker import owner as docker_owner
 from infraval.sandbox.docker import watch as docker_watch
@@ -158,6 +159,14 @@ class DockerSandbox:
             )
             return dataclasses.replace(ended, outside=outside)
         return ended
+
+    def memory(self) -> evidence.Memory | None:
+        """What the container takes, as its control group counts it."""
+        try:
+            stats = self._engine.api.stats(self._name, stream=False, one_shot=True)
+        except docker_engine.API_ERRORS:
+            return None
+        return docker_memory.parse(stats)
 
     def log(self) -> str:
         """The end of what the server wrote; raises ServerLostError if the engine does not answer."""

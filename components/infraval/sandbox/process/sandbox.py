@@ -178,6 +178,10 @@ class ProcessSandbox:
         )
         return dataclasses.replace(ended, outside=outside)
 
+    def memory(self) -> evidence.Memory | None:
+        """What the server's processes take together."""
+        return self._server.memory()
+
     def log(self) -> str:
         """The end of what the server wrote."""
         return self._server.log()

@@ -14,9 +14,9 @@ from typing import IO, cast
 
 from typing_extensions import Self
 
-from infraval import errors, signals
+from infraval import errors, evidence, signals
 from infraval.sandbox import base
-from infraval.sandbox.process import supervisor
+from infraval.sandbox.process import process_memory, supervisor
 
 _STOP_TIMEOUT_S = 10.0
 
@@ -69,6 +69,10 @@ class SupervisedCommand:
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._supervisor.wait(timeout_s)
         return self.poll()
+
+    def memory(self) -> evidence.Memory | None:
+        """What all processes of the command take together; None if none is left."""
+        return process_memory.below(self._supervisor.pid)
 
     def log(self) -> str:
         """The last `base.LOG_TAIL_BYTES` of what the command wrote; still available after leaving."""
