@@ -49,7 +49,9 @@ def test_without_an_output_the_person_is_told_that_no_copy_is_kept(validate: Any
 def test_any_name_of_an_output_can_be_printed(validate: Any, tmp_path: Path) -> None:
     """It need not be UTF-8, and may hold control characters."""
     printed = validate(verdict.Status.PASSED, "--output", tmp_path / os.fsdecode(b"\xff\x1b"))
-    assert printed.endswith("\\udcff\\x1b/stamped_model\n")
+    written, page = printed.splitlines()[-2:]
+    assert written.endswith("\\udcff\\x1b/stamped_model")
+    assert page.endswith("\\udcff\\x1b/report.html")
 
 
 def test_the_shell_completes_verbs_and_options() -> None:
