@@ -10,6 +10,9 @@ from infraval import options
 OK = "OK"
 """Name of the gRPC status code of an answer."""
 
+LATE = "DEADLINE_EXCEEDED"
+"""The same if there was none in time."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Server:

@@ -43,8 +43,6 @@ class _Case:
                 yield from (outcome.message for outcome in boot.outcomes)
 
 
-_LATE = "DEADLINE_EXCEEDED"
-
 _Values: TypeAlias = Mapping[str, object]
 """What is filled into a hint's sentence."""
 
@@ -66,7 +64,7 @@ def _late(case: _Case) -> _Values | None:
     limits, outcomes = case.job.limits, case.outcomes
     # The server may have a shorter limit of its own; the two clocks of one request differ by little.
     least_s = 0.9 * limits.request_timeout_s
-    late = sum(each.code == _LATE and each.latency_s >= least_s for each in outcomes)
+    late = sum(each.code == evidence.LATE and each.latency_s >= least_s for each in outcomes)
     values = {
         "late": late,
         "requests": len(outcomes),

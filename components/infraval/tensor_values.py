@@ -28,6 +28,10 @@ _FIELDS = {
 _BITS: dict[str, Any] = {"half": np.float16, "bfloat16": ml_dtypes.bfloat16}
 
 
+TOLERANCES = {"half": 1e-2, "bfloat16": 5e-2, "float": 1e-3, "double": 1e-6}
+"""By dtype, about the square root of what the dtype resolves; values of any other dtype are exact."""
+
+
 def dtype(tensor: tensor_pb2.TensorProto) -> str:
     """Its dtype, as in a `TensorSpec`."""
     known = tensor.dtype in types_pb2.DataType.values()

@@ -1,8 +1,9 @@
-"""A model that this TensorFlow cannot run, and command lines in this process."""
+"""A model that this TensorFlow cannot run, stand-ins for servers, and command lines in this process."""
 
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import click.testing
 import pytest
 from tensorflow.core.protobuf import saved_model_pb2
 
-from infraval import cli
+from infraval import cli, options
 
 
 @pytest.fixture(scope="session")
@@ -36,3 +37,17 @@ def invoke(monkeypatch: pytest.MonkeyPatch) -> Callable[..., click.testing.Resul
         return click.testing.CliRunner().invoke(cli.commands, list(map(str, arguments)), prog_name="infraval")
 
     return run
+
+
+@pytest.fixture
+def stand_in(tmp_path: Path) -> Callable[[str], options.ProcessServer]:
+    """A `tensorflow_model_server` of tests/fakes.py that behaves as named."""
+
+    def server(behaviour: str) -> options.ProcessServer:
+        binary = tmp_path / "tensorflow_model_server"
+        fakes = Path(__file__).parents[1] / "fakes.py"
+        binary.write_text(f'#!/bin/sh\nexec {sys.executable} {fakes} {behaviour} {tmp_path}/boots "$@"\n')
+        binary.chmod(0o755)
+        return options.ProcessServer(server=str(binary))
+
+    return server

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -73,20 +72,6 @@ def test_a_model_that_is_too_large_fails_for_its_size_alone(upper_model: Path, s
     less = options.GateOptions(size={"max_bytes": server.evidence.model_bytes - 1})
     again = all_gates.judge(server.evidence, all_gates.choose(less), less)
     assert [finding.gate for finding in again.failures] == ["size"]
-
-
-@pytest.fixture
-def stand_in(tmp_path: Path) -> Callable[[str], options.ProcessServer]:
-    """A `tensorflow_model_server` of tests/fakes.py that behaves as named."""
-
-    def server(behaviour: str) -> options.ProcessServer:
-        binary = tmp_path / "tensorflow_model_server"
-        fakes = Path(__file__).parents[1] / "fakes.py"
-        binary.write_text(f'#!/bin/sh\nexec {sys.executable} {fakes} {behaviour} {tmp_path}/boots "$@"\n')
-        binary.chmod(0o755)
-        return options.ProcessServer(server=str(binary))
-
-    return server
 
 
 def test_a_server_that_dies_of_a_malformed_request_fails_for_that_alone(

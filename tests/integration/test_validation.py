@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -143,29 +142,15 @@ def test_a_model_that_writes_to_its_own_files_is_not_blessed(
     assert written == ["INFRA_NOT_BLESSED", "report.html", "report.json", "report.md"]
 
 
-@pytest.fixture
-def misbehaving_server(tmp_path: Path) -> Callable[[str], options.ProcessServer]:
-    """A `tensorflow_model_server` of tests/fakes.py that misbehaves as named."""
-
-    def server(behaviour: str) -> options.ProcessServer:
-        binary = tmp_path / "tensorflow_model_server"
-        fakes = Path(__file__).parents[1] / "fakes.py"
-        binary.write_text(f'#!/bin/sh\nexec {sys.executable} {fakes} {behaviour} {tmp_path}/boots "$@"\n')
-        binary.chmod(0o755)
-        return options.ProcessServer(server=str(binary))
-
-    return server
-
-
 ServerFor = Callable[[str], options.ProcessServer]
 TWICE = options.Limits(num_tries=2)
 
 
 def test_a_server_that_dies_while_loading_is_tried_again_and_then_a_verdict(
-    misbehaving_server: ServerFor, upper_model: Path, secret_examples: Path
+    stand_in: ServerFor, upper_model: Path, secret_examples: Path
 ) -> None:
     """A crash may pass; one on every try is the model's."""
-    judged = _validate(upper_model, secret_examples, server=misbehaving_server("abort-at-load"), limits=TWICE)
+    judged = _validate(upper_model, secret_examples, server=stand_in("abort-at-load"), limits=TWICE)
 
     assert judged.servers[0].evidence.tries == 2
     assert judged.failures[0].gate == "load"
@@ -173,35 +158,33 @@ def test_a_server_that_dies_while_loading_is_tried_again_and_then_a_verdict(
     assert judged.servers[0].evidence.boot.server_log.endswith("Adding/updating models.")
 
 
-def test_a_server_that_dies_once_is_forgiven(
-    misbehaving_server: ServerFor, upper_model: Path, secret_examples: Path
-) -> None:
+def test_a_server_that_dies_once_is_forgiven(stand_in: ServerFor, upper_model: Path, secret_examples: Path) -> None:
     """An aborted boot is tried again, and the next one counts."""
-    judged = _validate(upper_model, secret_examples, server=misbehaving_server("abort-once"), limits=TWICE)
+    judged = _validate(upper_model, secret_examples, server=stand_in("abort-once"), limits=TWICE)
 
     assert judged.servers[0].evidence.tries == 2
     assert judged.blessed, judged.failures
 
 
 def test_a_server_that_is_killed_is_no_verdict(
-    misbehaving_server: ServerFor, upper_model: Path, secret_examples: Path, tmp_path: Path
+    stand_in: ServerFor, upper_model: Path, secret_examples: Path, tmp_path: Path
 ) -> None:
     """Out of memory is the machine's, not the model's: could not judge, and the output holds nothing."""
     output = tmp_path / "results"
 
     with pytest.raises(errors.ServerLostError, match=r"SIGKILL(?s:.*)end of its log:\nAdding/updating models\."):
-        _validate(upper_model, secret_examples, output, server=misbehaving_server("kill-at-load"), limits=TWICE)
+        _validate(upper_model, secret_examples, output, server=stand_in("kill-at-load"), limits=TWICE)
 
     assert not output.exists()
 
 
 def test_a_server_that_never_gets_ready_is_a_verdict(
-    misbehaving_server: ServerFor, upper_model: Path, secret_examples: Path
+    stand_in: ServerFor, upper_model: Path, secret_examples: Path
 ) -> None:
     """The time to load is a gate."""
     limits = options.Limits(max_loading_time_s=3, num_tries=1)
 
-    judged = _validate(upper_model, secret_examples, server=misbehaving_server("hang-at-load"), limits=limits)
+    judged = _validate(upper_model, secret_examples, server=stand_in("hang-at-load"), limits=limits)
 
     assert judged.failures[0].gate == "load"
     assert "not AVAILABLE within 3 s" in judged.failures[0].reasons[0]
@@ -209,10 +192,10 @@ def test_a_server_that_never_gets_ready_is_a_verdict(
 
 
 def test_a_server_that_dies_of_a_request_is_a_verdict(
-    misbehaving_server: ServerFor, upper_model: Path, secret_examples: Path, secret: str
+    stand_in: ServerFor, upper_model: Path, secret_examples: Path, secret: str
 ) -> None:
     """A request that takes the server down on every try is the model's; of its last words, the request is no part."""
-    judged = _validate(upper_model, secret_examples, server=misbehaving_server("abort-in-request"), limits=TWICE)
+    judged = _validate(upper_model, secret_examples, server=stand_in("abort-in-request"), limits=TWICE)
 
     assert judged.servers[0].evidence.tries == 2
     assert [finding.reasons for finding in judged.failures] == [
@@ -223,12 +206,12 @@ def test_a_server_that_dies_of_a_request_is_a_verdict(
 
 
 def test_a_request_that_hangs_is_a_verdict_at_its_deadline(
-    misbehaving_server: ServerFor, upper_model: Path, secret_examples: Path
+    stand_in: ServerFor, upper_model: Path, secret_examples: Path
 ) -> None:
     """No request is waited for longer than it may take."""
     limits = options.Limits(num_tries=2, request_timeout_s=1)
 
-    judged = _validate(upper_model, secret_examples, server=misbehaving_server("hang-in-request"), limits=limits)
+    judged = _validate(upper_model, secret_examples, server=stand_in("hang-in-request"), limits=limits)
 
     assert [outcome.code for outcome in judged.servers[0].evidence.boot.outcomes] == ["DEADLINE_EXCEEDED"]
     assert [hint.code for hint in judged.hints] == ["request-timeout"]
@@ -236,28 +219,28 @@ def test_a_request_that_hangs_is_a_verdict_at_its_deadline(
 
 
 def test_a_warmup_that_was_not_replayed_is_no_blessing(
-    misbehaving_server: ServerFor, upper_model: Path, secret_examples: Path
+    stand_in: ServerFor, upper_model: Path, secret_examples: Path
 ) -> None:
     """A server that serves without having read the warmup file has proven nothing about it."""
-    judged = _validate(upper_model, secret_examples, server=misbehaving_server("cold"), limits=TWICE)
+    judged = _validate(upper_model, secret_examples, server=stand_in("cold"), limits=TWICE)
 
     assert [finding.gate for finding in judged.failures] == ["warmup"]
 
 
 def test_a_server_that_refuses_only_the_file_of_ours_raises(
-    misbehaving_server: ServerFor, upper_model: Path, secret_examples: Path
+    stand_in: ServerFor, upper_model: Path, secret_examples: Path
 ) -> None:
     """If all requests are answered and only our file is refused, the fault is infraval's, not the model's."""
     with pytest.raises(errors.WarmupFileError, match="bug in infraval"):
-        _validate(upper_model, secret_examples, server=misbehaving_server("refuse-warmup"), limits=TWICE)
+        _validate(upper_model, secret_examples, server=stand_in("refuse-warmup"), limits=TWICE)
 
 
 def test_a_server_that_fails_for_a_reason_of_its_own_is_no_verdict(
-    misbehaving_server: ServerFor, upper_model: Path, secret_examples: Path
+    stand_in: ServerFor, upper_model: Path, secret_examples: Path
 ) -> None:
     """Not tried again: a flag that the server does not take stays so."""
     with pytest.raises(errors.ServerStartError, match="exit code 255"):
-        _validate(upper_model, secret_examples, server=misbehaving_server("bad-flag"), limits=TWICE)
+        _validate(upper_model, secret_examples, server=stand_in("bad-flag"), limits=TWICE)
 
 
 @pytest.mark.slow

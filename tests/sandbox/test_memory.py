@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from typing import Any
 
+import psutil
 import pytest
 
 from infraval import evidence
@@ -114,22 +114,21 @@ sys.stdin.readline()
 
 def test_all_processes_below_count_for_a_process_together() -> None:
     """Two of them, each with what it holds and has held; the process itself does not count."""
-    command = [sys.executable, "-I", "-S", "-c", HOLDER, "parent"]
-    before = process_memory.below(os.getpid())
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as parent:
-        assert parent.stdin is not None
-        assert parent.stdout is not None
-        print(HOLDER.replace("\n", "\0"), file=parent.stdin, flush=True)
-        assert parent.stdout.readline() == "ready\n"
-        child = process_memory.below(parent.pid)
-        both = process_memory.below(os.getpid())
-        parent.kill()
-    assert child is not None
+    command = ["sh", "-c", '"$@"; :', "sh", sys.executable, "-I", "-S", "-c", HOLDER, "parent"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as shell:
+        assert shell.stdin is not None
+        assert shell.stdout is not None
+        print(HOLDER.replace("\n", "\0"), file=shell.stdin, flush=True)
+        assert shell.stdout.readline() == "ready\n"
+        (parent,) = psutil.Process(shell.pid).children()
+        (child,) = parent.children()
+        none, one, both = (process_memory.below(pid) for pid in (child.pid, parent.pid, shell.pid))
+    assert none is None
+    assert one is not None
     assert both is not None
-    for found, processes in ((child, 1), (both, 2)):
+    for found, processes in ((one, 1), (both, 2)):
         assert found.anonymous_bytes is not None
         assert found.peak_bytes is not None
         assert processes * 64 * MIB <= found.anonymous_bytes < found.resident_bytes
         assert found.peak_bytes >= processes * 160 * MIB
-    assert before is None
-    assert child.resident_bytes < 100 * MIB
+    assert one.resident_bytes < 100 * MIB

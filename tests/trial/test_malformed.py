@@ -33,7 +33,9 @@ def predict_request(size: int, **shapes: tuple[str, tuple[int, ...]]) -> Any:
         if dtype == "string":
             tensor.string_val.extend([NAME.encode()] * int(np.prod((size, *inner))))
         else:
-            tensor.tensor_content = tensors.content(np.full((size, *inner), NUMBER, dtypes.as_numpy(dtype)))
+            with np.errstate(all="ignore"):  # some dtypes cannot hold it
+                numbers = np.full((size, *inner), NUMBER).astype(dtypes.as_numpy(dtype))
+            tensor.tensor_content = tensors.content(numbers)
         request.inputs[alias].CopyFrom(tensor)
     return request
 

@@ -16,9 +16,6 @@ from infraval.gates.reasons import capped
 from infraval.requests import signatures, targets
 from infraval.tensorflow_protos import prediction_log_pb2, tensor_pb2
 
-_TOLERANCES = {"half": 1e-2, "bfloat16": 5e-2, "float": 1e-3, "double": 1e-6}
-"""How far from one a sum may be, by dtype; of another dtype, it must be exact."""
-
 _RETURNED = {options.Method.CLASSIFY: "scores", options.Method.REGRESS: "outputs"}
 """TF Serving's names for the numbers of a result (tf.saved_model.CLASSIFY_OUTPUT_SCORES, REGRESS_OUTPUTS)."""
 
@@ -211,7 +208,7 @@ def _batch(signature: signatures.Signature, shapes: Mapping[str, tuple[int, ...]
 
 def _sums_to_one(rows: np.ndarray[Any, Any], dtype: str) -> bool:
     """Whether the values sum to one along the last dimension; NaN does not."""
-    return bool(np.all(np.abs(rows.sum(axis=-1, dtype=np.float64) - 1) <= _TOLERANCES.get(dtype, 0.0)))
+    return bool(np.all(np.abs(rows.sum(axis=-1, dtype=np.float64) - 1) <= tensor_values.TOLERANCES.get(dtype, 0.0)))
 
 
 def _call(cell: options.Cell) -> str:

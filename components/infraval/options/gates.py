@@ -48,6 +48,11 @@ class Gate(base.Options):
     """What it means if the gate cannot decide; by default `error` for a gate that is named here, else `pass` with a
     warning."""
 
+    @property
+    def is_turned_on(self) -> bool:
+        """Whether these options say so, or any of them is given and none says otherwise."""
+        return self.enabled or bool(self.model_fields_set and "enabled" not in self.model_fields_set)
+
 
 class OutputsGate(Gate):
     """The gate `outputs`: responses are what the SignatureDef says."""
@@ -180,8 +185,7 @@ class LatencyGate(Gate):
     @model_validator(mode="after")
     def _check_load(self) -> LatencyGate:
         """Refuses a gate without a bar, and two kinds of load."""
-        turned_on = self.enabled or (self.model_fields_set and "enabled" not in self.model_fields_set)
-        if turned_on and not self.bars:
+        if self.is_turned_on and not self.bars:
             raise base.Mistake(
                 "{gates.latency} needs a bar: set {gates.latency.p99_ms}, {gates.latency.p90_ms} or "
                 "{gates.latency.p50_ms}."
@@ -208,8 +212,7 @@ class LoadTimeGate(Gate):
     @model_validator(mode="after")
     def _check_bars(self) -> LoadTimeGate:
         """Refuses a gate without a bar."""
-        turned_on = self.enabled or (self.model_fields_set and "enabled" not in self.model_fields_set)
-        if turned_on and self.max_s is None and self.cold_max_s is None:
+        if self.is_turned_on and self.max_s is None and self.cold_max_s is None:
             raise base.Mistake(
                 "{gates.load_time} needs a bar: set {gates.load_time.max_s} or {gates.load_time.cold_max_s}."
             )

@@ -84,9 +84,9 @@ def stage_as_it_is(model: Path, base_path: Path, allow_links_to: Sequence[str] =
 
 
 def size_bytes(staged: StagedModel) -> int:
-    """Of all files but the warmup file."""
-    files = (path for path in staged.directory.rglob("*") if path.is_file() and path != staged.warmup_path)
-    return sum(path.stat().st_size for path in files)
+    """Bytes of all files but the warmup file."""
+    warmup = staged.warmup_path
+    return size(staged.directory) - (warmup.lstat().st_size if warmup.exists() else 0)
 
 
 def digest(directory: Path) -> str:

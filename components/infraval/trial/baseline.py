@@ -92,8 +92,8 @@ class Study:
         unanswered: Counter[tuple[str, options.Method, str, str]] = Counter()
         both: dict[options.Cell, int] = {}
         sent = 0
-        positions, cells = _chosen(requests)
-        for number, position in enumerate(positions):
+        positions, cells = replay.firsts_before_others(requests)
+        for number, position in enumerate(positions[: max(_REQUESTS, cells)]):
             if number >= cells and self._clock() > end - self._budget_s / 2:
                 break
             cell, log = requests[position]
@@ -175,11 +175,3 @@ def _ratio(one: float, other: float) -> float:
 
 def _p90(seconds: list[float]) -> float | None:
     return statistics.quantiles(seconds, n=10)[-1] if len(seconds) >= _MIN_PAIRS_P90 else None
-
-
-def _chosen(requests: replay.Requests) -> tuple[list[int], int]:
-    """Positions of the requests to compare, the first of each cell first, and how many cells there are."""
-    cells = [requests[position][0] for position in range(len(requests))]
-    firsts = {cell: position for position, cell in reversed(list(enumerate(cells)))}
-    chosen = sorted(range(len(cells)), key=lambda position: firsts[cells[position]] != position)
-    return chosen[: max(_REQUESTS, len(firsts))], len(firsts)

@@ -21,15 +21,8 @@ from google.protobuf import message
 from infraval import evidence, options, protos, tensor_values
 from infraval.tensorflow_protos import prediction_log_pb2, tensor_pb2
 
-TOLERANCES = {
-    "half": 1e-2,
-    "bfloat16": 5e-2,
-    "float": 1e-3,
-    "complex64": 1e-3,
-    "double": 1e-6,
-    "complex128": 1e-6,
-}
-"""By dtype, about the square root of what the dtype resolves; values of any other dtype must be equal."""
+TOLERANCES = {**tensor_values.TOLERANCES, "complex64": 1e-3, "complex128": 1e-6}
+"""By dtype, a complex one as its parts; values of any other dtype must be equal."""
 
 _NEAR_ZERO = 0.01
 _CHUNK = 1 << 20

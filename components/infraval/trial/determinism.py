@@ -113,12 +113,11 @@ class Study:
 
 def _groups(requests: replay.Requests) -> list[list[int]]:
     """Positions of the requests to send again, by signature and method; the first of each cell come first."""
-    cells = [requests[position][0] for position in range(len(requests))]
-    firsts = {cell: position for position, cell in reversed(list(enumerate(cells)))}
-    chosen = sorted(range(len(cells)), key=lambda position: firsts[cells[position]] != position)
+    positions, cells = replay.firsts_before_others(requests)
     groups: dict[_Group, list[int]] = {}
-    for position in chosen[: max(_REQUESTS, len(firsts))]:
-        groups.setdefault((cells[position].signature, cells[position].method), []).append(position)
+    for position in positions[: max(_REQUESTS, cells)]:
+        cell, _ = requests[position]
+        groups.setdefault((cell.signature, cell.method), []).append(position)
     return list(groups.values())
 
 

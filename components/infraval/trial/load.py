@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from hdrh import histogram
 
-from infraval import evidence, options, percentile_bars, redaction
+from infraval import evidence, options, percentile_bars
 from infraval.trial import blame, boot, client, replay
 
 MOST_POINTS = 200
@@ -61,27 +61,19 @@ def at_once(asked: options.LatencyGate) -> int:
     return (asked.concurrency or 1) if asked.rate is None else min(math.ceil(asked.rate), _MOST_AT_ONCE)
 
 
-@dataclasses.dataclass
 class Study:
-    """Puts a server under the load that the gate's options say, and keeps what it did.
+    """A `boot.Study` that puts a server under the load that the gate's options say, and keeps `found`.
 
-    Attributes:
-      asked: the load, and the bars.
-      limits: how long a request may take.
-      seed: of the times at which requests are due.
-      redactor: of error messages.
-      progress: told what happens.
-      check_aborted: raises if the job was aborted.
-      found: what the server did; None until it was under load.
+    Args:
+      job: the load and the bars, and the seed of the times at which requests are due.
+      booter: of the server.
     """
 
-    asked: options.LatencyGate
-    limits: options.Limits
-    seed: int
-    redactor: redaction.Redactor
-    progress: Callable[[str], None]
-    check_aborted: Callable[[], None]
-    found: evidence.Load | None = None
+    def __init__(self, job: options.Job, booter: boot.Booter) -> None:
+        self.found: evidence.Load | None = None
+        self._asked = job.gates.latency
+        self._seed = job.warmup.seed
+        self._booter = booter
 
     def __call__(self, serving: boot.Serving) -> None:
         """Studies one server.
@@ -92,24 +84,31 @@ class Study:
         self.found = None
         if not len(serving.requests):
             return
-        rate = f"{self.asked.rate:g} requests/s" if self.asked.rate else f"concurrency {self.asked.concurrency or 1}"
-        self.progress(f"Load: {rate}, for up to {self.asked.budget_s:g} s")
+        rate = f"{self._asked.rate:g} requests/s" if self._asked.rate else f"concurrency {self._asked.concurrency or 1}"
+        self._booter.progress(f"Load: {rate}, for up to {self._asked.budget_s:g} s")
 
         def stopped() -> bool:
-            self.check_aborted()
+            self._booter.check_aborted()
             return serving.sandbox.poll() is not None
 
         found, failure = put(
-            serving.requests, serving.connection, self.asked, self.limits.request_timeout_s, self.seed, stopped
+            serving.requests,
+            serving.connection,
+            self._asked,
+            self._booter.limits.request_timeout_s,
+            self._seed,
+            stopped,
         )
-        self.check_aborted()
+        self._booter.check_aborted()
         cell = serving.requests[0][0]
         outcomes = [evidence.Outcome(cell, code, "", 0.0) for code in found.errors]
-        death = blame.death_while_serving(serving.sandbox, outcomes, self.redactor, serving.connection.available)
+        death = blame.death_while_serving(
+            serving.sandbox, outcomes, self._booter.redactor, serving.connection.available
+        )
         message = ""
         if failure is not None:
             position, text = failure
-            message = self.redactor.message(text, serving.requests[position][1])
+            message = self._booter.redactor.message(text, serving.requests[position][1])
         self.found = dataclasses.replace(found, message=message, death=death)
 
 
@@ -149,13 +148,10 @@ def _prepare(requests: replay.Requests, connection: client.Client) -> tuple[list
     Returns:
       The requests, their cells, and how many cells have none that fits.
     """
-    first: dict[options.Cell, int] = {}
-    for position in range(len(requests)):
-        first.setdefault(requests[position][0], position)
-    rest = sorted(set(range(len(requests))) - set(first.values()))
+    positions, cell_count = replay.firsts_before_others(requests)
     ready: dict[options.Cell, list[tuple[int, client.Prepared]]] = {}
     size = 0
-    for position in (*first.values(), *rest):
+    for position in positions:
         cell, log = requests[position]
         prepared = connection.prepare(log)
         if ready and size + len(prepared.content) > _MAX_BYTES:
@@ -169,7 +165,7 @@ def _prepare(requests: replay.Requests, connection: client.Client) -> tuple[list
         for turn in range(turns)
         for number, cell in enumerate(cells)
     ]
-    return ordered, cells, len(first) - len(cells)
+    return ordered, cells, cell_count - len(cells)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -21,8 +21,6 @@ _TOLERANCE = 0.1
 _CELL_S, _ALL_S = 0.3, 3.0
 """How long to repeat one request, and those of all cells; the request that is running then is the last."""
 
-_LATE = "DEADLINE_EXCEEDED"
-
 
 def measure(
     requests: replay.Requests,
@@ -39,9 +37,7 @@ def measure(
     Returns:
       The latencies by cell, without cells that were not repeated, or whose first or second request was not answered.
     """
-    first_of: dict[options.Cell, int] = {}
-    for position in range(len(requests)):
-        first_of.setdefault(requests[position][0], position)
+    first_of = replay.first_of_each_cell(requests)
     firsts = {}
     for cell, position in first_of.items():
         _, log = requests[position]
@@ -49,7 +45,7 @@ def measure(
         code, _ = connection.send(log, timeout_s)
         if code == evidence.OK:
             firsts[cell] = clock() - started
-        elif code == _LATE:
+        elif code == evidence.LATE:
             return ()
     latencies = []
     again = [cell for cell in firsts if repeated is None or cell in repeated]

@@ -38,6 +38,20 @@ class Requests(Protocol):
         """The request at a position."""
 
 
+def first_of_each_cell(requests: Requests) -> dict[options.Cell, int]:
+    """The position of the first request of each cell, in their order."""
+    found: dict[options.Cell, int] = {}
+    for position in range(len(requests)):
+        found.setdefault(requests[position][0], position)
+    return found
+
+
+def firsts_before_others(requests: Requests) -> tuple[list[int], int]:
+    """All positions, those of the first request of each cell before the others, and how many cells there are."""
+    firsts = list(first_of_each_cell(requests).values())
+    return [*firsts, *sorted(set(range(len(requests))) - set(firsts))], len(firsts)
+
+
 class OfLogs:
     """The requests of those logs that TF Serving's warmup replays, read one by one.
 

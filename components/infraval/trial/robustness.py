@@ -9,8 +9,6 @@ from collections.abc import Callable, Iterator
 from infraval import errors, evidence, options
 from infraval.trial import blame, boot, client, malformed, replay
 
-_LATE = "DEADLINE_EXCEEDED"
-
 
 def probe(
     asked: options.RobustGate,
@@ -99,7 +97,7 @@ class _Probing:
         except errors.ServerLostError as error:
             self.lost.append(f"After {query.what}: {error.args[0]}")
             return False
-        if cause is None and code != _LATE:
+        if cause is None and code != evidence.LATE:
             return True
         self.killers.append(
             evidence.Killer(

@@ -109,10 +109,7 @@ def _try(
     repeating = determinism.Study(job, booter) if job.on("determinism") else None
     comparing = expected.Study(known, job.gates.expected.tolerance, booter) if known and job.on("expected") else None
     beside = baseline.Study(job, staged, other, booter) if other else None
-    loader = load.Study(
-        job.gates.latency, job.limits, job.warmup.seed, booter.redactor, booter.progress, booter.check_aborted
-    )
-    loading = loader if job.on("latency") else None
+    loading = load.Study(job, booter) if job.on("latency") else None
     watching = memory.Study(job.gates.memory, booter) if job.on("memory") else None
     studies = [study for study in (repeating, comparing, beside, loading, watching) if study is not None]
     booted, tries = booter.boot_until_definite(requests, measured=True, studies=studies)
@@ -125,7 +122,7 @@ def _try(
                 "but answers the same requests without it. infraval wrote the file, so this is a bug in infraval; "
                 "please report it."
             )
-    probes = job.gates.on("robust") and booted.answered_all and len(requests) > 0
+    probes = job.on("robust") and booted.answered_all and len(requests) > 0
     return evidence.Evidence(
         boot=booted,
         tries=tries,
@@ -140,7 +137,7 @@ def _try(
         determinism=repeating.found if repeating else None,
         expected=comparing.found if comparing else None,
         baseline=beside.found if beside else None,
-        load=loader.found,
+        load=loading.found if loading else None,
         model_bytes=staging.size(staged.directory),
     )
 
