@@ -19,9 +19,9 @@ MakePlan = Callable[..., making.Plan]
 
 
 @pytest.fixture(autouse=True)
-def a_process_per_shard(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However small the shards, and however many cores there are."""
-    monkeypatch.setattr(processes, "_WORTH_A_PROCESS_BYTES", 1)
+def three_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """This process and two more, however small the shards, and however many cores there are."""
+    monkeypatch.setattr(processes, "_START_BYTES", 0)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(3)))
 
 
@@ -40,11 +40,11 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 
 def test_each_process_gets_its_share(taxi_examples: Path, make_plan: MakePlan, started: list[Any]) -> None:
-    """All shards are read, by as many processes as there are cores, and none is left."""
+    """All shards are read, by a process per core, of which this one is the first, and no other is left."""
     paths = shards.find([str(taxi_examples / "Split-*" / "*")])
     found = processes.collect(make_plan(), paths)
     assert found.records_read == 15_000
-    assert len(started) == 3
+    assert len(started) == 2
     assert all(process.returncode is not None for process in started)
 
 
@@ -78,8 +78,26 @@ def test_a_process_that_is_killed(
     assert all(process.returncode is not None for process in started)
 
 
+def test_a_process_is_not_worth_starting_for_little(
+    taxi_examples: Path, make_plan: MakePlan, started: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor does reading in this process give anything else."""
+    paths = shards.find([str(taxi_examples / "Split-*" / "*")])
+    by_many = processes.collect(make_plan(), paths)
+    monkeypatch.setattr(processes, "_START_BYTES", 1 << 30)
+    count = len(started)
+    by_one = processes.collect(make_plan(), paths)
+    assert len(started) == count > 0
+    assert list(harvest.dump(by_one)) == list(harvest.dump(by_many))
+
+
 def test_no_process_outlives_a_client_that_is_killed(
-    tmp_path: Path, make_plan: MakePlan, started: list[Any], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    taxi_records: list[bytes],
+    write_shards: Callable[..., str],
+    make_plan: MakePlan,
+    started: list[Any],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """It ends once nobody holds the other end of its standard input, whatever it waits for."""
     monkeypatch.setattr(processes.storage, "size", lambda _: 1)
@@ -96,7 +114,7 @@ def test_no_process_outlives_a_client_that_is_killed(
     killer = threading.Thread(target=kill)
     killer.start()
     with pytest.raises(errors.ExamplesError, match="code 1 "):
-        processes.collect(make_plan(), list(map(str, fifos)))
+        processes.collect(make_plan(), [*shards.find([write_shards(taxi_records)]), *map(str, fifos)])
     killer.join()
     assert [worker.returncode for worker in started][:1] == [1]
 

@@ -18,8 +18,8 @@ from infraval.requests import harvest, sampling, tfrecords
 if TYPE_CHECKING:
     from infraval.requests import making
 
-_WORTH_A_PROCESS_BYTES = 64 << 20
-"""Starting one takes as long as reading so much."""
+_START_BYTES = 24 << 20
+"""Starting a process takes as long as reading so much."""
 
 _ASKED_SIZES = 8
 """Of so many files elsewhere the size is asked, each of which takes a request; their mean stands for that of others."""
@@ -28,29 +28,26 @@ _SCRIPT = f"import json, sys; sys.path[:] = json.loads(sys.argv[1]); import {__n
 
 
 def collect(plan: making.Plan, paths: Sequence[str]) -> harvest.Harvest:
-    """Reads all shards, as many at a time as there are cores if that is worth it."""
-    groups = _groups(paths, len(os.sched_getaffinity(0)))
-    if len(groups) == 1:
-        return harvest.of_shards(paths, plan.empty_sample(), plan.records_per_shard)
-    whole = harvest.Harvest(plan.empty_sample())
+    """Reads all shards, as many at a time as there are cores if that is worth it: some here, the rest in processes."""
+    own, *groups = _groups(paths, len(os.sched_getaffinity(0)))
     with contextlib.ExitStack() as on_leaving:
         started = [on_leaving.enter_context(_worker(plan, group)) for group in groups]
-        for number, worker in enumerate(started):
-            whole.merge(_result(plan, worker, groups[number]))
+        whole = harvest.of_shards(own, plan.empty_sample(), plan.records_per_shard)
+        for worker, group in zip(started, groups, strict=True):
+            whole.merge(_result(plan, worker, group))
     return whole
 
 
 def _groups(paths: Sequence[str], cores: int) -> list[list[str]]:
-    """Deals shards out, the largest first, each to the group with the fewest bytes."""
+    """Deals shards out, the largest first, each to whoever is done first; what the first group has is read here."""
     sizes = _sizes(paths)
-    count = max(1, min(cores, len(paths), sum(sizes.values()) // _WORTH_A_PROCESS_BYTES))
-    groups: list[list[str]] = [[] for _ in range(count)]
-    totals = [0] * count
+    groups: list[list[str]] = [[] for _ in range(cores)]
+    totals = [0] + [_START_BYTES] * (cores - 1)
     for path in sorted(paths, key=lambda path: -sizes[path]):
-        least = totals.index(min(totals))
+        least = min(range(cores), key=lambda group: totals[group] + sizes[path])
         groups[least].append(path)
         totals[least] += sizes[path]
-    return [group for group in groups if group] or [[]]
+    return [groups[0], *filter(None, groups[1:])]
 
 
 def _sizes(paths: Sequence[str]) -> dict[str, int]:

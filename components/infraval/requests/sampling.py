@@ -13,6 +13,7 @@ is left, however a process ends.
 
 from __future__ import annotations
 
+import bisect
 import dataclasses
 import itertools
 import os
@@ -65,17 +66,6 @@ class _Place(NamedTuple):
     size: int
 
 
-class _Held(NamedTuple):
-    """A distinct record, or where it is, and how often it occurs."""
-
-    record: bytes | _Place
-    times: int
-
-    @property
-    def size(self) -> int:
-        return self.record.size if isinstance(self.record, _Place) else len(self.record)
-
-
 class _File:
     """A temporary file to which records are appended."""
 
@@ -115,7 +105,8 @@ class Sample:
         self._size = max(self._assured, self._limits.spare_records)
         self._seed = seed
         self._end = _NO_RANK  # the lowest rank of a record that the sample has no room for
-        self._found: dict[bytes, _Held] = {}  # by rank
+        self._found: dict[bytes, bytes | _Place] = {}  # a distinct record, or where it is, by rank
+        self._times: dict[bytes, int] = {}  # how often each occurs, if more than once
         self._bytes = self._bytes_in_memory = 0
         self._file: _File | None = None
 
@@ -141,8 +132,7 @@ class Sample:
 
     def at(self, rank: bytes) -> Sampled:
         """The sampled record of this rank."""
-        held = self._found[rank]
-        return Sampled(self._read(held), held.times)
+        return Sampled(self._read(self._found[rank]), self._times.get(rank, 1))
 
     @property
     def end(self) -> bytes:
@@ -154,15 +144,16 @@ class Sample:
         """Drops the records from this rank on."""
         self._end = min(self._end, rank)
 
-    def add(self, records: Sequence[bytes], counts: Iterable[int] = itertools.repeat(1)) -> None:
-        """Adds records, each as often as its count says; many at once cost less each.
+    def add(self, records: Sequence[bytes], counts: Sequence[int] | None = None) -> None:
+        """Adds records, each as often as its count says, or once; many at once cost less each.
 
         Raises:
           ExamplesError: the temporary file cannot be written.
         """
-        ranks = map(xxhash.xxh3_128_digest, records, itertools.repeat(self._seed))
         end = self._end
-        self._add([each for each in zip(ranks, records, counts) if each[0] < end])  # noqa: B905 - counts may not end
+        ranks = map(xxhash.xxh3_128_digest, records, itertools.repeat(self._seed))
+        low = [(number, rank) for number, rank in enumerate(ranks) if rank < end]
+        self._add((rank, records[number], counts[number] if counts else 1) for number, rank in low)
 
     def merge(self, other: Sample) -> None:
         """Adds all that another sample of the same size, seed and limit has seen.
@@ -171,40 +162,47 @@ class Sample:
           ExamplesError: the temporary file cannot be written.
         """
         self.end_at(other._end)
-        held = ((rank, held) for rank, held in other._found.items() if rank < self._end)
-        self._add((rank, other._read(each), each.times) for rank, each in held)
+        ranks = (rank for rank in other._found if rank < self._end)
+        self._add((rank, *other.at(rank)) for rank in ranks)
 
     def _add(self, entries: Iterable[tuple[bytes, bytes, int]]) -> None:
-        found = self._found
+        found, all_times = self._found, self._times
+        most, max_bytes = 2 * self._size, self._limits.memory_bytes
         for rank, record, times in entries:
-            known = found.get(rank)
-            if known is not None:
-                found[rank] = _Held(known.record, known.times + times)
+            if rank in found:
+                all_times[rank] = all_times.get(rank, 1) + times
                 continue
-            found[rank] = _Held(record, times)
+            found[rank] = record
+            if times > 1:
+                all_times[rank] = times
             self._bytes_in_memory += len(record)
-            if len(found) > 2 * self._size or self._bytes_in_memory > self._limits.memory_bytes:
+            if len(found) > most or self._bytes_in_memory > max_bytes:
                 self._prune()
-                if self._bytes_in_memory > self._limits.memory_bytes // 2:
+                if self._bytes_in_memory > max_bytes // 2:
                     self._move_to_file()
-                found = self._found
+                found, all_times = self._found, self._times
 
     def _prune(self) -> None:
         """Drops what the sample has no room for, and orders the rest."""
-        kept: dict[bytes, _Held] = {}
-        total = in_memory = 0
         max_bytes = self._limits.max_bytes
-        for rank in sorted(self._found):
-            held = self._found[rank]
-            size = total + held.size
-            limit = max_bytes if len(kept) < self._assured else min(self._limits.spare_bytes, max_bytes)
-            if rank >= self._end or len(kept) == self._size or size > limit:
-                self._end = min(self._end, rank)
+        spare_bytes = min(self._limits.spare_bytes, max_bytes)
+        ranks = sorted(self._found)
+        room = min(bisect.bisect_left(ranks, self._end), self._size)
+        held = [self._found[rank] for rank in ranks[:room]]
+        sizes = map(len, held) if self._file is None else map(_size, held)
+        self._bytes = 0
+        for number, size in enumerate(sizes):
+            if self._bytes + size > (max_bytes if number < self._assured else spare_bytes):
+                room = number
                 break
-            kept[rank] = held
-            total = size
-            in_memory += 0 if isinstance(held.record, _Place) else held.size
-        self._found, self._bytes, self._bytes_in_memory = kept, total, in_memory
+            self._bytes += size
+        if room < len(ranks):
+            self._end = min(self._end, ranks[room])
+        self._found = dict(zip(ranks[:room], held, strict=False))
+        self._times = {rank: times for rank, times in self._times.items() if rank in self._found}
+        self._bytes_in_memory = self._bytes
+        if self._file is not None:
+            self._bytes_in_memory = sum(len(each) for each in held[:room] if isinstance(each, bytes))
 
     def _move_to_file(self) -> None:
         """Moves all records from memory to the file, or to a new one if most of it is of dropped records."""
@@ -212,10 +210,8 @@ class Sample:
             file = self._file
             if file is None or file.size > 2 * self._bytes + self._limits.memory_bytes:
                 file = _File()
-            found = {
-                rank: held
-                if isinstance(held.record, _Place) and file is self._file
-                else _Held(file.append(self._read(held)), held.times)
+            found: dict[bytes, bytes | _Place] = {
+                rank: held if isinstance(held, _Place) and file is self._file else file.append(self._read(held))
                 for rank, held in self._found.items()
             }
             file.flush()
@@ -226,7 +222,11 @@ class Sample:
             ) from error
         self._found, self._file, self._bytes_in_memory = found, file, 0
 
-    def _read(self, held: _Held) -> bytes:
-        if self._file and isinstance(held.record, _Place):
-            return self._file.read(held.record)
-        return cast("bytes", held.record)
+    def _read(self, held: bytes | _Place) -> bytes:
+        if isinstance(held, bytes):
+            return held
+        return cast("_File", self._file).read(held)
+
+
+def _size(held: bytes | _Place) -> int:
+    return len(held) if isinstance(held, bytes) else held.size

@@ -8,6 +8,7 @@ writer takes a file name that is not UTF-8.
 from __future__ import annotations
 
 import functools
+import itertools
 import os
 import struct
 import zlib
@@ -156,20 +157,18 @@ def _decompressed(raw: BinaryIO) -> Iterator[bytes]:
 
 def _records(block: bytes) -> tuple[list[bytes], int, str]:
     """The first records, up to a chunk of them or to one with a wrong checksum; their bytes; what is wrong."""
-    records: list[bytes] = []
     starts: list[int] = []
-    start, size = 0, len(block)
-    length = _LENGTH.unpack_from  # every name that the loop need not look up counts
-    while start < _CHUNK_BYTES and start + FRAME_BYTES <= size:
-        end = start + FRAME_BYTES + length(block, start)[0]
-        if end > size:
-            break
-        records.append(block[start + HEADER_BYTES : end - 4])
-        starts.append(start)
-        start = end
+    add, length = starts.append, _LENGTH.unpack_from  # every name that the loop need not look up counts
+    start, last = 0, min(_CHUNK_BYTES - 1, len(block) - FRAME_BYTES)
+    while start <= last:
+        add(start)
+        start += FRAME_BYTES + length(block, start)[0]
+    if start > len(block):
+        start = starts.pop()
+    records = [block[here + HEADER_BYTES : there - 4] for here, there in itertools.pairwise([*starts, start])]
     places = np.array([*starts, start])
-    lengths = [block[place : place + _LENGTH.size] for place in starts]
-    wrong = _are_wrong(lengths, block, places[:-1] + _LENGTH.size) | _are_wrong(records, block, places[1:] - 4)
+    wrong = _length_checksums(np.diff(places) - FRAME_BYTES) != _stored(block, places[:-1] + _LENGTH.size)
+    wrong |= _checksums(records) != _stored(block, places[1:] - 4)
     if wrong.any():
         return records[: int(wrong.argmax())], start, _WRONG_CHECKSUM
     return records, start, ""
@@ -180,7 +179,7 @@ def _large_record(buffer: bytearray) -> tuple[list[bytes], int, str]:
     end = FRAME_BYTES + _LENGTH.unpack_from(buffer)[0]
     with memoryview(buffer) as view:
         head, record, tail = bytes(view[:HEADER_BYTES]), bytes(view[HEADER_BYTES : end - 4]), bytes(view[end - 4 : end])
-    wrong = _are_wrong([head[: _LENGTH.size], record], head[_LENGTH.size :] + tail, np.array([0, 4])).any()
+    wrong = _checksums([head[: _LENGTH.size], record]).tobytes() != head[_LENGTH.size :] + tail
     return ([], end, _WRONG_CHECKSUM) if wrong else ([record], end, "")
 
 
@@ -192,7 +191,7 @@ def _holds_record(buffer: bytearray, left: int | None, count: int, max_record_by
     if len(buffer) >= FRAME_BYTES + length:
         return True
     header = bytes(buffer[:HEADER_BYTES])
-    if _are_wrong([header[: _LENGTH.size]], header, np.array([_LENGTH.size])).any():
+    if _checksums([header[: _LENGTH.size]]).tobytes() != header[_LENGTH.size :]:
         raise CorruptError(count, _WRONG_CHECKSUM)
     if left is not None and length > left - FRAME_BYTES:
         raise CorruptError(count, f"the next record claims {length} bytes, more than the file has left")
@@ -201,14 +200,34 @@ def _holds_record(buffer: bytearray, left: int | None, count: int, max_record_by
     return False
 
 
-def _are_wrong(parts: list[bytes], block: bytes, places: npt.NDArray[np.int_]) -> npt.NDArray[np.bool_]:
-    """For each part, whether its checksum is not the one at its place in the block: bool[parts]."""
-    stored = np.frombuffer(block, np.uint8)[places[:, None] + np.arange(4)].view("<u4")[:, 0]
-    return np.asarray(_checksums(parts) != stored)
+def _stored(block: bytes, places: npt.NDArray[np.int_]) -> npt.NDArray[np.uint32]:
+    """The checksums at these places in the block: uint32[places]."""
+    return np.frombuffer(block, np.uint8)[places[:, None] + np.arange(4)].view("<u4")[:, 0]
 
 
 def _checksums(parts: list[bytes]) -> npt.NDArray[np.uint32]:
     """The masked checksums (tensorflow/core/lib/hash/crc32c.h), little-endian: uint32[parts]."""
-    computed = np.fromiter(map(google_crc32c.value, parts), np.uint32, len(parts))
-    masked = ((computed >> 15) | (computed << 17)) + np.uint32(0xA282EAD8)
-    return masked.astype("<u4")
+    return _masked(np.fromiter(map(google_crc32c.value, parts), np.uint32, len(parts)))
+
+
+def _length_checksums(lengths: npt.NDArray[np.int_]) -> npt.NDArray[np.uint32]:
+    """Those of lengths below 2^32 as they are stored, in a fifth of the time: uint32[lengths]."""
+    tables = _length_tables()
+    parts = [tables[place][(lengths >> (8 * place)) & 0xFF] for place in range(len(tables))]
+    return _masked(functools.reduce(np.bitwise_xor, parts))
+
+
+@functools.cache
+def _length_tables() -> list[npt.NDArray[np.uint32]]:
+    """What each of the lower bytes of a length adds to its checksum, by the byte: a checksum is linear in the bits."""
+    zero = google_crc32c.value(_LENGTH.pack(0))
+    tables = [
+        np.array([google_crc32c.value(_LENGTH.pack(byte << (8 * place))) ^ zero for byte in range(256)], np.uint32)
+        for place in range(4)
+    ]
+    tables[0] ^= np.uint32(zero)
+    return tables
+
+
+def _masked(checksums: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:
+    return (((checksums >> 15) | (checksums << 17)) + np.uint32(0xA282EAD8)).astype("<u4")
