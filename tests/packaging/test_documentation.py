@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import inspect
 import itertools
 import re
@@ -13,6 +14,8 @@ from pathlib import Path
 
 import markdown_it
 import pytest
+from apache_beam.options import pipeline_options
+from apache_beam.runners.dask import dask_runner
 from markdown_it.token import Token
 
 from infraval import errors
@@ -110,3 +113,16 @@ def test_every_error_is_in_the_reference() -> None:
     rows = dict(re.findall(r"^\| `(\w+)` \| `([\w/-]+)` \|", page, re.MULTILINE))
     assert rows.keys() == classes.keys()
     assert {name: rows[name] for name in classes} == {name: found.code for name, found in classes.items()}
+
+
+def test_beam_knows_the_arguments_that_the_docs_give_it() -> None:
+    """Of every runner of the page that is a part of Beam, and of its file systems."""
+    page = (ROOT / "docs" / "guide" / "large-data.md").read_text(encoding="utf-8")
+    code = " ".join(re.findall(r"`[^`\n]+`", page))
+    named = set(re.findall(r"--([a-z0-9_]+)(?![a-z0-9_-])", code))  # infraval's own have hyphens
+    parser = argparse.ArgumentParser(add_help=False, conflict_handler="resolve")
+    for group in (*pipeline_options.PipelineOptions.__subclasses__(), dask_runner.DaskOptions):
+        group._add_argparse_args(parser)  # noqa: SLF001 - Beam itself asks each class this way
+    assert {"runner", "sdk_container_image", "flink_master", "spark_master_url", "dask_client_address"} <= named
+    known = parser.format_usage()
+    assert [name for name in sorted(named) if not re.search(rf"--{name}\b", known)] == []
