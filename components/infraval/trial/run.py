@@ -108,8 +108,8 @@ def _try(
     cold = boot_without_warmup(measured=True) if compares else None
     repeating = determinism.Study(job, booter) if job.on("determinism") else None
     comparing = expected.Study(known, job.gates.expected.tolerance, booter) if known and job.on("expected") else None
-    beside = baseline.Study(job, staged, other, booter) if other else None
-    loading = load.Study(job, booter) if job.on("latency") else None
+    loading = load.Study(job, booter, compares=other is not None) if job.on("latency") else None
+    beside = baseline.Study(job, staged, other, booter, loading=loading) if other else None
     watching = memory.Study(job.gates.memory, booter) if job.on("memory") else None
     studies = [study for study in (repeating, comparing, beside, loading, watching) if study is not None]
     booted, tries = booter.boot_until_definite(requests, measured=True, studies=studies)
