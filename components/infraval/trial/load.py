@@ -69,7 +69,12 @@ _Found: TypeAlias = tuple[evidence.Load, tuple[int, str] | None]
 
 def at_once(asked: options.LatencyGate) -> int:
     """Requests that a server must be able to take at the same time: in an open loop, those that are due in a second."""
-    return (asked.concurrency or 1) if asked.rate is None else min(math.ceil(asked.rate), _MOST_AT_ONCE)
+    return (asked.concurrency or 1) if asked.rate is None else threads_for(asked.rate)
+
+
+def threads_for(rate: float) -> int:
+    """The same for an open loop."""
+    return min(math.ceil(rate), _MOST_AT_ONCE)
 
 
 class Study:
@@ -139,6 +144,9 @@ class Study:
 
 class Sending(Protocol):
     """A connection to a server, whatever the requests look like there."""
+
+    most_at_once: int
+    """Requests that may be in flight."""
 
     def prepare(self, log: prediction_log_pb2.PredictionLog) -> client.Prepared:
         """The request of a log, ready to be sent many times."""
@@ -498,7 +506,9 @@ class _Sender:
         self._stopped = stopped
         self.counts = counts
         largest = max(len(each.prepared.content) for each in ready)
-        self._most_in_flight = max(1, min(_MOST_IN_FLIGHT, _MAX_BYTES_IN_FLIGHT // max(1, largest)))
+        self._most_in_flight = max(
+            1, min(_MOST_IN_FLIGHT, connection.most_at_once, _MAX_BYTES_IN_FLIGHT // max(1, largest))
+        )
         self._ended: queue.SimpleQueue[_Ended] = queue.SimpleQueue()
         self._series = _Series(asked.budget_s)
         self._lags = _histogram()
