@@ -5,13 +5,18 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 
-from infraval import options
+from infraval import options, percentile_bars
 
 OK = "OK"
 """Name of the gRPC status code of an answer."""
 
 LATE = "DEADLINE_EXCEEDED"
 """The same if there was none in time."""
+
+
+def ratio(one: float | None, other: float | None) -> float | None:
+    """How many times the other figure one is; None if either was not measured, or the other is zero."""
+    return one / other if one is not None and other else None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -257,6 +262,16 @@ class Beside:
     p90_s: float | None = None
     baseline_p90_s: float | None = None
 
+    @property
+    def p50_ratio(self) -> float | None:
+        """The model's median beside the baseline's."""
+        return ratio(self.p50_s, self.baseline_p50_s)
+
+    @property
+    def p90_ratio(self) -> float | None:
+        """The same of the 90th percentile."""
+        return ratio(self.p90_s, self.baseline_p90_s)
+
 
 @dataclasses.dataclass(frozen=True)
 class Baseline:
@@ -418,6 +433,8 @@ class Latencies:
       max_s: the longest.
       over: how many took longer than each bar, in the order of the gate's bars.
       over_since_sent: the same, timed from when a request was really sent: what is not infraval's own lag.
+      intervals: where the percentiles are with a confidence of 95 %.
+      intervals_since_sent: the same, timed from when a request was really sent; empty if nothing is compared.
     """
 
     cell: options.Cell | None
@@ -428,6 +445,17 @@ class Latencies:
     max_s: float = 0.0
     over: tuple[int, ...] = ()
     over_since_sent: tuple[int, ...] = ()
+    intervals: tuple[percentile_bars.Interval, ...] = ()
+    intervals_since_sent: tuple[percentile_bars.Interval, ...] = ()
+
+    def percentile_s(self, percentile: int) -> float:
+        """The 50th, 90th or 99th percentile."""
+        return {50: self.p50_s, 90: self.p90_s, 99: self.p99_s}[percentile]
+
+    def interval(self, percentile: int, *, since_sent: bool = False) -> percentile_bars.Interval:
+        """Where that percentile is; one without bounds if that is not known."""
+        found = self.intervals_since_sent if since_sent else self.intervals
+        return next((each for each in found if each.percentile == percentile), percentile_bars.Interval(percentile))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -469,6 +497,7 @@ class Load:
       seconds: how long requests were sent.
       cells_left_out: cells without a request in the load, because they did not fit into memory.
       points: what happened over time, at most 200.
+      baseline: what the baseline did under the same load, in turn; None if it was not compared.
     """
 
     overall: Latencies
@@ -486,6 +515,7 @@ class Load:
     seconds: float = 0.0
     cells_left_out: int = 0
     points: tuple[LoadPoint, ...] = ()
+    baseline: Load | None = None
 
     @property
     def rate(self) -> float:

@@ -67,7 +67,7 @@ def validate(
         staged = staging.stage(job, logs, directory / "models", constants)
 
         baseline = None
-        if job.baseline is not None and job.on("baseline"):
+        if job.baseline is not None and (job.on("baseline") or (job.on("latency") and job.gates.latency.ratios)):
             baseline = staging.stage_as_it_is(job.baseline, directory / "baseline", job.allow_links_to)
 
         shown = run.run(job, staged, logs, selection.signatures, directory, progress, constants, ahead, known, baseline)

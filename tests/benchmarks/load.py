@@ -99,20 +99,19 @@ def measure(socket: str, rate: float, budget_s: float) -> tuple[Any, float, floa
     """What `trial.load` measures, and its seconds until the last answer and of processor time."""
     from infraval import options, percentile_bars  # noqa: PLC0415 - the Python of LoadGen does not have it
     from infraval.tensorflow_protos import prediction_log_pb2  # noqa: PLC0415
-    from infraval.trial import client, load  # noqa: PLC0415
+    from infraval.trial import client, load, replay  # noqa: PLC0415
 
     # So that the whole budget is used.
     load.percentile_bars.decide = lambda *_: percentile_bars.Decision.UNDECIDED  # type: ignore[assignment]
     log = prediction_log_pb2.PredictionLog()
     log.predict_log.request.inputs["x"].string_val.append(b"x" * 200)
-    cell = options.Cell("serving_default", options.Method.PREDICT, 1)
     with client.Client(f"unix:{socket}", "m") as connection:
         deadline_s = time.monotonic() + 60
         while connection.send(log, 60)[0] != "OK" and time.monotonic() < deadline_s:
             threading.Event().wait(0.1)
         asked = options.LatencyGate(p99_ms=1.0, rate=rate, budget_s=budget_s)
         started_s, used_s = time.perf_counter(), time.process_time()
-        found, _ = load.put([(cell, log)], connection, asked, 60.0)
+        found, _ = load.put(replay.OfLogs([log]), connection, asked, 60.0)
         return found, time.perf_counter() - started_s, time.process_time() - used_s
 
 

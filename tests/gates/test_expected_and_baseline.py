@@ -135,3 +135,12 @@ def test_a_load_with_a_warmup_is_not_compared_with_one_without(records: int, of_
     collected = dataclasses.replace(shown(baseline=found), warmup=evidence.Warmup(records))
     for bars in ({"load_time_ratio": 2.5}, {"memory_ratio": 2.5}):
         assert Baseline(options.BaselineGate(**bars)).judge(collected).status is status
+
+
+def test_nothing_is_a_multiple_of_zero() -> None:
+    """A clock that saw no time pass on the baseline has measured nothing, whoever asks."""
+    timed = evidence.Beside(CELL, 50, p50_s=0.003, baseline_p50_s=0.0, p90_s=0.006, baseline_p90_s=None)
+    assert (timed.p50_ratio, timed.p90_ratio) == (None, None)
+    found = dataclasses.replace(COMPARISON, latencies=(timed,))
+    finding = Baseline(options.BaselineGate(p50_ratio=1.5)).judge(shown(baseline=found))
+    assert finding.status is Status.UNDECIDED

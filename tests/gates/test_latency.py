@@ -10,6 +10,7 @@ import pytest
 from infraval import errors, evidence, gates, options
 from infraval.gates.latency import Latency
 from infraval.gates.load_time import LoadTime
+from infraval.percentile_bars import Interval
 from infraval.verdict import Finding, Status
 
 SERVER = evidence.Server("tensorflow_model_server", "2.16.1", "process", embedded=False)
@@ -79,6 +80,65 @@ def test_unsteady_latencies_are_named() -> None:
     assert finding.reasons
 
 
+def percentiles(
+    cell: options.Cell | None, low_s: float, high_s: float | None, since_sent: tuple[float, float] | None = None
+) -> evidence.Latencies:
+    """Of 500 requests, with an interval of p99 and another one without infraval's lag."""
+    own = (Interval(99, *(since_sent or (low_s, high_s))),)
+    return evidence.Latencies(cell, 500, 0.001, 0.002, high_s or 0.01, 0.1, (), (), (Interval(99, low_s, high_s),), own)
+
+
+def beside(one: evidence.Load, other: evidence.Load | None, **asked: Any) -> Finding:
+    """Against a bar of twice the baseline's."""
+    asked = {"p99_ratio": 2.0} | asked
+    shown = evidence.Evidence(
+        evidence.Boot(SERVER), 1, 2, evidence.Warmup(), load=dataclasses.replace(one, baseline=other)
+    )
+    return Latency(options.LatencyGate(**asked)).judge(shown)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "status"),
+    [
+        ((0.008, 0.012), (0.006, 0.010), Status.PASSED),
+        ((0.008, 0.013), (0.006, 0.010), Status.UNDECIDED),
+        ((0.021, 0.030), (0.006, 0.010), Status.FAILED),
+        ((0.020, 0.030), (0.006, 0.010), Status.UNDECIDED),
+        ((0.008, None), (0.006, 0.010), Status.UNDECIDED),
+        ((0.500, 0.600), (0.006, None), Status.UNDECIDED),
+        ((0.008, 0.012, (0.021, 0.030)), (0.006, 0.010), Status.UNDECIDED),  # infraval's own lag hides the difference
+        ((0.021, 0.030, (0.008, 0.012)), (0.006, 0.010), Status.UNDECIDED),  # and here it makes it
+    ],
+)
+def test_a_ratio_needs_a_bound_on_both_sides(one: Any, other: Any, status: Status) -> None:
+    """Neither percentile is known exactly; a cell of its own is judged as all together are."""
+    for cell, per in ((None, "overall"), (CELL, "cell")):
+        ours, theirs = percentiles(cell, *one), percentiles(cell, *other)
+        loads = [evidence.Load(each, cells=(dataclasses.replace(each, cell=CELL),)) for each in (ours, theirs)]
+        finding = beside(*loads, per=per)
+        assert (finding.status, finding.unit, finding.bar) == (status, "x", 2.0)
+        assert finding.figure == pytest.approx(ours.p99_s / theirs.p99_s)
+        assert bool(finding.reasons) is (status is not Status.PASSED)
+
+
+def test_what_the_baseline_cannot_do_is_no_fault_of_the_model() -> None:
+    """Undecided: it was not there, failed, fell behind the rate or lacks a cell."""
+    good, new = percentiles(CELL, 0.008, 0.012), percentiles(dataclasses.replace(CELL, batch_size=8), 9.0, 9.5)
+    one = evidence.Load(dataclasses.replace(good, cell=None), cells=(good,), sent=500)
+    two = dataclasses.replace(one, cells=(good, new))
+    assert beside(one, one).status is Status.PASSED
+    for other in (
+        None,
+        evidence.Load(evidence.Latencies(None)),
+        dataclasses.replace(one, errors={"UNAVAILABLE": 1}),
+        dataclasses.replace(one, dropped=3),
+    ):
+        assert beside(one, other).status is Status.UNDECIDED
+    assert beside(two, one).status is Status.UNDECIDED
+    assert beside(two, one, per="cell").status is Status.PASSED
+    assert beside(dataclasses.replace(one, errors={"UNAVAILABLE": 1}), one).status is Status.FAILED
+
+
 def test_without_a_load_there_is_nothing_to_judge() -> None:
     """Another gate says why."""
     assert judge(None).status is Status.SKIPPED
@@ -120,6 +180,7 @@ def test_load_time(
     [
         {"latency": {"enabled": True}},
         {"latency": {"rate": 10.0}},
+        {"latency": {"p99_ratio": 0.0}},
         {"latency": {"p99_ms": 10.0, "rate": 10.0, "concurrency": 2}},
         {"latency": {"p99_ms": 10.0, "arrivals": "constant"}},
         {"latency": {"p99_ms": 0.0}},
@@ -137,3 +198,10 @@ def test_both_gates_are_off_until_a_bar_is_set() -> None:
     assert not {"latency", "load_time"} & {gate.name for gate in gates.GATES}
     chosen = gates.choose(options.GateOptions(latency={"p99_ms": 10}, load_time={"max_s": 5}))
     assert [gate.name for gate in chosen][-2:] == ["latency", "load_time"]
+
+
+def test_a_ratio_without_a_baseline_is_refused() -> None:
+    """Each by its name."""
+    with pytest.raises(errors.OptionError, match=r"gates\.latency\.p90_ratio"):
+        options.Job(model="m", gates={"latency": {"p90_ratio": 2}})
+    assert options.Job(model="m", baseline="b", gates={"latency": {"p90_ratio": 2}}).on("latency")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,18 @@ def test_an_empty_channel_means_that_there_is_nothing_to_compare_with(
     assert not job.on("expected")
     assert not job.on("baseline")
     assert job.gates.warm.ratio == 5
+
+
+@pytest.mark.parametrize(
+    ("latency", "left"),
+    [({"p99_ratio": 2, "rate": 5}, None), ({"p99_ratio": 2, "p50_ms": 9, "rate": 5}, 9), ({"p50_ms": 9}, 9)],
+)
+def test_without_a_baseline_only_bars_in_milliseconds_are_left(
+    latency: dict[str, float], left: float | None, job_of: JobOf
+) -> None:
+    """The gate `latency` is off without any."""
+    job = job_of({"baseline_model": []}, gates=json.dumps({"latency": latency}))
+    assert (job.gates.latency.p50_ms, job.gates.latency.ratios, job.on("latency")) == (left, (), left is not None)
 
 
 def test_the_component_takes_both_channels(importers: tuple[Any, Any]) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from infraval import evidence, options, verdict
+from infraval.percentile_bars import Interval
 from infraval.report import data, files, terminal
 
 PREDICT = options.Cell("predict", options.Method.PREDICT, 10)
@@ -44,7 +45,9 @@ def _server(tag: str, *findings: verdict.Finding) -> verdict.ServerVerdict:
     )
     cold = evidence.Boot(server, load_time_s=1.25, latencies=(evidence.Latency(PREDICT, 0.3, 0.002),))
     load = evidence.Load(
-        evidence.Latencies(None, 21, 0.25, 0.5, 0.75, 1.0, (8,), (9,)),
+        evidence.Latencies(
+            None, 21, 0.25, 0.5, 0.75, 1.0, (8,), (9,), (Interval(99, 0.625),), (Interval(50, 0.125, 0.375),)
+        ),
         cells=(evidence.Latencies(PREDICT, 22, over=(10,), over_since_sent=(11,)),),
         sent=60,
         settling=23,
@@ -59,6 +62,7 @@ def _server(tag: str, *findings: verdict.Finding) -> verdict.ServerVerdict:
         seconds=4.0,
         cells_left_out=27,
         points=(evidence.LoadPoint(2.125, 28, 2.25, 2.5, 2.75),),
+        baseline=evidence.Load(evidence.Latencies(None, 29), sent=30),
     )
     killer = evidence.Killer("predict", options.Method.PREDICT, "x", "NaN", "{}", "SIGSEGV", "F")
     robust = evidence.Robustness(44, 55, 66, (killer,), ("Gone.",))
@@ -213,6 +217,8 @@ EXPECTED: dict[str, Any] = {
                     "max_s": 1.0,
                     "over": [8],
                     "over_since_sent": [9],
+                    "intervals": [{"percentile": 99, "low_s": 0.625, "high_s": None}],
+                    "intervals_since_sent": [{"percentile": 50, "low_s": 0.125, "high_s": 0.375}],
                 },
                 "cells": [
                     {
@@ -224,6 +230,8 @@ EXPECTED: dict[str, Any] = {
                         "max_s": 0.0,
                         "over": [10],
                         "over_since_sent": [11],
+                        "intervals": [],
+                        "intervals_since_sent": [],
                     }
                 ],
                 "sent": 60,
@@ -239,6 +247,35 @@ EXPECTED: dict[str, Any] = {
                 "seconds": 4.0,
                 "cells_left_out": 27,
                 "points": [{"time_s": 2.125, "requests": 28, "p50_s": 2.25, "p99_s": 2.5, "max_s": 2.75}],
+                "baseline": {
+                    "overall": {
+                        "cell": None,
+                        "requests": 29,
+                        "p50_s": 0.0,
+                        "p90_s": 0.0,
+                        "p99_s": 0.0,
+                        "max_s": 0.0,
+                        "over": [],
+                        "over_since_sent": [],
+                        "intervals": [],
+                        "intervals_since_sent": [],
+                    },
+                    "cells": [],
+                    "sent": 30,
+                    "settling": 0,
+                    "steady": True,
+                    "errors": {},
+                    "message": "",
+                    "death": None,
+                    "late": 0,
+                    "dropped": 0,
+                    "lag_p99_s": 0.0,
+                    "lag_max_s": 0.0,
+                    "seconds": 0.0,
+                    "cells_left_out": 0,
+                    "points": [],
+                    "baseline": None,
+                },
             },
             "sizes": {"model": 11, "largest_request": 22, "largest_response": 33},
             "memory_after_load": {"resident_bytes": 71, "anonymous_bytes": 72, "peak_bytes": 73},

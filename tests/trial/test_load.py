@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import grpc
@@ -12,31 +12,26 @@ from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
 from infraval import errors, evidence, options, verdict
 from infraval.gates.latency import Latency
-from infraval.trial import client, load
+from infraval.trial import client, load, replay
 
 Serve = Callable[..., str]
 LogOf = Callable[[str], prediction_log_pb2.PredictionLog]
-Requests = list[tuple[options.Cell, prediction_log_pb2.PredictionLog]]
 
 TIMEOUT_S = 60.0
 SERVER = evidence.Server("tensorflow_model_server", "2.16.1", "process", embedded=False)
 
 
 @pytest.fixture
-def requests_of(log_of: LogOf) -> Callable[..., Requests]:
+def requests_of(log_of: LogOf) -> Callable[..., replay.Requests]:
     """Two requests for each signature."""
 
-    def make(*signatures: str) -> Requests:
-        return [
-            (options.Cell(signature, options.Method.PREDICT, 1), log_of(signature))
-            for signature in signatures
-            for _ in range(2)
-        ]
+    def make(*signatures: str) -> replay.Requests:
+        return replay.OfLogs([log_of(signature) for signature in signatures for _ in range(2)])
 
     return make
 
 
-def put(target: str, requests: Requests, timeout_s: float = TIMEOUT_S, **asked: Any) -> evidence.Load:
+def put(target: str, requests: replay.Requests, timeout_s: float = TIMEOUT_S, **asked: Any) -> evidence.Load:
     """What a server does under a load."""
     with client.Client(target, "m") as connection:
         return load.put(requests, connection, options.LatencyGate(**asked), timeout_s)[0]
@@ -69,7 +64,7 @@ class Stalling:
 
 
 def test_a_stall_cannot_hide_in_an_open_loop(
-    serve: Serve, requests_of: Callable[..., Requests], monkeypatch: pytest.MonkeyPatch
+    serve: Serve, requests_of: Callable[..., replay.Requests], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What was due during the stall counts; a closed loop sees one slow request."""
     monkeypatch.setattr(load, "_EARLY_LOOKS", 0)  # a busy machine must not fail the server before it stalls
@@ -89,7 +84,7 @@ def test_a_stall_cannot_hide_in_an_open_loop(
 
 @pytest.mark.parametrize("given", [{}, {"concurrency": 4}, {"rate": 500.0}, {"rate": 500.0, "arrivals": "constant"}])
 def test_the_load_ends_once_the_bars_are_decided(
-    given: dict[str, Any], serve: Serve, requests_of: Callable[..., Requests]
+    given: dict[str, Any], serve: Serve, requests_of: Callable[..., replay.Requests]
 ) -> None:
     """After 299 requests for a 99th percentile; what came before latencies were steady does not count."""
     asked = {"p50_ms": 20_000.0, "p99_ms": 20_000.0} | given
@@ -105,7 +100,7 @@ def test_the_load_ends_once_the_bars_are_decided(
     assert not found.errors
 
 
-def test_one_slow_cell_fails_and_its_twin_passes(serve: Serve, requests_of: Callable[..., Requests]) -> None:
+def test_one_slow_cell_fails_and_its_twin_passes(serve: Serve, requests_of: Callable[..., replay.Requests]) -> None:
     """The reason names the cell; the other cell is not blamed."""
 
     def answer(request: Any, _context: grpc.ServicerContext) -> Any:
@@ -122,7 +117,65 @@ def test_one_slow_cell_fails_and_its_twin_passes(serve: Serve, requests_of: Call
     assert judge(put(target, requests_of("quick", "quick"), **asked), **asked).status is verdict.Status.PASSED
 
 
-def test_an_error_ends_the_load_and_fails(serve: Serve, requests_of: Callable[..., Requests]) -> None:
+def in_turn(one: str, other: str, requests: replay.Requests, cells: Collection[str] = "st", **asked: Any) -> Any:
+    """What two servers do under the same load; the other one has answered some cells."""
+    answered = {requests.cell(position) for position in range(len(requests))}
+    with client.Client(one, "m") as connection, client.Client(other, "m") as beside:
+        there = load.Other(beside, [cell for cell in answered if cell.signature in cells])
+        return load.put(requests, connection, options.LatencyGate(**asked), TIMEOUT_S, other=there)[0]
+
+
+@pytest.mark.parametrize("given", [{}, {"concurrency": 4}, {"rate": 400.0}, {"rate": 400.0, "arrivals": "constant"}])
+def test_a_twin_of_the_baseline_passes(
+    given: dict[str, Any], serve: Serve, requests_of: Callable[..., replay.Requests]
+) -> None:
+    """Both get as many requests, and the load ends long before the budget."""
+    asked = {"p50_ratio": 20.0, "p90_ratio": 20.0, "p50_ms": 20_000.0} | given
+    found = in_turn(serve(name="a"), serve(name="b"), requests_of("s", "t"), **asked)
+    assert judge(found, **asked).status is verdict.Status.PASSED
+    assert found.baseline is not None
+    assert [each.cell for each in found.cells] == [each.cell for each in found.baseline.cells]
+    assert found.seconds + found.baseline.seconds < 30
+    assert 0.1 < found.sent / found.baseline.sent < 10
+    assert not found.errors
+    assert not found.baseline.errors
+
+
+def test_one_that_is_slower_than_the_baseline_fails(serve: Serve, requests_of: Callable[..., replay.Requests]) -> None:
+    """Its twin is not slow by any bar in milliseconds; the other way round it passes."""
+
+    def answer(_request: Any, _context: grpc.ServicerContext) -> Any:
+        threading.Event().wait(0.1)
+        return predict_pb2.PredictResponse()
+
+    slow, quick, requests = serve(answer, "slow"), serve(name="quick"), requests_of("s")
+    asked = {"p50_ratio": 5.0, "budget_s": 4.0}
+    found = judge(in_turn(slow, quick, requests, **asked), **asked)
+    assert (found.status, found.unit) == (verdict.Status.FAILED, "x")
+    assert found.figure is not None
+    assert found.figure > 5
+    assert judge(in_turn(quick, slow, requests, **asked), **asked).status is verdict.Status.PASSED
+
+
+def test_a_baseline_gets_only_what_it_answers(serve: Serve, requests_of: Callable[..., replay.Requests]) -> None:
+    """Cells that it lacks are not compared; an error of its own ends its part, not the model's."""
+
+    def fail(_request: Any, context: grpc.ServicerContext) -> Any:
+        context.abort(grpc.StatusCode.INTERNAL, "No.")
+
+    one, requests = serve(name="a"), requests_of("s", "t")
+    asked = {"p50_ratio": 20.0, "per": "cell", "budget_s": 20.0}
+    found = in_turn(one, serve(name="b"), requests, "s", **asked)
+    assert [each.cell.signature for each in found.baseline.cells] == ["s"]
+    assert judge(found, **asked).status is verdict.Status.PASSED
+    found = in_turn(one, serve(fail, "c"), requests, **asked)
+    assert (found.errors, found.baseline.errors) == ({}, {"INTERNAL": 1})
+    assert judge(found, **asked).status is verdict.Status.UNDECIDED
+    found = in_turn(one, serve(name="d"), requests, "", **asked)
+    assert judge(found, **asked).status is verdict.Status.UNDECIDED
+
+
+def test_an_error_ends_the_load_and_fails(serve: Serve, requests_of: Callable[..., replay.Requests]) -> None:
     """It is counted by its code, and the message is of the first."""
     answered = threading.Semaphore(50)
 
@@ -141,7 +194,7 @@ def test_an_error_ends_the_load_and_fails(serve: Serve, requests_of: Callable[..
 
 
 def test_what_cannot_be_sent_is_counted(
-    serve: Serve, requests_of: Callable[..., Requests], monkeypatch: pytest.MonkeyPatch
+    serve: Serve, requests_of: Callable[..., replay.Requests], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A server that never answers: so many requests wait that others are dropped."""
     monkeypatch.setattr(load, "_MOST_IN_FLIGHT", 3)
@@ -160,7 +213,9 @@ def test_what_cannot_be_sent_is_counted(
     assert judge(found, **asked).status is verdict.Status.FAILED
 
 
-def test_a_budget_that_does_not_suffice_says_how_many_more(serve: Serve, requests_of: Callable[..., Requests]) -> None:
+def test_a_budget_that_does_not_suffice_says_how_many_more(
+    serve: Serve, requests_of: Callable[..., replay.Requests]
+) -> None:
     """20 requests/s for a second are far too few for a 99th percentile."""
     asked = {"p99_ms": 20_000.0, "rate": 20.0, "budget_s": 1.0}
     found = put(serve(), requests_of("s"), **asked)
@@ -171,7 +226,7 @@ def test_a_budget_that_does_not_suffice_says_how_many_more(serve: Serve, request
 
 
 def test_requests_that_do_not_fit_into_memory_are_left_out(
-    serve: Serve, requests_of: Callable[..., Requests], monkeypatch: pytest.MonkeyPatch
+    serve: Serve, requests_of: Callable[..., replay.Requests], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One is always sent."""
     monkeypatch.setattr(load, "_MAX_BYTES", 1)
@@ -181,7 +236,9 @@ def test_requests_that_do_not_fit_into_memory_are_left_out(
     assert judge(found, **asked).status is verdict.Status.UNDECIDED
 
 
-def test_the_end_of_the_server_or_the_job_ends_the_load(serve: Serve, requests_of: Callable[..., Requests]) -> None:
+def test_the_end_of_the_server_or_the_job_ends_the_load(
+    serve: Serve, requests_of: Callable[..., replay.Requests]
+) -> None:
     """Long before the budget is used up."""
 
     def aborted() -> bool:

@@ -7,13 +7,11 @@ from collections.abc import Callable, Iterator, Sequence
 import pytest
 from tensorflow_serving.apis import prediction_log_pb2
 
-from infraval import options
-from infraval.trial import measure
+from infraval.trial import measure, replay
 
 LogOf = Callable[[str], prediction_log_pb2.PredictionLog]
 
 TIMEOUT_S = 60.0
-CELL = options.Cell("s", options.Method.PREDICT, 1)
 
 
 class Scripted:
@@ -35,7 +33,7 @@ class Scripted:
 
     def latencies(self, log: prediction_log_pb2.PredictionLog) -> list[tuple[float, float]]:
         """First and steady seconds."""
-        measured = measure.measure([(CELL, log)], self, TIMEOUT_S, clock=lambda: self.now_s)  # type: ignore[arg-type]
+        measured = measure.measure(replay.OfLogs([log]), self, TIMEOUT_S, clock=lambda: self.now_s)  # type: ignore[arg-type]
         return [(latency.first_s, latency.steady_s) for latency in measured]
 
 

@@ -15,7 +15,7 @@ from tensorflow_serving.apis import prediction_log_pb2
 
 from infraval import errors, evidence, options, redaction
 from infraval.sandbox import base
-from infraval.trial import boot, memory
+from infraval.trial import boot, memory, replay
 
 LogOf = Callable[[str], prediction_log_pb2.PredictionLog]
 Studied = Callable[..., evidence.MemoryUse | None]
@@ -122,7 +122,7 @@ def study(tmp_path: Path, log_of: LogOf) -> Studied:
         tell: Callable[[str], None] = lambda _: None  # noqa: E731 - shorter than a function
         booter = boot.Booter(options.ProcessServer(), options.Limits(), launch, tmp_path, redaction.Redactor(), tell)
         studied = memory.Study(options.MemoryGate(**asked), booter, lambda: server.answered * seconds)
-        requests = [(options.Cell(name, options.Method.PREDICT, 1), log_of(name)) for name in "ab"]
+        requests = replay.OfLogs([log_of(name) for name in "ab"])
         studied(boot.Serving(server, server, requests))
         assert server.asked <= 250
         return studied.found

@@ -20,17 +20,12 @@ LogOf = Callable[[str], prediction_log_pb2.PredictionLog]
 AT_ONCE = options.Limits(concurrency=8)
 
 
-def cell_of(log: prediction_log_pb2.PredictionLog) -> options.Cell:
-    """Of one example."""
-    return options.Cell(log.predict_log.request.model_spec.signature_name, options.Method.PREDICT, 1)
-
-
 def outcomes_of(
     target: str, logs: list[prediction_log_pb2.PredictionLog], stopped: Callable[[], bool] = lambda: False
 ) -> tuple[evidence.Outcome, ...]:
     """Sends them, eight at a time."""
     with client.Client(target, "m") as connection:
-        return replay.replay([(cell_of(log), log) for log in logs], connection, redaction.Redactor(), AT_ONCE, stopped)
+        return replay.replay(replay.OfLogs(logs), connection, redaction.Redactor(), AT_ONCE, stopped)
 
 
 def test_a_server_that_takes_fewer_requests_at_a_time_answers_them_all(serve: Serve, log_of: LogOf) -> None:
@@ -109,3 +104,24 @@ def test_nothing_is_sent_again_to_a_server_that_has_ended(serve: Serve, log_of: 
 def test_the_server_has_more_threads_than_requests_at_a_time(concurrency: int) -> None:
     """A real one with four more than 16 turned requests away; with 64, it did not."""
     assert model_server.grpc_max_threads(concurrency) >= max(64, 2 * concurrency)
+
+
+class _Counted(list[prediction_log_pb2.PredictionLog]):
+    """Logs that count how often one of them is read."""
+
+    reads = 0
+
+    def __getitem__(self, position: Any, /) -> Any:
+        """A log, or several."""
+        self.reads += 1
+        return super().__getitem__(position)
+
+
+def test_cells_are_known_without_reading_requests(log_of: LogOf) -> None:
+    """A large request is not read to learn what it is."""
+    logs = _Counted([log_of(name) for name in "aabb"])
+    requests = replay.OfLogs(logs)
+    logs.reads = 0
+    assert replay.firsts_before_others(requests) == ([0, 2, 1, 3], 2)
+    assert [requests.cell(position).signature for position in range(len(requests))] == list("aabb")
+    assert logs.reads == 0

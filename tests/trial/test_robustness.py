@@ -13,7 +13,7 @@ from infraval import evidence, options, redaction
 from infraval.requests import tensors
 from infraval.sandbox import base
 from infraval.tensorflow_protos import prediction_log_pb2
-from infraval.trial import boot, client, robustness
+from infraval.trial import boot, client, replay, robustness
 
 CELL = options.Cell("s", options.Method.PREDICT, 1)
 ABORTED = base.ServerExit(code=None, signal=signal.SIGABRT)
@@ -91,13 +91,14 @@ class Booter:
 
 
 @pytest.fixture
-def requests() -> list[tuple[options.Cell, prediction_log_pb2.PredictionLog]]:
+def requests() -> replay.Requests:
     """One good request, x: float[1, 2]."""
     log = prediction_log_pb2.PredictionLog()
     tensor = tensors.empty("float", [1, 2])
     tensor.float_val.extend([1.5, 2.5])
     log.predict_log.request.inputs["x"].CopyFrom(tensor)
-    return [(CELL, log)]
+    log.predict_log.request.model_spec.signature_name = CELL.signature
+    return replay.OfLogs([log])
 
 
 def probe(fate: Fate, requests: Any, **asked: Any) -> tuple[evidence.Robustness, Booter]:
@@ -176,8 +177,10 @@ def test_a_server_that_is_killed_from_outside_is_not_the_models_doing(requests: 
 
 def test_one_request_of_each_signature_and_method_is_enough(requests: Any) -> None:
     """That of the smallest batch size."""
-    large = (options.Cell("s", options.Method.PREDICT, 8), requests[0][1])
+    _, small = requests[0]
+    large, other = (prediction_log_pb2.PredictionLog.FromString(small.SerializeToString()) for _ in range(2))
+    large.predict_log.request.inputs["x"].tensor_shape.dim[0].size = 8
+    other.predict_log.request.model_spec.signature_name = "t"
     alone = probe(lambda _: "OK", requests)[0].sent
-    assert probe(lambda _: "OK", [large, *requests, large])[0].sent == alone
-    other = (options.Cell("t", options.Method.PREDICT, 1), requests[0][1])
-    assert probe(lambda _: "OK", [*requests, other])[0].sent == 2 * alone
+    assert probe(lambda _: "OK", replay.OfLogs([large, small, large]))[0].sent == alone
+    assert probe(lambda _: "OK", replay.OfLogs([small, other]))[0].sent == 2 * alone

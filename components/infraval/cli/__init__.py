@@ -1,4 +1,4 @@
-"""The same core from a shell: `infraval validate | inspect | report | compare | serve`.
+"""The same core from a shell: `infraval validate | inspect | report | compare | bench | serve`.
 
 Exit codes of `validate`: 0 blessed, 1 not blessed, 2 could not judge, 128 + N ended by signal N. A verb is a module of
 its own with a `command`, and nothing heavy is imported before a verb needs it.
@@ -19,6 +19,7 @@ VERBS = {
     "inspect": "List the signatures of a SavedModel and what its warmup file covers.",
     "report": "Show a report.json, also as a page or as Markdown, or print its JSON Schema.",
     "compare": "Show two report.json side by side: which gates regressed, and how latencies changed.",
+    "bench": "Measure a model's latencies over gRPC and REST, on a running server or one that it boots.",
     "serve": "Serve a model with the embedded server; takes tensorflow_model_server's flags.",
 }
 

@@ -29,7 +29,7 @@ class Command(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """The same as click's; with `--json`, a usage error becomes a JSON object and exit code 2."""
-        as_json = "--json" in args
+        as_json = "--json" in args and any(each.name == "as_json" for each in self.params)
         try:
             return super().parse_args(ctx, args)
         except click.UsageError as error:

@@ -47,6 +47,8 @@ def read(model: type[base.Options], context: click.Context) -> Any:
     flags = {name: each.flag.name for name, each in described.items() if each.flag}
     values: dict[str, Any] = {}
     for name in _own(model):
+        if _parameter(name) not in context.params:  # the verb leaves it out
+            continue
         if context.get_parameter_source(_parameter(name)) is not click.core.ParameterSource.DEFAULT:
             *groups, field = name.split(".")
             inner = values
@@ -55,7 +57,7 @@ def read(model: type[base.Options], context: click.Context) -> Any:
             inner[field] = context.params[_parameter(name)]
     for option in _groups(model):
         group = str(option.name)
-        for text in context.params[group]:
+        for text in context.params.get(group, ()):
             _assign(text, group, option.opts[0], values.setdefault(group, {}), described, flags)
     return model.parse(values, flags)
 

@@ -96,19 +96,23 @@ def _figures(
     bars: options.BaselineGate,
 ) -> Iterator[_Figure]:
     timed = [each for each in found.latencies if each.pairs >= _MIN_PAIRS]
-    p50s = [_ratio(each.p50_s, each.baseline_p50_s) for each in timed]
-    p90s = [_ratio(each.p90_s, each.baseline_p90_s) for each in timed]
-    yield _Figure("p50_ratio", _worst(p50s), bars.p50_ratio, "The median latency beside the baseline's")
-    yield _Figure("p90_ratio", _worst(p90s), bars.p90_ratio, "The 90th percentile of latency beside the baseline's")
+    yield _Figure(
+        "p50_ratio",
+        _worst(each.p50_ratio for each in timed),
+        bars.p50_ratio,
+        "The median latency beside the baseline's",
+    )
+    p90 = _worst(each.p90_ratio for each in timed)
+    yield _Figure("p90_ratio", p90, bars.p90_ratio, "The 90th percentile of latency beside the baseline's")
     # A load with a warmup and one without say nothing about the models.
     comparable = bool(warmup_records) == bool(found.baseline_warmup_records)
-    load = _ratio(load_time_s, found.baseline_load_time_s) if comparable else None
+    load = evidence.ratio(load_time_s, found.baseline_load_time_s) if comparable else None
     but = "" if comparable else ", only one of which has a warmup file,"
     yield _Figure("load_time_ratio", load, bars.load_time_ratio, f"The load time beside the baseline's{but}")
     taken = [each.resident_bytes if each and comparable else None for each in (memory, found.baseline_memory)]
     words = f"The memory after the load beside the baseline's{but}"
-    yield _Figure("memory_ratio", _ratio(*taken), bars.memory_ratio, words)
-    size = _ratio(found.size_bytes, found.baseline_size_bytes)
+    yield _Figure("memory_ratio", evidence.ratio(*taken), bars.memory_ratio, words)
+    size = evidence.ratio(found.size_bytes, found.baseline_size_bytes)
     yield _Figure("size_ratio", size, bars.size_ratio, "The size on disk beside the baseline's")
     differ = [each.largest or 0.0 for each in found.compared if each.dtype != "string"]
     words = "The largest difference from the baseline's answers"
@@ -119,10 +123,6 @@ def _figures(
     strings = _share((each.values_differing, each.values) for each in found.compared if each.dtype == "string")
     words = "The share of strings that are not the baseline's"
     yield _Figure("changed_string_share", strings, bars.changed_string_share, words, "share")
-
-
-def _ratio(one: float | None, other: float | None) -> float | None:
-    return one / other if one is not None and other else None
 
 
 def _worst(values: Iterable[float | None]) -> float | None:

@@ -153,7 +153,7 @@ Bar: TypeAlias = Annotated[float | None, Field(gt=0)]
 
 
 class LatencyGate(Gate):
-    """The gate `latency`: percentiles of latency under a load stay below bars."""
+    """The gate `latency`: percentiles of latency under a load stay below bars, or close to the baseline's."""
 
     group: ClassVar[str] = "gates.latency"
 
@@ -165,6 +165,12 @@ class LatencyGate(Gate):
     """The same for 90 % of them."""
     p99_ms: Bar = None
     """The same for 99 % of them."""
+    p50_ratio: Bar = None
+    """Largest ratio of the median to the baseline's (`--baseline`) under the same load."""
+    p90_ratio: Bar = None
+    """The same of the 90th percentile."""
+    p99_ratio: Bar = None
+    """The same of the 99th percentile."""
     per: Literal["overall", "cell"] = "overall"
     """Whether the bars are for all requests together, or for those of each cell."""
     rate: Bar = None
@@ -174,7 +180,8 @@ class LatencyGate(Gate):
     arrivals: Literal["poisson", "constant"] = "poisson"
     """With `rate`: whether requests come at random times, as from independent users, or evenly spaced."""
     budget_s: base.Seconds = 60.0
-    """Seconds to send requests for, at most; the load ends as soon as every bar is decided."""
+    """Seconds to send requests for, at most, half of them to the baseline if there is a ratio; the load ends as soon as
+    every bar is decided."""
 
     @property
     def bars(self) -> tuple[tuple[int, float], ...]:
@@ -182,13 +189,20 @@ class LatencyGate(Gate):
         all_of_them = ((50, self.p50_ms), (90, self.p90_ms), (99, self.p99_ms))
         return tuple((percentile, bar / 1000) for percentile, bar in all_of_them if bar is not None)
 
+    @property
+    def ratios(self) -> tuple[tuple[int, float], ...]:
+        """Percentile and largest ratio to the baseline's of each that is set."""
+        all_of_them = ((50, self.p50_ratio), (90, self.p90_ratio), (99, self.p99_ratio))
+        return tuple((percentile, bar) for percentile, bar in all_of_them if bar is not None)
+
     @model_validator(mode="after")
     def _check_load(self) -> LatencyGate:
         """Refuses a gate without a bar, and two kinds of load."""
-        if self.is_turned_on and not self.bars:
+        if self.is_turned_on and not self.bars and not self.ratios:
             raise base.Mistake(
                 "{gates.latency} needs a bar: set {gates.latency.p99_ms}, {gates.latency.p90_ms} or "
-                "{gates.latency.p50_ms}."
+                "{gates.latency.p50_ms}, or with a baseline {gates.latency.p99_ratio}, {gates.latency.p90_ratio} or "
+                "{gates.latency.p50_ratio}."
             )
         if self.rate is not None and self.concurrency is not None:
             raise base.Mistake("{gates.latency.rate} and {gates.latency.concurrency} exclude each other; drop one.")

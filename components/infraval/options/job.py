@@ -86,6 +86,12 @@ class Job(base.Options):
             ]
         if self.baseline is None and self.gates.on("baseline"):
             mistakes.append("{gates.baseline} is about a baseline, and there is none; give {baseline} or drop it.")
+        if self.baseline is None and self.gates.on("latency"):
+            mistakes += [
+                f"{{gates.latency.p{percentile}_ratio}} is about a baseline, and there is none; give {{baseline}} or "
+                "drop it."
+                for percentile, _ in self.gates.latency.ratios
+            ]
         if not self.examples:
             mistakes += [
                 f"{{{name}}} is about the requests, and there are no {{examples}} to build them from; drop one or "

@@ -9,7 +9,8 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from infraval import escape, verdict
-from infraval.report import data, formats
+from infraval.report import benchmark, data, formats
+from infraval.trial import bench
 
 MARKDOWN = "report.md"
 
@@ -60,6 +61,15 @@ def _server(found: data.ServerReport) -> Iterator[str]:
         for each in found.cells
     ]
     yield from _table(("cell", "batch size", "answered", "cold", "warm", "steady"), "lrrrrr", cells)
+
+
+def render_benchmark(found: bench.Benchmark) -> str:
+    """What `infraval bench` found, as Markdown."""
+    lines = ["# Benchmark", "", _text(f"Server: {escape.one_line(found.server)}"), ""]
+    for title, head, aligned, rows in benchmark.tables(found):
+        lines += [title, "", *_table(head, aligned, [tuple(map(_text, row)) for row in rows]), ""]
+    lines += [f"- {_text(line)}" for line in benchmark.notes(found)]
+    return "\n".join(_without_double_blanks(lines)) + "\n"
 
 
 def _finding(finding: verdict.Finding) -> tuple[str, ...]:

@@ -22,12 +22,16 @@ import rich.text
 
 from infraval import escape, evidence, options, streams
 from infraval.gates import baseline
-from infraval.report import comparison, data, formats
+from infraval.report import benchmark, comparison, data, formats
+from infraval.trial import bench
 from infraval.verdict import Finding
 
 _WIDE = 120
 
 _MIB = 1 << 20
+
+_MAX_ROWS = 200
+"""Of a table of `infraval bench`."""
 
 _MAX_FEEDS = 20
 """Inputs of which it is shown what feeds them."""
@@ -213,6 +217,24 @@ def _show_identity(console: rich.console.Console, server: evidence.Server) -> No
         _print_line(console, f"image   {server.image} ({server.image_digest or server.image_id})")
     if server.ignored_flags:
         _print_line(console, f"flags   without effect on the embedded server: {' '.join(server.ignored_flags)}")
+
+
+def show_benchmark(found: bench.Benchmark) -> None:
+    """Prints what `infraval bench` found."""
+    console = _console()
+    _print_line(console, f"server  {found.server}")
+    for title, head, aligned, rows in benchmark.tables(found):
+        console.print(title)
+        table = rich.table.Table(box=rich.box.SIMPLE_HEAD)
+        for name, side in zip(head, aligned, strict=True):
+            table.add_column(name, justify="right" if side == "r" else "left", overflow="fold")
+        for row in rows[:_MAX_ROWS]:
+            table.add_row(*map(rich.markup.escape, row))
+        console.print(table)
+        if len(rows) > _MAX_ROWS:
+            console.print(f"{len(rows) - _MAX_ROWS} more rows are in what --json writes.")
+    for line in benchmark.notes(found):
+        _print_line(console, line)
 
 
 def show_inspection(found: dict[str, Any]) -> None:

@@ -115,7 +115,7 @@ def _with_channels(
         asked = asked.expecting([f"{glob.escape(artifact.uri)}/{_PREDICTION_LOGS}*" for artifact in expected])
     elif not asked.job["requests"].get("expected"):
         asked = asked.without_gate("expected")
-    return asked if baselines else asked.without_gate("baseline")
+    return asked if baselines else asked.without_baseline()
 
 
 def _log_plan(examples: Sequence[types.Artifact], asked: from_protos.Asked) -> None:

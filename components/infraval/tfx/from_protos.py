@@ -70,6 +70,20 @@ class Asked:
         del gates[name]
         return dataclasses.replace(self, job={**self.job, "gates": options.GateOptions.parse(gates)})
 
+    def without_baseline(self) -> Asked:
+        """The same, without the gate `baseline` and the bars of the gate `latency` that are relative to a baseline."""
+        asked = self.without_gate("baseline")
+        gates = asked.job["gates"].model_dump(exclude_unset=True)
+        latency = gates.get("latency", {})
+        ratios = {name for name in latency if name.endswith("_ratio") and latency[name] is not None}
+        if not ratios:
+            return asked
+        if not any(name.endswith("_ms") and bar is not None for name, bar in latency.items()):
+            return asked.without_gate("latency")
+        _log.warning("The gate latency has no bars beside the baseline, because its channel is empty.")
+        gates["latency"] = {name: value for name, value in latency.items() if name not in ratios}
+        return dataclasses.replace(asked, job={**asked.job, "gates": options.GateOptions.parse(gates)})
+
     def make_job(self, **given: Any) -> options.Job:
         """The job, with these arguments as well.
 

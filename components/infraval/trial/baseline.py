@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from infraval import errors, evidence, options
 from infraval.staging import model as staging
 from infraval.tensorflow_protos import prediction_log_pb2
-from infraval.trial import boot, client, comparison, replay
+from infraval.trial import boot, client, comparison, load, replay
 
 _REQUESTS = 100
 """Requests of which the answers are compared; the first of each cell in any case."""
@@ -35,6 +35,7 @@ class Study:
       baseline: the model to compare it with, staged as it is.
       booter: of the candidate.
       clock: seconds; times the requests.
+      loading: puts both under load if a bar of the gate `latency` needs that.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class Study:
         baseline: staging.StagedModel,
         booter: boot.Booter,
         clock: Callable[[], float] = time.perf_counter,
+        loading: load.Study | None = None,
     ) -> None:
         self.found: evidence.Baseline | None = None
         self._bars = job.gates.baseline
@@ -51,6 +53,7 @@ class Study:
         self._candidate = candidate
         self._baseline = baseline
         self._booter = booter
+        self._loading = loading
         self._clock = clock
 
     def __call__(self, serving: boot.Serving) -> None:
@@ -115,6 +118,8 @@ class Study:
                     share = self._clock() + self._budget_s / (2 * len(both))
                     again = self._time(serving.connection, beside.connection, requests[both[known.cell]], share)
                     latencies[number] = min([known, *again], key=self._badness)
+        if self._loading is not None:
+            self._loading.beside(serving, beside, both)
         return evidence.Baseline(
             digest=self._baseline.digest,
             size_bytes=staging.size_bytes(self._candidate),
@@ -128,10 +133,9 @@ class Study:
 
     def _badness(self, timed: evidence.Beside) -> float:
         """How many times the bars on latency a cell takes, the worse of them; 0 without any."""
-        ratios = [(self._bars.p50_ratio, _ratio(timed.p50_s, timed.baseline_p50_s))]
-        if timed.p90_s is not None and timed.baseline_p90_s is not None:
-            ratios.append((self._bars.p90_ratio, _ratio(timed.p90_s, timed.baseline_p90_s)))
-        return max((ratio / bar if bar else math.inf for bar, ratio in ratios if bar is not None), default=0.0)
+        ratios = ((self._bars.p50_ratio, timed.p50_ratio), (self._bars.p90_ratio, timed.p90_ratio))
+        known = [(bar, ratio) for bar, ratio in ratios if bar is not None and ratio is not None]
+        return max((ratio / bar if bar else math.inf for bar, ratio in known), default=0.0)
 
     def _time(
         self, model: client.Client, baseline: client.Client, request: replay.Request, end: float
@@ -167,10 +171,6 @@ class Study:
         started = self._clock()
         code, message = connection.send(log, self._booter.limits.request_timeout_s, received.append)
         return (code, message, self._clock() - started), received[0] if code == evidence.OK else None
-
-
-def _ratio(one: float, other: float) -> float:
-    return one / other if other else 0.0
 
 
 def _p90(seconds: list[float]) -> float | None:

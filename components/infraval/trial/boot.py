@@ -173,9 +173,9 @@ class Booter:
             memory = sandbox.memory()
             timeout_s = self.limits.request_timeout_s
             latencies = measure.measure(requests, connection, timeout_s, repeated) if measured else ()
-            sent = requests if replayed else ()
+            sent = requests if replayed else replay.OfLogs(())
             keeper = responses.Keeper(self.limits.response_memory_bytes, self.seed)
-            if sent:
+            if len(sent):
                 self.progress(f"Sending requests: {len(sent)}")
             outcomes = replay.replay(
                 sent, connection, self.redactor, self.limits, lambda: sandbox.poll() is not None, keeper

@@ -80,6 +80,9 @@ logging.getLogger("grpc._cython.cygrpc").setLevel(logging.CRITICAL)
 class Client:
     """A connection to the model of that name at a gRPC target, made once there is something to connect to."""
 
+    most_at_once = sys.maxsize
+    """Requests take no thread."""
+
     def __init__(self, target: str, model_name: str) -> None:
         self._target = target
         self._model_name = model_name

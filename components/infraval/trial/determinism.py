@@ -116,7 +116,7 @@ def _groups(requests: replay.Requests) -> list[list[int]]:
     positions, cells = replay.firsts_before_others(requests)
     groups: dict[_Group, list[int]] = {}
     for position in positions[: max(_REQUESTS, cells)]:
-        cell, _ = requests[position]
+        cell = requests.cell(position)
         groups.setdefault((cell.signature, cell.method), []).append(position)
     return list(groups.values())
 

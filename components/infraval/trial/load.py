@@ -20,11 +20,13 @@ import math
 import queue
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import Protocol, TypeAlias
 
 from hdrh import histogram
 
 from infraval import evidence, options, percentile_bars
+from infraval.tensorflow_protos import prediction_log_pb2
 from infraval.trial import blame, boot, client, replay
 
 MOST_POINTS = 200
@@ -45,8 +47,13 @@ _WINDOW, _WINDOWS, _TOLERANCE = 20, 3, 0.1
 _SETTLING_SHARE = 0.2
 """The part of the budget after which requests are counted even if latencies are not steady."""
 
+_PERCENTILES = (50, 90, 99)
+
 _EARLY_LOOKS = 5
 """How often to look before the bars can be passed: a slow model fails with few requests."""
+
+_BLOCK_S, _BLOCK_REQUESTS = 0.25, 20
+"""How long one of two servers gets requests until it is the other one's turn, and how many at least in an open loop."""
 
 _CHECK_S = 0.1
 """How often to see whether the server lives and the job goes on."""
@@ -56,52 +63,54 @@ _MOST_AT_ONCE = 1000
 """For how many requests at the same time a server gets threads, at most, in an open loop."""
 
 
+_Found: TypeAlias = tuple[evidence.Load, tuple[int, str] | None]
+"""What a server did, and the position and message, unredacted, of the first request that failed."""
+
+
 def at_once(asked: options.LatencyGate) -> int:
     """Requests that a server must be able to take at the same time: in an open loop, those that are due in a second."""
-    return (asked.concurrency or 1) if asked.rate is None else min(math.ceil(asked.rate), _MOST_AT_ONCE)
+    return (asked.concurrency or 1) if asked.rate is None else threads_for(asked.rate)
+
+
+def threads_for(rate: float) -> int:
+    """The same for an open loop."""
+    return min(math.ceil(rate), _MOST_AT_ONCE)
 
 
 class Study:
     """A `boot.Study` that puts a server under the load that the gate's options say, and keeps `found`.
 
+    With a baseline, it does so in `beside`, to both servers.
+
     Args:
       job: the load and the bars, and the seed of the times at which requests are due.
       booter: of the server.
+      compares: whether there is a baseline to compare with.
     """
 
-    def __init__(self, job: options.Job, booter: boot.Booter) -> None:
+    def __init__(self, job: options.Job, booter: boot.Booter, *, compares: bool = False) -> None:
         self.found: evidence.Load | None = None
         self._asked = job.gates.latency
         self._seed = job.warmup.seed
         self._booter = booter
+        self._compares = compares and bool(self._asked.ratios)
+        self._beside: _Found | None = None
 
     def __call__(self, serving: boot.Serving) -> None:
-        """Studies one server.
+        """Studies one server; if there is a baseline to compare with, `beside` has already put both under load.
 
         Raises:
           ServerLostError: it was killed from outside.
         """
         self.found = None
-        if not len(serving.requests):
+        found = self._beside
+        if not self._compares and self._asked.bars:
+            found = self._put(serving)
+        if found is None:
             return
-        rate = f"{self._asked.rate:g} requests/s" if self._asked.rate else f"concurrency {self._asked.concurrency or 1}"
-        self._booter.progress(f"Load: {rate}, for up to {self._asked.budget_s:g} s")
-
-        def stopped() -> bool:
-            self._booter.check_aborted()
-            return serving.sandbox.poll() is not None
-
-        found, failure = put(
-            serving.requests,
-            serving.connection,
-            self._asked,
-            self._booter.limits.request_timeout_s,
-            self._seed,
-            stopped,
-        )
-        self._booter.check_aborted()
-        cell = serving.requests[0][0]
-        outcomes = [evidence.Outcome(cell, code, "", 0.0) for code in found.errors]
+        shown, failure = found
+        cell = serving.requests.cell(0)
+        outcomes = [evidence.Outcome(cell, code, "", 0.0) for code in shown.errors]
         death = blame.death_while_serving(
             serving.sandbox, outcomes, self._booter.redactor, serving.connection.available
         )
@@ -109,30 +118,134 @@ class Study:
         if failure is not None:
             position, text = failure
             message = self._booter.redactor.message(text, serving.requests[position][1])
-        self.found = dataclasses.replace(found, message=message, death=death)
+        self.found = dataclasses.replace(shown, message=message, death=death)
+
+    def beside(self, serving: boot.Serving, other: boot.Serving, answered: Collection[options.Cell]) -> None:
+        """Puts both servers under load in turn, if they are to be compared; the other has answered only some cells."""
+        self._beside = self._put(serving, Other(other.connection, answered)) if self._compares else None
+
+    def _put(self, serving: boot.Serving, other: Other | None = None) -> _Found | None:
+        """What the servers did; None without requests."""
+        if not len(serving.requests):
+            return None
+        rate = f"{self._asked.rate:g} requests/s" if self._asked.rate else f"concurrency {self._asked.concurrency or 1}"
+        both = " for the model and the baseline in turn" if other else ""
+        self._booter.progress(f"Load: {rate}{both}, for up to {self._asked.budget_s:g} s")
+
+        def stopped() -> bool:
+            self._booter.check_aborted()
+            return serving.sandbox.poll() is not None
+
+        timeout_s = self._booter.limits.request_timeout_s
+        found = put(serving.requests, serving.connection, self._asked, timeout_s, self._seed, stopped, other)
+        self._booter.check_aborted()
+        return found
+
+
+class Sending(Protocol):
+    """A connection to a server, whatever the requests look like there."""
+
+    most_at_once: int
+    """Requests that may be in flight."""
+
+    def prepare(self, log: prediction_log_pb2.PredictionLog) -> client.Prepared:
+        """The request of a log, ready to be sent many times."""
+
+    def start(self, prepared: client.Prepared, timeout_s: float, on_end: Callable[[str, str], object]) -> None:
+        """Sends it without waiting; `on_end` gets a status code's name and a message, once, from any thread."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Other:
+    """A server to compare with.
+
+    Attributes:
+      connection: to it.
+      answers: the cells of which it has answered a request; it gets no other ones.
+    """
+
+    connection: Sending
+    answers: Collection[options.Cell]
 
 
 def put(
     requests: replay.Requests,
-    connection: client.Client,
+    connection: Sending,
     asked: options.LatencyGate,
     timeout_s: float,
     seed: int = 0,
     stopped: Callable[[], bool] = lambda: False,
-) -> tuple[evidence.Load, tuple[int, str] | None]:
+    other: Other | None = None,
+) -> _Found:
     """Puts a server under load until each bar is decided, a request fails, `stopped` says so or the budget is used up.
+
+    The other server gets the same load in turn, in blocks so short that whatever slows the machine down slows both. A
+    ratio above its bar is only decided at the end, because it takes more than a moment to slow a server down.
 
     Returns:
       What the server did, and the position and message, unredacted, of the first request that failed.
     """
     ready, cells, left_out = _prepare(requests, connection)
     begin_s = time.perf_counter()
-    counts = _Counts(cells, asked, begin_s + _SETTLING_SHARE * asked.budget_s)
     rng = random.Random(seed)  # noqa: S311 - times of arrival, not a secret
-    sender = _Sender(ready, connection, asked, timeout_s, rng, stopped, counts, begin_s)
+
+    def sender_to(server: Sending, ready: Sequence[_Ready], cells: Sequence[options.Cell]) -> _Sender:
+        counts = _Counts(cells, asked, begin_s + _SETTLING_SHARE * asked.budget_s)
+        return _Sender(ready, server, asked, timeout_s, rng, stopped, counts, begin_s)
+
+    sender, end_s = sender_to(connection, ready, cells), begin_s + asked.budget_s
+    rival = None
+    if other is not None:
+        theirs, their_cells, _ = _prepare(requests, other.connection, other.answers)
+        rival = sender_to(other.connection, theirs, their_cells) if theirs else None
     with _short_collections():
-        sender.run()
-    return sender.found(left_out), counts.failure
+        if rival is None:
+            _alone(sender, end_s)
+        else:
+            _in_turn(sender, rival, asked, end_s)
+    found = sender.found(left_out)
+    if other is not None:
+        beside = rival.found(len(cells) - len(their_cells)) if rival else evidence.Load(evidence.Latencies(None))
+        found = dataclasses.replace(found, baseline=beside)
+    return found, sender.counts.failure
+
+
+def _alone(sender: _Sender, end_s: float) -> None:
+    """Sends until there is nothing more to learn, or the budget is used up."""
+    while not sender.is_over:
+        sender.send_until(end_s)
+        if time.perf_counter() >= end_s or sender.counts.decided():
+            return
+
+
+def _in_turn(sender: _Sender, rival: _Sender, asked: options.LatencyGate, end_s: float) -> None:
+    """The same with a rival."""
+    block_s = max(_BLOCK_S, _BLOCK_REQUESTS / asked.rate if asked.rate else 0.0)
+    needed = max(percentile_bars.least_for_interval(percentile / 100) for percentile, _ in asked.ratios)
+    looks = _Looks(needed)
+    turn = (sender, rival)
+    while not sender.is_over and (asked.bars or not rival.is_over):
+        for each in turn:
+            if not each.is_over:
+                each.send_until(min(end_s, time.perf_counter() + block_s), looks=False)
+        turn = turn[::-1]
+        if time.perf_counter() >= end_s:
+            return
+        requests = min(sender.counts.requests, rival.counts.requests)
+        if looks.due(requests) and _is_close(sender.counts, rival.counts, asked) and sender.counts.decided():
+            return
+
+
+def _is_close(counts: _Counts, others: _Counts, asked: options.LatencyGate) -> bool:
+    """Whether each ratio is below its bar."""
+    theirs = {tally.cell: tally for tally in others.judged}
+    return all(
+        percentile_bars.decide_ratio(one, other, bar) is percentile_bars.Decision.BELOW
+        for tally in counts.judged
+        if tally.cell in theirs
+        for percentile, bar in asked.ratios
+        for one, other in tally.beside(theirs[tally.cell], percentile)
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -142,8 +255,12 @@ class _Ready:
     prepared: client.Prepared
 
 
-def _prepare(requests: replay.Requests, connection: client.Client) -> tuple[list[_Ready], list[options.Cell], int]:
+def _prepare(
+    requests: replay.Requests, connection: Sending, only: Collection[options.Cell] | None = None
+) -> tuple[list[_Ready], list[options.Cell], int]:
     """The requests that fit into memory, in the order in which to send them: cells take turns.
+
+    With `only`, those of these cells.
 
     Returns:
       The requests, their cells, and how many cells have none that fits.
@@ -152,6 +269,8 @@ def _prepare(requests: replay.Requests, connection: client.Client) -> tuple[list
     ready: dict[options.Cell, list[tuple[int, client.Prepared]]] = {}
     size = 0
     for position in positions:
+        if only is not None and requests.cell(position) not in only:
+            continue
         cell, log = requests[position]
         prepared = connection.prepare(log)
         if ready and size + len(prepared.content) > _MAX_BYTES:
@@ -159,7 +278,7 @@ def _prepare(requests: replay.Requests, connection: client.Client) -> tuple[list
         size += len(prepared.content)
         ready.setdefault(cell, []).append((position, prepared))
     cells = list(ready)
-    turns = max(len(each) for each in ready.values())
+    turns = max((len(each) for each in ready.values()), default=0)
     ordered = [
         _Ready(number, *ready[cell][turn % len(ready[cell])])
         for turn in range(turns)
@@ -183,49 +302,101 @@ class _Ended:
 class _Tally:
     """Latencies of one cell, or of all."""
 
-    def __init__(self, cell: options.Cell | None, bars: Sequence[tuple[int, float]]) -> None:
-        self._cell = cell
-        self._bars = bars
-        self._histogram = histogram.HdrHistogram(1, 3_600_000_000, 3, word_size=4)  # microseconds, up to an hour
+    def __init__(self, cell: options.Cell | None, asked: options.LatencyGate) -> None:
+        self.cell = cell
+        self._bars = asked.bars
+        self._histogram = _histogram()
+        self._since_sent = _histogram() if asked.ratios else None
         self.requests = 0
-        self.over = [0] * len(bars)
-        self._over_since_sent = [0] * len(bars)
+        self.over = [0] * len(self._bars)
+        self._over_since_sent = [0] * len(self._bars)
 
     def add(self, latency_s: float, since_sent_s: float) -> None:
         """Adds a request."""
         self.requests += 1
         self._histogram.record_value(max(1, round(latency_s * 1e6)))
+        if self._since_sent is not None:
+            self._since_sent.record_value(max(1, round(since_sent_s * 1e6)))
         for number, (_, bar_s) in enumerate(self._bars):
             self.over[number] += latency_s > bar_s
             self._over_since_sent[number] += since_sent_s > bar_s
 
     def decided(self) -> bool:
-        """Whether each bar is."""
+        """Whether each bar in milliseconds is."""
         return all(
             percentile_bars.decide(self.requests, over, percentile / 100) is not percentile_bars.Decision.UNDECIDED
             for over, (percentile, _) in zip(self.over, self._bars, strict=True)
         )
 
+    def beside(self, other: _Tally, percentile: int) -> Iterator[tuple[percentile_bars.Interval, ...]]:
+        """Where that percentile is here and there: as it is, and timed from when requests were really sent."""
+        for one, its in ((self._histogram, other._histogram), (self._since_sent, other._since_sent)):
+            yield _interval(one, percentile), _interval(its, percentile)
+
     def found(self) -> evidence.Latencies:
         """As evidence."""
         if not self.requests:
-            return evidence.Latencies(self._cell, over=tuple(self.over), over_since_sent=tuple(self._over_since_sent))
+            return evidence.Latencies(self.cell, over=tuple(self.over), over_since_sent=tuple(self._over_since_sent))
         p50_s, p90_s, p99_s = (self._histogram.get_value_at_percentile(each) / 1e6 for each in (50, 90, 99))
         max_s = self._histogram.get_max_value() / 1e6
-        over, since_sent = tuple(self.over), tuple(self._over_since_sent)
-        return evidence.Latencies(self._cell, self.requests, p50_s, p90_s, p99_s, max_s, over, since_sent)
+        return evidence.Latencies(
+            self.cell,
+            self.requests,
+            p50_s,
+            p90_s,
+            p99_s,
+            max_s,
+            tuple(self.over),
+            tuple(self._over_since_sent),
+            tuple(_interval(self._histogram, percentile) for percentile in _PERCENTILES),
+            tuple(_interval(self._since_sent, percentile) for percentile in _PERCENTILES if self._since_sent),
+        )
+
+
+def _histogram() -> histogram.HdrHistogram:
+    """Of microseconds, up to an hour, to three digits."""
+    return histogram.HdrHistogram(1, 3_600_000_000, 3, word_size=4)
+
+
+def _interval(latencies: histogram.HdrHistogram, percentile: int) -> percentile_bars.Interval:
+    """Where a percentile is."""
+    requests = latencies.get_total_count()
+    lowest, highest = percentile_bars.ranks(requests, percentile / 100)
+
+    def seconds(rank: int) -> float:
+        return float(latencies.get_value_at_percentile(100 * rank / requests)) / 1e6
+
+    return percentile_bars.Interval(
+        percentile, seconds(lowest) if lowest else 0.0, seconds(highest) if highest <= requests else None
+    )
+
+
+class _Looks:
+    """When to look whether a load may end: at a number of requests and each time that it has doubled."""
+
+    def __init__(self, first: int, early: int = 0) -> None:
+        powers = itertools.count(-early)
+        self._looks = (first >> -power if power < 0 else first << power for power in powers)
+        self._next = max(1, next(self._looks))
+
+    def due(self, requests: int) -> bool:
+        """Whether it is time; if so, the next time is later."""
+        if requests < self._next:
+            return False
+        self._next = next(self._looks)
+        return True
 
 
 class _Counts:
     """What became of the requests."""
 
     def __init__(self, cells: Sequence[options.Cell], asked: options.LatencyGate, settled_by_s: float) -> None:
-        self.overall = _Tally(None, asked.bars)
-        self.cells = [_Tally(cell, asked.bars) for cell in cells]
-        self._judged = self.cells if asked.per == "cell" else [self.overall]
+        self.overall = _Tally(None, asked)
+        self.cells = [_Tally(cell, asked) for cell in cells]
+        self.judged = self.cells if asked.per == "cell" else [self.overall]
+        self._has_any = bool(asked.bars or asked.ratios)
         needed = max((percentile_bars.more_needed(0, 0, percentile / 100) for percentile, _ in asked.bars), default=1)
-        self._looks = (needed >> -power if power < 0 else needed << power for power in itertools.count(-_EARLY_LOOKS))
-        self._next_look = max(1, next(self._looks))
+        self._looks = _Looks(needed, _EARLY_LOOKS)
         self._window = math.ceil(_WINDOW / len(cells)) * len(cells)
         self._settled_by_s = settled_by_s
         self._settling: list[float] = []
@@ -259,16 +430,18 @@ class _Counts:
         """Whether latencies became steady."""
         return self._settled
 
+    @property
+    def requests(self) -> int:
+        """How many were counted of what has fewest."""
+        return min(tally.requests for tally in self.judged)
+
     def decided(self) -> bool:
-        """Whether each bar is; looked at seldom, because each look can be wrong by chance."""
-        return all(tally.decided() for tally in self._judged)
+        """Whether each bar in milliseconds is; looked at seldom, because each look can be wrong by chance."""
+        return self._has_any and all(tally.decided() for tally in self.judged)
 
     def decided_at_look(self) -> bool:
         """The same if it is time to look, else False."""
-        if min(tally.requests for tally in self._judged) < self._next_look:
-            return False
-        self._next_look = next(self._looks)
-        return self.decided()
+        return self._looks.due(self.requests) and self.decided()
 
 
 def _is_steady(logarithms: Sequence[float], window: int) -> bool:
@@ -317,7 +490,7 @@ class _Sender:
     def __init__(
         self,
         ready: Sequence[_Ready],
-        connection: client.Client,
+        connection: Sending,
         asked: options.LatencyGate,
         timeout_s: float,
         rng: random.Random,
@@ -331,41 +504,40 @@ class _Sender:
         self._timeout_s = timeout_s
         self._random = rng
         self._stopped = stopped
-        self._counts = counts
+        self.counts = counts
         largest = max(len(each.prepared.content) for each in ready)
-        self._most_in_flight = max(1, min(_MOST_IN_FLIGHT, _MAX_BYTES_IN_FLIGHT // max(1, largest)))
+        self._most_in_flight = max(
+            1, min(_MOST_IN_FLIGHT, connection.most_at_once, _MAX_BYTES_IN_FLIGHT // max(1, largest))
+        )
         self._ended: queue.SimpleQueue[_Ended] = queue.SimpleQueue()
         self._series = _Series(asked.budget_s)
-        self._lags = histogram.HdrHistogram(1, 3_600_000_000, 3, word_size=4)
+        self._lags = _histogram()
         self._in_flight = self._sent = self._late = self._dropped = 0
         self._seconds = 0.0
         self._next_check_s = 0.0
-        self._over = False
+        self.is_over = False
         self._begin_s = begin_s
 
-    def run(self) -> None:
-        """Sends until there is nothing more to learn, or the budget is used up."""
-        end_s = self._begin_s + self._asked.budget_s
-        while not self._over:
-            started_s = time.perf_counter()
-            self._send_until(end_s)
-            self._seconds += time.perf_counter() - started_s
-            # What is in flight counts too: slow requests are more often in flight than quick ones.
-            while self._in_flight and not self._is_over():
-                self._wait(_CHECK_S)
-            self._over = self._over or time.perf_counter() >= end_s or bool(self._counts.errors)
-            self._over = self._over or self._counts.decided()
+    def send_until(self, end_s: float, *, looks: bool = True) -> None:
+        """Sends, and waits for the answers; with `looks`, it may end once the bars seem to be decided."""
+        started_s = time.perf_counter()
+        self._send_until(end_s, looks=looks)
+        self._seconds += time.perf_counter() - started_s
+        # What is in flight counts too: slow requests are more often in flight than quick ones.
+        while self._in_flight and not self._check():
+            self._wait(_CHECK_S)
+        self.is_over = self.is_over or bool(self.counts.errors)
 
     def found(self, left_out: int) -> evidence.Load:
         """As evidence."""
         lags = self._lags
         return evidence.Load(
-            overall=self._counts.overall.found(),
-            cells=tuple(tally.found() for tally in self._counts.cells),
+            overall=self.counts.overall.found(),
+            cells=tuple(tally.found() for tally in self.counts.cells),
             sent=self._sent,
-            settling=self._counts.settling,
-            steady=self._counts.steady,
-            errors=dict(self._counts.errors),
+            settling=self.counts.settling,
+            steady=self.counts.steady,
+            errors=dict(self.counts.errors),
             late=self._late,
             dropped=self._dropped,
             lag_p99_s=lags.get_value_at_percentile(99) / 1e6 if self._sent else 0.0,
@@ -375,13 +547,13 @@ class _Sender:
             points=self._series.points(),
         )
 
-    def _send_until(self, end_s: float) -> None:
+    def _send_until(self, end_s: float, *, looks: bool) -> None:
         asked = self._asked
         due_s = time.perf_counter() + self._gap_s()
-        while (now_s := time.perf_counter()) < end_s and not self._is_over():
+        while (now_s := time.perf_counter()) < end_s and not self._check():
             while not self._ended.empty():
                 self._take(self._ended.get_nowait())
-            if self._counts.errors or self._counts.decided_at_look():
+            if self.counts.errors or (looks and self.counts.decided_at_look()):
                 return
             if asked.rate is None:
                 if self._in_flight < (asked.concurrency or 1):
@@ -424,17 +596,17 @@ class _Sender:
 
     def _take(self, ended: _Ended) -> None:
         self._in_flight -= 1
-        self._counts.add(ended)
+        self.counts.add(ended)
         if ended.code == evidence.OK:
             self._series.add(ended.ended_s - self._begin_s, ended.ended_s - ended.due_s)
 
-    def _is_over(self) -> bool:
+    def _check(self) -> bool:
         """Whether the server or the job has ended."""
         now_s = time.perf_counter()
         if now_s >= self._next_check_s:
             self._next_check_s = now_s + _CHECK_S
-            self._over = self._over or self._stopped()
-        return self._over
+            self.is_over = self.is_over or self._stopped()
+        return self.is_over
 
 
 @contextlib.contextmanager

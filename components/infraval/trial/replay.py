@@ -37,12 +37,15 @@ class Requests(Protocol):
     def __getitem__(self, position: int, /) -> Request:
         """The request at a position."""
 
+    def cell(self, position: int, /) -> options.Cell:
+        """The cell of the request at a position, without reading it."""
+
 
 def first_of_each_cell(requests: Requests) -> dict[options.Cell, int]:
     """The position of the first request of each cell, in their order."""
     found: dict[options.Cell, int] = {}
     for position in range(len(requests)):
-        found.setdefault(requests[position][0], position)
+        found.setdefault(requests.cell(position), position)
     return found
 
 
@@ -69,6 +72,10 @@ class OfLogs:
     def __getitem__(self, number: int, /) -> Request:
         position, cell = self._cells[number]
         return cell, self._logs[position]
+
+    def cell(self, number: int, /) -> options.Cell:
+        """Known since the logs were given."""
+        return self._cells[number][1]
 
 
 class _Reader:

@@ -115,10 +115,10 @@ class _Probing:
 
 def _one_of_each(requests: replay.Requests) -> list[replay.Request]:
     """A request of the smallest batch size of each signature and method."""
-    smallest: dict[tuple[str, options.Method], replay.Request] = {}
+    smallest: dict[tuple[str, options.Method], int] = {}
     for position in range(len(requests)):
-        cell, log = requests[position]
+        cell = requests.cell(position)
         known = smallest.get((cell.signature, cell.method))
-        if known is None or cell.batch_size < known[0].batch_size:
-            smallest[cell.signature, cell.method] = (cell, log)
-    return [*smallest.values()]
+        if known is None or cell.batch_size < requests.cell(known).batch_size:
+            smallest[cell.signature, cell.method] = position
+    return [requests[position] for position in smallest.values()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import shutil
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -108,8 +109,8 @@ def _try(
     cold = boot_without_warmup(measured=True) if compares else None
     repeating = determinism.Study(job, booter) if job.on("determinism") else None
     comparing = expected.Study(known, job.gates.expected.tolerance, booter) if known and job.on("expected") else None
-    beside = baseline.Study(job, staged, other, booter) if other else None
-    loading = load.Study(job, booter) if job.on("latency") else None
+    loading = load.Study(job, booter, compares=other is not None) if job.on("latency") else None
+    beside = baseline.Study(job, staged, other, booter, loading=loading) if other else None
     watching = memory.Study(job.gates.memory, booter) if job.on("memory") else None
     studies = [study for study in (repeating, comparing, beside, loading, watching) if study is not None]
     booted, tries = booter.boot_until_definite(requests, measured=True, studies=studies)
@@ -225,3 +226,21 @@ def _launch(job: options.Job, base_path: Path) -> base.Launch:
         grpc_max_threads=model_server.grpc_max_threads(max(job.limits.concurrency, at_once)),
         saved_model_tags=job.requests.tag_set,
     )
+
+
+def booter(
+    job: options.Job,
+    staged: staging.StagedModel,
+    logs: prediction_logs.Logs,
+    signatures: Iterable[str],
+    directory: Path,
+    progress: Callable[[str], None],
+    at_once: int,
+) -> boot.Booter:
+    """A booter of the job's first server, which can take so many requests at once; the arguments are those of `run`."""
+    own = _server_directory(directory, 0)
+    server = next(iter(registry.platform(job.server).each(job.server).values()))
+    threads = model_server.grpc_max_threads(max(job.limits.concurrency, at_once))
+    launch = dataclasses.replace(_launch(job, staged.base_path), grpc_max_threads=threads)
+    redactor = _redactor(job, staged, logs, signatures, [own], directory)
+    return boot.Booter(server, job.limits, launch, own, redactor, progress, job.warmup.seed)
