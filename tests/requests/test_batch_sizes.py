@@ -130,8 +130,7 @@ PADDED = "max_batch_size { value: 4 } allowed_batch_sizes: [2, 4]"
 def test_the_parameters_in_force_are_those_of_the_real_server(
     arguments: tuple[str, ...], in_model: str, in_file: str, expected: tuple[int, ...], tmp_path: Path
 ) -> None:
-    """See the cases `batching_per_model…` of a real server: it needs both flags, and then a model without a file of its
-    own is not batched."""
+    """See the cases `batching_per_model…` of a real one: both flags count, and then a model needs a file of its own."""
     if in_model:
         (tmp_path / batching.PER_MODEL_FILE).write_text(in_model)
     (tmp_path / "batching.txt").write_text(in_file)

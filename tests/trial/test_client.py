@@ -47,8 +47,8 @@ def test_a_server_that_does_not_listen_yet_is_waited_for(serve: Serve, private_d
     [
         (None, "", ""),
         (42, "", "version { value: 42 }"),
-        (None, "a", 'version_label: "a"'),
-        (42, "a", 'version_label: "a"'),
+        (None, "stable", 'version_label: "stable"'),
+        (42, "stable", 'version_label: "stable"'),
     ],
 )
 def test_requests_ask_for_what_production_asks_for(
