@@ -1,8 +1,8 @@
 """`infraval serve`: the server as a user's command, `python -m infraval_server.command FLAG...`.
 
 It takes what people write: `--port 8500` as well as `--port=8500`, and relative base paths. An unknown flag, without
-which TensorFlow Serving goes on, is refused here. As a sandbox, the server is started without this module, because there
-it must be as forgiving as the real one.
+which TensorFlow Serving goes on, is refused. As a sandbox, the server is started without this module, because there it
+must be as forgiving as the real one.
 """
 
 from __future__ import annotations

@@ -32,11 +32,16 @@ def test_nothing_changes_without_files() -> None:
 
 def test_the_server_gets_the_files_as_they_are(tmp_path: Path) -> None:
     """Byte by byte, as they were when they were checked."""
-    contents = {"monitoring_config_file": b"prometheus_config { enable: true } # ours", "platform_config_file": b"a {}"}
+    contents = {
+        "monitoring_config_file": b"prometheus_config { enable: true } # ours",
+        "platform_config_file": b'platform_configs { key: "tensorflow" }',
+    }
     given = job(tmp_path, **contents)
     found = files.read(given)
     (tmp_path / "monitoring_config_file").write_bytes(b"changed since")
     assert (found.job, dict(found.files)) == (given, contents)
+    (note,) = found.notes
+    assert "enable_model_warmup" in note
 
 
 def test_the_model_config_file_names_model_and_version(tmp_path: Path) -> None:
@@ -64,6 +69,8 @@ def test_a_name_must_suit_the_platform(tmp_path: Path) -> None:
         ("monitoring_config_file", b"prometheus { }"),
         ("monitoring_config_file", b"prometheus_config {\nenable: "),
         ("monitoring_config_file", b"\xff"),
+        ("platform_config_file", b"platform_configs {"),
+        ("platform_config_file", b"\xff"),
     ],
 )
 def test_a_file_that_the_server_does_not_read_is_refused(name: str, content: bytes, tmp_path: Path) -> None:

@@ -140,6 +140,21 @@ def test_the_parameters_in_force_are_those_of_the_real_server(
     assert batching.batch_sizes(asked) == expected
 
 
+def test_the_platform_config_file_has_batching_parameters_too(tmp_path: Path) -> None:
+    """In force are its own only."""
+    path = tmp_path / "platforms.config"
+    path.write_text(f'platform_configs {{ key: "tensorflow" value {{ batching_parameters {{ {PADDED} }} }} }}')
+    asked = options.Job(model=tmp_path, examples="e", server=options.ProcessServer(platform_config_file=path))
+    assert batching.batch_sizes(asked) == (2, 4)
+    path.write_text("platform_configs {\n batching_parameters { max: 1 } }")
+    with pytest.raises(errors.OptionError, match=r"platforms\.config .*2:"):
+        batching.batch_sizes(asked)
+    for mistaken in ({"warmup": {"batching_parameters_file": "b"}}, {"server_arguments": ["--enable_batching"]}):
+        server = {"platform_config_file": path, "server_arguments": mistaken.get("server_arguments", ())}
+        with pytest.raises(errors.OptionError, match=r"server\.platform_config_file"):
+            options.Job(model="m", warmup=mistaken.get("warmup", {}), server=server)
+
+
 @pytest.mark.parametrize("text", ["max_batch_size = 4", "max_batch_size { value: 4 } allowed_batch_sizes: [2, 3]"])
 def test_parameters_for_which_the_model_would_not_load_are_the_models_fault(text: str, tmp_path: Path) -> None:
     """The message has the file's path."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from infraval import errors, options
-from infraval.production import messages, model_config, text_files
+from infraval.production import messages, model_config, platform_config, text_files
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Production:
       files: content of the files that the server gets as they are, by flag.
       model_config: the model config file without the base path; empty if there is none.
       labels: version labels in it.
-      notes: what the files say and the server under test does not get.
+      notes: what to know about the files, as sentences.
     """
 
     job: options.Job
@@ -35,25 +35,29 @@ def read(job: options.Job) -> Production:
     Raises:
       OptionError: a file cannot be read, or TF Serving would not serve as intended with it.
     """
-    files = {}
+    files: dict[str, bytes] = {}
+    notes: list[str] = []
     if job.warmup.batching_parameters_file:
         path = Path(job.warmup.batching_parameters_file)
         files["batching_parameters_file"] = text_files.read(path, "The batching parameters file")
     for name in options.FILES:
-        if path_given := getattr(job.server, name):
-            what = f"--{name.replace('_', '-')} (server.{name})"
-            files[name] = _not_empty(text_files.read(Path(path_given), what), f"{what} {path_given}")
-            if name == "monitoring_config_file":
-                message = messages.MonitoringConfig()
-                text_files.parse(files[name], message, Path(path_given), what, errors.OptionError)
+        if not getattr(job.server, name):
+            continue
+        path = Path(getattr(job.server, name))
+        what = f"--{name.replace('_', '-')} (server.{name})"
+        files[name] = _not_empty(text_files.read(path, what), f"{what} {path}")
+        if name == "monitoring_config_file":
+            text_files.parse(files[name], messages.MonitoringConfig(), path, what, errors.OptionError)
+        if name == "platform_config_file" and not platform_config.read(files[name], path, what).warms_up:
+            notes.append(f"{path} does not set enable_model_warmup, so a server with it replays no warmup file.")
     content = files.pop("model_config_file", None)
     if content is None:
-        return Production(job, files)
+        return Production(job, files, notes=tuple(notes))
     found = model_config.read(content, job.server)
     changes = {"model_name": found.model_name, "model_version": found.model_version}
     server = type(job.server).parse({**job.server.given(), **changes})
     return Production(
-        job.model_copy(update={"server": server}), files, found.text, labels=found.labels, notes=found.notes
+        job.model_copy(update={"server": server}), files, found.text, found.labels, (*notes, *found.notes)
     )
 
 
