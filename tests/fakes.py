@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import http.server
 import os
+import re
 import signal
 import sys
 import threading
@@ -53,7 +54,10 @@ def main(behaviour: str, boots: Path, flags: list[str]) -> int:  # noqa: C901 - 
     with boots.open("ab") as file:
         file.write(b".")
     options = dict(flag.removeprefix("--").partition("=")[::2] for flag in flags)
-    warmup = Path(options["model_base_path"]) / "1" / "assets.extra" / "tf_serving_warmup_requests"
+    config = Path(options["model_config_file"]).read_text() if "model_config_file" in options else ""
+    base_path = Path(re.findall('base_path: "(.*)"', config)[0] if config else options["model_base_path"])
+    versions = [path.name for path in base_path.glob("[0-9]*")]
+    warmup = base_path / (versions[0] if versions else "1") / "assets.extra" / "tf_serving_warmup_requests"
     print("Adding/updating models.", file=sys.stderr, flush=True)
     if behaviour == "abort-at-load" or (behaviour == "abort-once" and boots.stat().st_size == 1):
         os.abort()
@@ -77,12 +81,16 @@ def main(behaviour: str, boots: Path, flags: list[str]) -> int:  # noqa: C901 - 
         found = f"Finished reading warmup data for model at {warmup}. Number of warmup records read: 1. Elapsed time "
         text = f"{found}(microseconds): 1." if warmup.exists() else f"No warmup data file found at {warmup}"
         print(text, file=sys.stderr, flush=True)
-    serve(behaviour, options.get("grpc_socket_path", ""), int(options.get("port", "8500")))
+    labels = re.findall('key: "(.*)"', config)
+    serve(behaviour, options.get("grpc_socket_path", ""), int(options.get("port", "8500")), labels)
     return 0
 
 
-def serve(behaviour: str, socket_path: str, port: int) -> None:
-    """Answers GetModelStatus and Predict, on the socket if there is one, until it is killed."""
+def serve(behaviour: str, socket_path: str, port: int, labels: list[str]) -> None:
+    """Answers GetModelStatus and Predict, on the socket if there is one, until it is killed.
+
+    `by-label` answers only requests that ask for one of these labels.
+    """
     import grpc  # noqa: PLC0415 - takes seconds with what follows, and not every behaviour gets here
     from tensorflow_serving.apis import (  # noqa: PLC0415
         get_model_status_pb2,
@@ -100,7 +108,10 @@ def serve(behaviour: str, socket_path: str, port: int) -> None:
             return get_model_status_pb2.GetModelStatusResponse(model_version_status=[available])
 
     class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
-        def Predict(self, request: Any, context: object) -> object:  # noqa: ARG002, N802 - gRPC's name
+        def Predict(self, request: Any, context: Any) -> object:  # noqa: N802 - gRPC's name
+            if behaviour == "by-label" and request.model_spec.version_label not in labels:
+                label = request.model_spec.version_label
+                context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"Unrecognized servable version label: {label}")
             if behaviour == "abort-in-request":
                 print(request, file=sys.stderr, flush=True)
                 os.abort()

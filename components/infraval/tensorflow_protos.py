@@ -43,6 +43,7 @@ with _without_tensorflow():
         model_pb2,
         prediction_log_pb2,
     )
+    from tensorflow_serving.config import model_server_config_pb2
 
 __all__ = [
     "example_pb2",
@@ -51,6 +52,7 @@ __all__ = [
     "input_pb2",
     "meta_graph_pb2",
     "model_pb2",
+    "model_server_config_pb2",
     "prediction_log_pb2",
     "saved_model_pb2",
     "saved_object_graph_pb2",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from infraval import escape, hints, options, publish, signals, verdict, workspace
 from infraval import gates as all_gates
+from infraval.production import files as production_files
 from infraval.requests import expected, preparation
 from infraval.sandbox import registry
 from infraval.staging import model as staging
@@ -54,12 +55,16 @@ def validate(
     # The cheapest first: looking for what the job names takes a moment, pulling an image minutes.
     if job.output is not None:
         publish.check_output(job.output)
+    production = production_files.read(job)
+    job = production.job
+    for note in production.notes:
+        progress(note)
     selection = preparation.select(job)
     all_gates.check(job.gates, selection.signatures, selection.targets)
     platform.check(job.server, progress)
     with workspace.workspace() as directory, contextlib.ExitStack() as stack:
         known = expected.read(job, selection.signatures, directory / "expected")
-        ahead = stack.enter_context(run.starting(job, directory / "models", directory))
+        ahead = stack.enter_context(run.starting(production, directory / "models", directory))
         logs, examples = preparation.build(job, selection, directory / "requests", make_pipeline, progress, sample_in)
 
         progress("Staging the model")
@@ -68,9 +73,11 @@ def validate(
 
         baseline = None
         if job.baseline is not None and (job.on("baseline") or (job.on("latency") and job.gates.latency.ratios)):
-            baseline = staging.stage_as_it_is(job.baseline, directory / "baseline", job.allow_links_to)
+            baseline = staging.stage_as_it_is(job, job.baseline, directory / "baseline")
 
-        shown = run.run(job, staged, logs, selection.signatures, directory, progress, constants, ahead, known, baseline)
+        shown = run.run(
+            production, staged, logs, selection.signatures, directory, progress, constants, ahead, known, baseline
+        )
 
         chosen = all_gates.choose(job.gates, selection.signatures, job.on) if gates is None else gates
         servers = tuple(all_gates.judge(each, chosen, job.gates) for each in shown)

@@ -20,6 +20,11 @@ BATCHING = [pytest.param(case, id=case["case"]) for case in STARTUP if "--enable
 SPLITTING = "enable_large_batch_splitting { value: true } max_execution_batch_size { value: 8 } "
 
 
+def job(**warmup: Any) -> options.Job:
+    """A job with these options about the warmup."""
+    return options.Job(model="m", examples="e", warmup=warmup)
+
+
 @pytest.fixture
 def sizes(tmp_path: Path) -> Callable[..., tuple[int, ...]]:
     """Batch sizes to cover with a parameters file of this text."""
@@ -27,7 +32,7 @@ def sizes(tmp_path: Path) -> Callable[..., tuple[int, ...]]:
     def read(text: str, *asked: int) -> tuple[int, ...]:
         path = tmp_path / "batching.txt"
         path.write_text(text, encoding="utf-8")
-        return batching.batch_sizes(options.WarmupOptions(batch_sizes=asked, batching_parameters_file=str(path)))
+        return batching.batch_sizes(job(batch_sizes=asked, batching_parameters_file=str(path)))
 
     return read
 
@@ -63,8 +68,8 @@ def test_without_allowed_sizes_one_example_is_enough(sizes: Callable[..., tuple[
 
 def test_without_a_file_it_is_what_was_asked_for_or_one() -> None:
     """No file, no limit."""
-    assert batching.batch_sizes(options.WarmupOptions()) == (1,)
-    assert batching.batch_sizes(options.WarmupOptions(batch_sizes=(5000, 2))) == (5000, 2)
+    assert batching.batch_sizes(job()) == (1,)
+    assert batching.batch_sizes(job(batch_sizes=(5000, 2))) == (5000, 2)
 
 
 def test_a_size_over_the_maximum_is_refused(sizes: Callable[..., tuple[int, ...]]) -> None:
@@ -105,11 +110,65 @@ def test_every_field_of_tf_serving_is_known(sizes: Callable[..., tuple[int, ...]
     ) == (8,)
 
 
+PER_MODEL = ("--enable_batching", "--enable_per_model_batching_parameters")
+PADDED = "max_batch_size { value: 4 } allowed_batch_sizes: [2, 4]"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "in_model", "in_file", "expected"),
+    [
+        (PER_MODEL, PADDED, "", (2, 4)),
+        (PER_MODEL, PADDED, "max_batch_size { value: 8 } allowed_batch_sizes: [8]", (2, 4)),
+        (PER_MODEL, "", "max_batch_size { value: 8 } allowed_batch_sizes: [8]", (1,)),
+        (PER_MODEL[:1], PADDED, "", (1,)),
+        (PER_MODEL[1:], PADDED, "", (1,)),
+        ((PER_MODEL[0], f"{PER_MODEL[1]}=true"), PADDED, "", (2, 4)),
+        ((*PER_MODEL, f"{PER_MODEL[1]}=false"), PADDED, "", (1,)),
+        (PER_MODEL[1:], PADDED, "max_batch_size { value: 8 } allowed_batch_sizes: [8]", (2, 4)),
+    ],
+)
+def test_the_parameters_in_force_are_those_of_the_real_server(
+    arguments: tuple[str, ...], in_model: str, in_file: str, expected: tuple[int, ...], tmp_path: Path
+) -> None:
+    """See the cases `batching_per_model…` of a real one: both flags count, and then a model needs a file of its own."""
+    if in_model:
+        (tmp_path / batching.PER_MODEL_FILE).write_text(in_model)
+    (tmp_path / "batching.txt").write_text(in_file)
+    warmup = {"batching_parameters_file": tmp_path / "batching.txt"} if in_file else {}
+    server = options.ProcessServer(server_arguments=arguments)
+    asked = options.Job(model=tmp_path, examples="e", server=server, warmup=warmup)
+    assert batching.batch_sizes(asked) == expected
+
+
+def test_the_platform_config_file_has_batching_parameters_too(tmp_path: Path) -> None:
+    """In force are its own only."""
+    path = tmp_path / "platforms.config"
+    path.write_text(f'platform_configs {{ key: "tensorflow" value {{ batching_parameters {{ {PADDED} }} }} }}')
+    asked = options.Job(model=tmp_path, examples="e", server=options.ProcessServer(platform_config_file=path))
+    assert batching.batch_sizes(asked) == (2, 4)
+    path.write_text("platform_configs {\n batching_parameters { max: 1 } }")
+    with pytest.raises(errors.OptionError, match=r"platforms\.config .*2:"):
+        batching.batch_sizes(asked)
+    for mistaken in ({"warmup": {"batching_parameters_file": "b"}}, {"server_arguments": ["--enable_batching"]}):
+        server = {"platform_config_file": path, "server_arguments": mistaken.get("server_arguments", ())}
+        with pytest.raises(errors.OptionError, match=r"server\.platform_config_file"):
+            options.Job(model="m", warmup=mistaken.get("warmup", {}), server=server)
+
+
+@pytest.mark.parametrize("text", ["max_batch_size = 4", "max_batch_size { value: 4 } allowed_batch_sizes: [2, 3]"])
+def test_parameters_for_which_the_model_would_not_load_are_the_models_fault(text: str, tmp_path: Path) -> None:
+    """The message has the file's path."""
+    (tmp_path / batching.PER_MODEL_FILE).write_text(text)
+    server = options.ProcessServer(server_arguments=PER_MODEL)
+    with pytest.raises(errors.ModelError, match=r"batching_params\.pbtxt"):
+        batching.batch_sizes(options.Job(model=tmp_path, server=server))
+
+
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     """Missing, or a directory: the message has the path."""
     for path in (tmp_path / "missing.txt", tmp_path):
         with pytest.raises(errors.OptionError, match="cannot be read") as caught:
-            batching.batch_sizes(options.WarmupOptions(batching_parameters_file=str(path)))
+            batching.batch_sizes(job(batching_parameters_file=str(path)))
         assert str(path) in str(caught.value)
 
 
@@ -121,7 +180,7 @@ def test_no_content_raises_anything_but_an_option_error(
     path = tmp_path_factory.mktemp("batching") / "batching.txt"
     path.write_bytes(content)
     try:
-        sizes = batching.batch_sizes(options.WarmupOptions(batching_parameters_file=str(path)))
+        sizes = batching.batch_sizes(job(batching_parameters_file=str(path)))
     except errors.OptionError:
         return
     assert all(size >= 1 for size in sizes)

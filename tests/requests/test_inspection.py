@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tensorflow_serving.apis import prediction_log_pb2
 
-from infraval import options
+from infraval import errors, options
 from infraval.report import terminal
 from infraval.requests import composites, inspection, prediction_logs
 
@@ -63,3 +63,18 @@ def test_the_batch_size_of_a_cell_with_a_fixed_vector(odd_models: Path, tmp_path
     prediction_logs.write(tmp_path / "model" / options.WARMUP_FILE, [log])
     (cell,) = inspection.inspect(tmp_path / "model")["warmup"]["cells"]
     assert cell["batch_size"] == 4
+
+
+def test_a_base_path_with_one_version_stands_for_the_version(odd_models: Path, tmp_path: Path) -> None:
+    """What TF Serving is given may be inspected; with several versions it must be said which."""
+    version = odd_models / "inputs" / "1"
+    assert inspection.saved_model(version) == version
+    assert inspection.saved_model(version.parent) == version
+    for number in ("7", "12"):
+        (tmp_path / number).mkdir()
+        (tmp_path / "notes").mkdir(exist_ok=True)
+    with pytest.raises(errors.ModelError, match="12, 7"):
+        inspection.saved_model(tmp_path)
+    (tmp_path / "saved_model.pbtxt").touch()
+    assert inspection.saved_model(tmp_path) == tmp_path
+    assert inspection.saved_model(tmp_path / "missing") == tmp_path / "missing"

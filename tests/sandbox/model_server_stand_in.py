@@ -27,7 +27,7 @@ MIB = 1 << 20
 USAGE = (
     "usage: tensorflow_model_server\nFlags:\n"
     "\t--enable_batching=false          \tbool\tenable batching\n"
-    '\t--platform_config_file=""        \tstring\tIf non-empty, read an ascii PlatformConfigMap protobuf\n'
+    '\t--tensorflow_session_config_file=""\tstring\tIf non-empty, read an ascii TensorFlow Session ConfigProto\n'
     "\t--num_load_threads=0             \tint32\tThe number of threads in the thread-pool used to load\n"
 )
 
@@ -62,11 +62,17 @@ def start_child() -> None:
         block()
 
 
-def report() -> None:
+def files(flags: dict[str, str]) -> dict[str, str]:
+    """Content of the files that flags name."""
+    return {name: Path(path).read_text() for name, path in flags.items() if Path(path).is_file()}
+
+
+def report(flags: dict[str, str]) -> None:
     """Writes what this process was given."""
     umask = os.umask(0o077)
     facts = {
         "flags": sys.argv[1:],
+        "files": files(flags),
         "environment": dict(os.environ),
         "directory": str(Path.cwd()),
         "umask": umask,
@@ -105,8 +111,9 @@ def main() -> None:
     """Behaves as the model's name says."""
     answer_questions()
     flags = dict(flag.removeprefix("--").partition("=")[::2] for flag in sys.argv[1:])
-    report()
-    behaviour, _, number = flags["model_name"].partition("-")
+    report(flags)
+    # A model config file, which the tests write for the behaviour "boot" only, takes the place of the name.
+    behaviour, _, number = flags.get("model_name", "boot").partition("-")
     if behaviour == "exit":
         sys.stderr.write("the last words\n")
         sys.exit(int(number))

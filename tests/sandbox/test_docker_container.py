@@ -12,7 +12,7 @@ import docker
 import pytest
 
 from infraval import options
-from infraval.sandbox import base
+from infraval.sandbox import base, model_server
 from infraval.sandbox.docker import container as docker_container
 from infraval.sandbox.docker import engine as docker_engine
 from infraval.sandbox.docker import model as docker_model
@@ -61,6 +61,29 @@ def test_the_environment_is_the_contract_and_what_was_asked_for() -> None:
         "MODEL_NAME": "m",
         "MODEL_BASE_PATH": "/model",
     }
+
+
+def test_files_are_named_in_the_terms_of_the_container() -> None:
+    """The image's entrypoint gives model name and base path; a model config file takes precedence over them."""
+    launch = base.Launch(
+        "m",
+        Path("/models"),
+        'model_config_list { config { name: "m" } }',
+        labels=True,
+        files={"monitoring_config_file": b"", "platform_config_file": b""},
+    )
+    given = options.DockerServer(server_arguments=("--a=1",))
+    assert docker_container.command(launch, given, on_socket=False) == [
+        "--max_num_load_retries=0",
+        "--grpc_max_threads=64",
+        "--allow_version_labels_for_unavailable_models",
+        "--monitoring_config_file=/model/.monitoring_config",
+        "--platform_config_file=/model/.platform_config",
+        "--model_config_file=/model/.model_config",
+        "--a=1",
+    ]
+    assert model_server.files(launch, "/model/m").keys() == {".monitoring_config", ".platform_config", ".model_config"}
+    assert b'base_path: "/model/m"' in model_server.files(launch, "/model/m")[".model_config"]
 
 
 def test_root_is_nobody_in_the_container_and_others_are_themselves(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from google.protobuf import text_format
+from tensorflow_serving.config import model_server_config_pb2
 
 from infraval import errors, evidence, options
 from infraval.sandbox import base
@@ -65,7 +67,7 @@ def test_flags_are_those_of_tensorflow_model_server(private_directory: Path, eve
     launch = base.Launch(
         model_name="serve",
         model_base_path=Path("/models"),
-        batching_parameters_file=Path("/batching.txt"),
+        files={"batching_parameters_file": b"num_batch_threads {}", "monitoring_config_file": b"# none"},
         grpc_max_threads=7,
     )
     server = options.ProcessServer(
@@ -81,13 +83,44 @@ def test_flags_are_those_of_tensorflow_model_server(private_directory: Path, eve
         "--max_num_load_retries=0",
         "--grpc_max_threads=7",
         "--enable_batching",
-        "--batching_parameters_file=/batching.txt",
+        f"--batching_parameters_file={private_directory}/r/.batching_parameters",
+        f"--monitoring_config_file={private_directory}/r/.monitoring_config",
         "--num_load_threads=2",
         "--enable_batching=0",
     ]
+    assert facts(sandbox)["files"] == {
+        "batching_parameters_file": "num_batch_threads {}",
+        "monitoring_config_file": "# none",
+    }
 
 
-GOOD_ARGUMENTS = [("--enable_batching",), ("--num_load_threads=2", "--platform_config_file=/a=b")]
+@pytest.mark.usefixtures("stand_in")
+def test_a_model_config_file_takes_the_place_of_name_and_base_path(
+    private_directory: Path, eventually: Eventually
+) -> None:
+    """It is in the private directory, and leads to the staged model; labels come with the flag that lets them start."""
+    config = 'model_config_list { config { name: "boot" model_platform: "tensorflow" %s } }'
+    label = 'version_labels { key: "stable" value: 42 }'
+    for labels in ("", label):
+        launch = base.Launch("boot", Path("/models"), model_config=config % labels, labels=bool(labels))
+        with process.ProcessSandbox(launch, options.ProcessServer(), private_directory / "r") as sandbox:
+            assert eventually(sandbox.log)
+        given = facts(sandbox)
+        assert [flag for flag in given["flags"] if flag.startswith(("--model", "--allow"))] == [
+            *(["--allow_version_labels_for_unavailable_models"] if labels else []),
+            f"--model_config_file={private_directory}/r/.model_config",
+        ]
+        served = model_server_config_pb2.ModelServerConfig()
+        text_format.Parse(given["files"]["model_config_file"], served)
+        (entry,) = served.model_config_list.config
+        assert (entry.name, entry.base_path, dict(entry.version_labels)) == (
+            "boot",
+            "/models",
+            {"stable": 42} if labels else {},
+        )
+
+
+GOOD_ARGUMENTS = [("--enable_batching",), ("--num_load_threads=2", "--tensorflow_session_config_file=/a=b")]
 BAD_ARGUMENTS = [
     ("--no_such_flag",),
     ("--num_load_threads=2", "--no_such_flag=1"),

@@ -10,6 +10,7 @@ from typing import Any
 
 import grpc
 import pytest
+from google.protobuf import text_format
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
 from infraval import errors
@@ -39,6 +40,38 @@ def test_a_server_that_does_not_listen_yet_is_waited_for(serve: Serve, private_d
         serve()
         assert connection.available()
         assert connection.send(log_of(""), TIMEOUT_S) == ("OK", "")
+
+
+@pytest.mark.parametrize(
+    ("version", "label", "asked"),
+    [
+        (None, "", ""),
+        (42, "", "version { value: 42 }"),
+        (None, "stable", 'version_label: "stable"'),
+        (42, "stable", 'version_label: "stable"'),
+    ],
+)
+def test_requests_ask_for_what_production_asks_for(
+    version: int | None, label: str, asked: str, serve: Serve, log_of: LogOf
+) -> None:
+    """A label, else a version, else the latest, whatever the log asks for."""
+    received: list[Any] = []
+
+    def answer(request: Any, _context: grpc.ServicerContext) -> Any:
+        received.append(request.model_spec)
+        return predict_pb2.PredictResponse()
+
+    log = log_of("s")
+    log.predict_log.request.model_spec.version.value = 7
+    with client.Client(serve(answer), "m", version, label) as connection:
+        assert connection.send(log, TIMEOUT_S) == ("OK", "")
+        tasks = prediction_log_pb2.PredictionLog()
+        tasks.multi_inference_log.request.tasks.add().model_spec.version_label = "old"
+        received += [task.model_spec for task in connection.request_of(tasks).tasks]
+    for model_spec in received:
+        model_spec.ClearField("signature_name")
+        assert text_format.MessageToString(model_spec, as_one_line=True) == f'name: "m" {asked}'.strip()
+    assert len(received) == 2
 
 
 def link(path: Path) -> None:

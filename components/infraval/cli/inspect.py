@@ -21,7 +21,7 @@ def command(context: click.Context, /, *, directory: Path, as_json: bool) -> int
     from infraval.requests import inspection  # noqa: PLC0415 - the same
 
     with uris.local_model(directory, context, "directory") as model:
-        found = inspection.inspect(model)
+        found = inspection.inspect(inspection.saved_model(model))
     found["model"] = uris.given(context, "directory") or found["model"]
     with guard.writing():
         if as_json:

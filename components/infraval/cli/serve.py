@@ -19,4 +19,4 @@ from infraval import cli
 @click.argument("flags", nargs=-1, type=click.UNPROCESSED)
 def command(*, flags: tuple[str, ...]) -> None:
     """Becomes the embedded server."""
-    os.execv(sys.executable, [sys.executable, "-m", "infraval_server", *flags])  # noqa: S606 - no shell is wanted
+    os.execv(sys.executable, [sys.executable, "-m", "infraval_server.command", *flags])  # noqa: S606 - no shell is wanted

@@ -23,12 +23,13 @@ from infraval.options.kubernetes import KubernetesServer
 from infraval.options.limits import Limits
 from infraval.options.process import ProcessServer
 from infraval.options.requests import DEFAULT_SIGNATURE, Cell, Method, RequestOptions
-from infraval.options.server import DEFAULT_PLATFORM, VARIANTS, ServerOptions
+from infraval.options.server import DEFAULT_PLATFORM, FILES, VARIANTS, ServerOptions
 from infraval.options.warmup import MAX_WARMUP_RECORDS, WARMUP_FILE, ExistingWarmup, WarmupOptions
 
 __all__ = [
     "DEFAULT_PLATFORM",
     "DEFAULT_SIGNATURE",
+    "FILES",
     "MAX_WARMUP_RECORDS",
     "MIN_PIDS",
     "VARIANTS",

@@ -58,12 +58,17 @@ class Job(base.Options):
     def on(self, gate: str) -> bool:
         """Whether a gate with options judges; some do by default if other options of the job say what to judge by."""
         by_default = {
-            "determinism": bool(self.warmup.batching_parameters_file),
+            "determinism": self.batched,
             "expected": bool(self.requests.expected),
             "baseline": self.baseline is not None,
         }
         own = getattr(self.gates, gate)
         return self.gates.on(gate) or (by_default.get(gate, False) and "enabled" not in own.model_fields_set)
+
+    @property
+    def batched(self) -> bool:
+        """Whether the server may join requests into batches, as far as the options say."""
+        return bool(self.warmup.batching_parameters_file) or self.server.turns_on("enable_batching")
 
     @model_validator(mode="after")
     def _check_effect(self) -> Job:
@@ -92,6 +97,11 @@ class Job(base.Options):
                 "drop it."
                 for percentile, _ in self.gates.latency.ratios
             ]
+        if self.server.platform_config_file and self.batched:
+            mistakes.append(
+                "{server.platform_config_file} takes the place of the server's flags about batching, so "
+                "{warmup.batching_parameters_file} and --enable_batching have no effect; drop one or the other."
+            )
         if not self.examples:
             mistakes += [
                 f"{{{name}}} is about the requests, and there are no {{examples}} to build them from; drop one or "

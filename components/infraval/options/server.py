@@ -22,13 +22,18 @@ DEFAULT_PLATFORM = "process"
 VARIANTS: dict[str, type[ServerOptions]] = {}
 """The options of each platform, by its name; a new platform adds its subclass of `ServerOptions`."""
 
+FILES = ("model_config_file", "monitoring_config_file", "platform_config_file")
+"""Options that name a file of production, each called like the flag that the server gets it with."""
+
 _INFRAVAL_SETS_IT = "infraval sets it; drop it"
 _TLS = "infraval connects without TLS; drop it"
 _OWN_FLAGS = {
     "port": _INFRAVAL_SETS_IT,
     "grpc_socket_path": _INFRAVAL_SETS_IT,
     "model_base_path": _INFRAVAL_SETS_IT,
-    "model_config_file": "infraval serves one model, and the file would take its place; drop it",
+    "model_config_file": "set {server.model_config_file} instead",
+    "monitoring_config_file": "set {server.monitoring_config_file} instead",
+    "platform_config_file": "set {server.platform_config_file} instead",
     "model_name": "set {server.model_name} instead",
     "saved_model_tags": "set {requests.tag_set} instead",
     "batching_parameters_file": "set {warmup.batching_parameters_file} instead",
@@ -51,6 +56,9 @@ def _check_own_flags(arguments: tuple[str, ...]) -> tuple[str, ...]:
     return arguments
 
 
+_TRUE = ("", "true", "1")
+"""How TensorFlow's flags spell true (command_line_flags.cc)."""
+
 _Argument = base.checked(lambda value: value.startswith("-"), "a flag such as --name=value")
 
 
@@ -62,7 +70,23 @@ class ServerOptions(base.Options):
     platform: Annotated[str, base.Flag("--platform", choices=lambda: tuple(VARIANTS))] = DEFAULT_PLATFORM
     """Where the server under test runs."""
     model_name: Annotated[str, base.Flag("--model-name"), Field(min_length=1)] = DEFAULT_MODEL_NAME
-    """Name to serve the model under."""
+    """Name to serve the model under; with `model_config_file`, the model of that name in it."""
+    model_version: Annotated[
+        int | None,
+        base.Flag("--model-version", default="the version that the model config file names, else 1"),
+        Field(ge=1, lt=2**63),
+    ] = None
+    """Version to serve the model as, which the requests then ask for unless they ask for a label."""
+    model_config_file: Annotated[base.PathOrUri, base.Flag("--model-config-file", metavar="PATH")] = ""
+    """Production's ModelServerConfig text proto: the server gets the entry of this model, with the staged copy as its
+    base path."""
+    version_label: Annotated[str, base.Flag("--version-label", metavar="LABEL")] = ""
+    """Label in `model_config_file` that the requests ask for, as production's clients do."""
+    monitoring_config_file: Annotated[base.PathOrUri, base.Flag("--monitoring-config-file", metavar="PATH")] = ""
+    """Production's MonitoringConfig text proto, which the server boots with."""
+    platform_config_file: Annotated[base.PathOrUri, base.Flag("--platform-config-file", metavar="PATH")] = ""
+    """Production's PlatformConfigMap text proto, which the server boots with; in TF Serving it takes the place of the
+    flags about batching, warmup and sessions."""
     server_arguments: Annotated[
         base.Strings, _Argument, AfterValidator(_check_own_flags), base.Flag("--server-argument", metavar="FLAG")
     ] = ()
@@ -100,6 +124,20 @@ class ServerOptions(base.Options):
         if not owners:
             return super().unknown(key)
         return f"is an option of the {owners} platform only; drop it or choose that platform."
+
+    def turns_on(self, flag: str) -> bool:
+        """Whether `server_arguments` set a boolean flag, given without its dashes, to true; the last one counts."""
+        given = [each.partition("=") for each in self.server_arguments]
+        values = [value for name, _, value in given if name == f"--{flag}"]
+        return bool(values) and values[-1] in _TRUE
+
+    @model_validator(mode="after")
+    def _check_label(self) -> Self:
+        if self.version_label and not self.model_config_file:
+            raise base.Mistake(
+                "{server.version_label} needs {server.model_config_file}: TF Serving knows labels from that file only."
+            )
+        return self
 
     def model_post_init(self, context: Any, /) -> None:
         """Counts the platform among what was set, so that the JSON of every variant names it."""

@@ -23,7 +23,7 @@ def misfit(job: options.Job) -> str | None:
     paths, _ = shards.part(shards.find(job.examples), job.requests.max_shards, job.requests.max_records)
     records = list(shards.peek(paths))
     try:
-        called, _ = targets.resolve(job.requests, available, records, batch_sizes.batch_sizes(job.warmup), parsing)
+        called, _ = targets.resolve(job.requests, available, records, batch_sizes.batch_sizes(job), parsing)
     except errors.ModelError as error:
         return str(error)
     for cause in filter(None, map(acceptance.Acceptance(called).cause_of_rejection, records)):

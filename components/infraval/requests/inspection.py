@@ -7,8 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from infraval import options
+from infraval import errors, escape, options
 from infraval.requests import prediction_logs, signatures, tensors
+
+_GRAPHS = ("saved_model.pb", "saved_model.pbtxt")
+"""One of them is in every SavedModel directory."""
 
 
 def inspect(model: Path) -> dict[str, Any]:
@@ -50,6 +53,30 @@ def inspect(model: Path) -> dict[str, Any]:
         },
         "warmup": _warmup(model / options.WARMUP_FILE, available),
     }
+
+
+def saved_model(directory: Path) -> Path:
+    """The SavedModel to inspect: the directory itself, or the version in it if it is a model base path with one.
+
+    Raises:
+      ModelError: it is a model base path with several versions.
+    """
+    versions = sorted(path for path in _entries(directory) if path.name.isdecimal() and path.is_dir())
+    if not versions or any((directory / name).exists() for name in _GRAPHS):
+        return directory
+    if len(versions) > 1:
+        raise errors.ModelError(
+            f"{directory} is a model base path with {len(versions)} versions "
+            f"({escape.names([path.name for path in versions])}). Name one of them, such as {versions[-1]}."
+        )
+    return versions[0]
+
+
+def _entries(directory: Path) -> list[Path]:
+    try:
+        return list(directory.iterdir())
+    except OSError:  # whoever reads the model says why
+        return []
 
 
 def _warmup(path: Path, available: Mapping[str, signatures.Signature]) -> dict[str, Any] | None:

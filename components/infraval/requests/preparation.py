@@ -62,7 +62,7 @@ def select(job: options.Job) -> Selection:
     """
     meta_graph = signatures.meta_graph(job.model, job.requests.tag_set)
     available = signatures.of(meta_graph)
-    sizes = batch_sizes.batch_sizes(job.warmup)
+    sizes = batch_sizes.batch_sizes(job)
     _check_existing_warmup(job, available)
     _check_baseline(job)
     warnings = tuple(filter(None, [variables.warning(job.model, meta_graph)]))

@@ -11,7 +11,7 @@ import signal
 import stat
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -63,14 +63,18 @@ class Launch:
     Attributes:
       model_name: `--model_name`.
       model_base_path: `--model_base_path`, absolute; holds numbered version directories.
-      batching_parameters_file: `--batching_parameters_file`, also sets `--enable_batching`; None for neither.
+      model_config: takes the place of both if it is not empty: `--model_config_file` without its base path.
+      labels: whether the model config has version labels.
+      files: content of what else the server reads, by flag, such as `batching_parameters_file`.
       grpc_max_threads: `--grpc_max_threads`.
       saved_model_tags: `--saved_model_tags`; empty for the server's default, `serve`.
     """
 
     model_name: str
     model_base_path: Path
-    batching_parameters_file: Path | None = None
+    model_config: str = ""
+    labels: bool = False
+    files: Mapping[str, bytes] = dataclasses.field(default_factory=dict)
     grpc_max_threads: int = 64
     saved_model_tags: tuple[str, ...] = ()
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 
+from infraval.production import model_config
 from infraval.sandbox import base
 
 TF_SERVING = "tensorflow_model_server"
+
+_MODEL_CONFIG = "model_config_file"
 
 EMBEDDED = "infraval embedded server"
 
@@ -23,14 +26,35 @@ EMBEDDED_EXIT_BUG = 70
 """The embedded server ends with this code after a bug of its own. A model can print any line, but not an exit code."""
 
 
-def flags(launch: base.Launch, batching_parameters_file: str | None) -> list[str]:
-    """The flags that are the same wherever the server runs, with the path at which it sees the batching file."""
+def files(launch: base.Launch, base_path: str) -> dict[str, bytes]:
+    """The files that the server reads besides the model, which it sees at that base path, by name.
+
+    Names of models do not start with a dot, so they can be in one directory.
+    """
+    found = {_file_name(flag): content for flag, content in launch.files.items()}
+    if launch.model_config:
+        text = model_config.with_base_path(launch.model_config, base_path)
+        found[_file_name(_MODEL_CONFIG)] = text.encode()
+    return found
+
+
+def flags(launch: base.Launch, directory: str) -> list[str]:
+    """The flags that are the same wherever the server runs, which sees its `files` in that directory."""
     flags = ["--max_num_load_retries=0", f"--grpc_max_threads={launch.grpc_max_threads}"]
-    if batching_parameters_file is not None:
-        flags += ["--enable_batching", f"--batching_parameters_file={batching_parameters_file}"]
+    if launch.labels:
+        # Without it, the server does not start with labels: they are checked before anything is loaded.
+        flags.append("--allow_version_labels_for_unavailable_models")
+    if "batching_parameters_file" in launch.files:
+        flags.append("--enable_batching")
+    names = [*launch.files, *([_MODEL_CONFIG] if launch.model_config else [])]
+    flags += [f"--{name}={directory}/{_file_name(name)}" for name in names]
     if launch.saved_model_tags:
         flags.append(f"--saved_model_tags={','.join(launch.saved_model_tags)}")
     return flags
+
+
+def _file_name(flag: str) -> str:
+    return f".{flag.removesuffix('_file')}"
 
 
 def grpc_max_threads(concurrency: int) -> int:

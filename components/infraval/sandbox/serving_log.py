@@ -21,7 +21,9 @@ _WARMUP_END = re.compile(
     r"No warmup data file found at |"
     r"Finished reading warmup data for model at [^\n]*\. Number of warmup records read: (?P<records>\d+)\."
 )
-_BEGINS_TO_LOAD = "Building single TensorFlow model file config:"
+_BEGINS_TO_LOAD = re.compile(r"Building single TensorFlow model file config:|Adding/updating models\.")
+"""The first is written only without a model config file."""
+
 _UNKNOWN_ARGUMENT = re.compile(r"^unknown argument: (?P<argument>[^\n]*)$", re.MULTILINE)
 _IGNORED_FLAG = re.compile(r": W (?P<flag>--\w+) has no effect on this server\.$", re.MULTILINE)
 _LISTENS = re.compile(r"Running gRPC ModelServer at (?:UNIX socket (?P<path>\S+)|\S*:(?P<port>\d+)) \.\.\.")
@@ -30,7 +32,7 @@ _UNREGISTERED_OP = re.compile(r"Op type not registered '(?P<op>[^'\n]+)'")
 
 def begins_to_load(log: str) -> bool:
     """Whether the server has begun to load the model."""
-    return _BEGINS_TO_LOAD in log
+    return _BEGINS_TO_LOAD.search(log) is not None
 
 
 def unknown_argument(log: str) -> str | None:
@@ -45,8 +47,8 @@ def ignored_flags(log: str) -> tuple[str, ...]:
 
 
 def _before_load(log: str) -> str:
-    before, found, _ = log.partition(_BEGINS_TO_LOAD)
-    return before if found else ""
+    found = _BEGINS_TO_LOAD.search(log)
+    return log[: found.start()] if found else ""
 
 
 def refusal(log: str) -> tuple[str, str] | None:

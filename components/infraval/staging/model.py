@@ -13,7 +13,7 @@ from infraval import evidence, options
 from infraval.staging import copying, warmup_file
 from infraval.tensorflow_protos import prediction_log_pb2
 
-_VERSION = "1"
+_DEFAULT_VERSION = 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,7 +60,7 @@ def stage(
       OptionError: the warmup file may not have as many records as there are cells.
     """
     base_path.mkdir()
-    directory = base_path / _VERSION
+    directory = base_path / _version(job)
     copying.copy(job.model, directory, job.allow_links_to)
     path = directory / options.WARMUP_FILE
     if job.make_warmup and logs:
@@ -70,15 +70,15 @@ def stage(
     return StagedModel(directory, digest(directory), written)
 
 
-def stage_as_it_is(model: Path, base_path: Path, allow_links_to: Sequence[str] = ()) -> StagedModel:
-    """Copies a model, with the warmup file that came with it if there is one.
+def stage_as_it_is(job: options.Job, model: Path, base_path: Path) -> StagedModel:
+    """Copies a model to be served in the place of the job's, with the warmup file that came with it if there is one.
 
     Raises:
       ModelError: a file of the model cannot be read, or is not part of it.
     """
     base_path.mkdir()
-    directory = base_path / _VERSION
-    copying.copy(model, directory, allow_links_to)
+    directory = base_path / _version(job)
+    copying.copy(model, directory, job.allow_links_to)
     path = directory / options.WARMUP_FILE
     return StagedModel(directory, digest(directory), warmup_file.keep(path) if path.exists() else evidence.Warmup())
 
@@ -118,11 +118,16 @@ def without_warmup(staged: StagedModel, base_path: Path) -> Path:
         base_path.mkdir()
         shutil.copytree(
             staged.directory,
-            base_path / _VERSION,
+            base_path / staged.directory.name,
             copy_function=os.link,
             ignore=lambda directory, names: [name for name in names if Path(directory, name) == staged.warmup_path],
         )
     return base_path
+
+
+def _version(job: options.Job) -> str:
+    """The name of the model's directory in its base path."""
+    return str(job.server.model_version or _DEFAULT_VERSION)
 
 
 def _file_hash(path: Path) -> hashlib._Hash:

@@ -80,8 +80,13 @@ class Executor(base_beam_executor.BaseBeamExecutor):
                 target = directory / "batching_parameters"
                 path = artifacts.fetch(warmup.batching_parameters_file, target, errors.OptionError)
                 warmup = warmup.model_copy(update={"batching_parameters_file": str(path)})
+            server = asked.job["server"]
+            files = {name: getattr(server, name) for name in options.FILES if getattr(server, name)}
+            for name, file_uri in files.items():
+                files[name] = str(artifacts.fetch(file_uri, directory / name, errors.OptionError))
             given = {
                 "warmup": warmup,
+                "server": server.model_copy(update=files),
                 "model": artifacts.fetch(uri, directory / "model", errors.ModelError),
                 "output": output,
             }

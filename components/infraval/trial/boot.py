@@ -143,7 +143,9 @@ class Booter:
             created = registry.platform(self.server).create(self.server, launch, self.directory / f"boot{self._boots}")
         with (
             created as sandbox,
-            client.Client(sandbox.target, self.server.model_name) as connection,
+            client.Client(
+                sandbox.target, self.server.model_name, self.server.model_version, self.server.version_label
+            ) as connection,
         ):
             self._connection = connection
             server = sandbox.identity

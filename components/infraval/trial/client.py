@@ -78,14 +78,19 @@ logging.getLogger("grpc._cython.cygrpc").setLevel(logging.CRITICAL)
 
 
 class Client:
-    """A connection to the model of that name at a gRPC target, made once there is something to connect to."""
+    """A connection to the model of that name at a gRPC target, made once there is something to connect to.
+
+    Requests ask for a version label if one is given, else for a version if one is given, else for the latest.
+    """
 
     most_at_once = sys.maxsize
     """Requests take no thread."""
 
-    def __init__(self, target: str, model_name: str) -> None:
+    def __init__(self, target: str, model_name: str, model_version: int | None = None, version_label: str = "") -> None:
         self._target = target
         self._model_name = model_name
+        self._model_version = model_version
+        self._version_label = version_label
         self._channel: grpc.Channel | None = None
         self._socket: int | None = None
         self._started: dict[str, Callable[..., grpc.Future]] = {}
@@ -170,6 +175,10 @@ class Client:
         for model_spec in specs:
             model_spec.name = self._model_name
             model_spec.ClearField("version_choice")
+            if self._version_label:
+                model_spec.version_label = self._version_label
+            elif self._model_version is not None:
+                model_spec.version.value = self._model_version
         return request
 
     def prepare(self, log: prediction_log_pb2.PredictionLog) -> Prepared:

@@ -34,7 +34,7 @@ class Study:
 
     def __init__(self, job: options.Job, booter: boot.Booter, clock: Callable[[], float] = time.monotonic) -> None:
         self.found: evidence.Determinism | None = None
-        self._batched = bool(job.warmup.batching_parameters_file)
+        self._batched = job.batched
         self._tolerance = job.gates.determinism.tolerance
         self._booter = booter
         self._clock = clock

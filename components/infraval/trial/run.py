@@ -11,6 +11,7 @@ from concurrent import futures
 from pathlib import Path
 
 from infraval import errors, evidence, options, redaction
+from infraval.production import files as production_files
 from infraval.requests import expected as expected_logs
 from infraval.requests import prediction_logs
 from infraval.sandbox import base, model_server, registry
@@ -19,7 +20,7 @@ from infraval.trial import baseline, boot, determinism, expected, load, memory, 
 
 
 @contextlib.contextmanager
-def starting(job: options.Job, base_path: Path, directory: Path) -> Iterator[boot.Ahead | None]:
+def starting(production: production_files.Production, base_path: Path, directory: Path) -> Iterator[boot.Ahead | None]:
     """Already starts the server, where that saves time, for a model that will be staged in `base_path`.
 
     What comes of it is for `run`, with the same `directory`; it is gone after the block, whether it was used or not.
@@ -27,8 +28,9 @@ def starting(job: options.Job, base_path: Path, directory: Path) -> Iterator[boo
     Raises:
       SandboxError: the server cannot start.
     """
+    job = production.job
     own = _server_directory(directory, 0)
-    launch = _launch(job, _cold_base_path(own) if job.warmup.compare_cold else base_path)
+    launch = _launch(production, _cold_base_path(own) if job.warmup.compare_cold else base_path)
     sandbox = registry.platform(job.server).start_ahead(job.server, launch, own / "ahead")
     if sandbox is None:
         yield None
@@ -39,7 +41,7 @@ def starting(job: options.Job, base_path: Path, directory: Path) -> Iterator[boo
 
 
 def run(
-    job: options.Job,
+    production: production_files.Production,
     staged: staging.StagedModel,
     logs: prediction_logs.Logs,
     signatures: Iterable[str],
@@ -64,6 +66,7 @@ def run(
       UnregisteredOpError: the embedded server cannot judge this model.
       WarmupFileError: a server refuses only infraval's own warmup file.
     """
+    job = production.job
     platform = registry.platform(job.server)
     servers = platform.each(job.server)
     directories = [_server_directory(directory, index) for index in range(len(servers))]
@@ -71,7 +74,7 @@ def run(
     booters = []
     for (label, server), own in zip(servers.items(), directories, strict=True):
         tell = progress if len(servers) == 1 else functools.partial(_tell, progress, label)
-        launch = _launch(job, staged.base_path)
+        launch = _launch(production, staged.base_path)
         booters.append(boot.Booter(server, job.limits, launch, own, redactor, tell, job.warmup.seed, ahead))
     requests = replay.OfLogs(logs, constants)
     trial = functools.partial(_try, job, staged, requests, known, other)
@@ -216,13 +219,15 @@ def _tell(progress: Callable[[str], None], name: str, what: str) -> None:
     progress(f"{name}: {what}")
 
 
-def _launch(job: options.Job, base_path: Path) -> base.Launch:
-    parameters = job.warmup.batching_parameters_file
+def _launch(production: production_files.Production, base_path: Path) -> base.Launch:
+    job = production.job
     at_once = load.at_once(job.gates.latency) if job.gates.on("latency") else 1
     return base.Launch(
         model_name=job.server.model_name,
         model_base_path=base_path,
-        batching_parameters_file=Path(parameters).absolute() if parameters else None,
+        model_config=production.model_config,
+        labels=bool(production.labels),
+        files=production.files,
         grpc_max_threads=model_server.grpc_max_threads(max(job.limits.concurrency, at_once)),
         saved_model_tags=job.requests.tag_set,
     )

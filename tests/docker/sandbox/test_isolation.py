@@ -130,24 +130,31 @@ def test_limits_are_set_although_none_was_asked_for(make_sandbox: MakeSandbox, c
     assert host["PidsLimit"] == 4096
 
 
-def test_the_server_gets_the_flags_and_the_batching_file(
-    make_sandbox: MakeSandbox, container_of: ContainerOf, inside: Inspect, models: Path, tmp_path: Path
+def test_the_server_gets_the_flags_and_the_files(
+    make_sandbox: MakeSandbox, container_of: ContainerOf, inside: Inspect, models: Path
 ) -> None:
-    """Flags come in the terms of the container, one's own last, and a file that only this user may read is readable."""
-    parameters = tmp_path / "batching.txt"
-    parameters.write_text("max_batch_size { value: 8 }")
-    parameters.chmod(0o600)
-    launch = base.Launch("m", models, parameters, grpc_max_threads=9, saved_model_tags=("serve", "gpu"))
+    """Flags come in the terms of the container, one's own last, and the container's user may read the files."""
+    parameters = b"max_batch_size { value: 8 }"
+    launch = base.Launch(
+        "m",
+        models,
+        'model_config_list { config { name: "m" model_platform: "tensorflow" } }',
+        files={"batching_parameters_file": parameters},
+        grpc_max_threads=9,
+        saved_model_tags=("serve", "gpu"),
+    )
     with make_sandbox("hang-at-load", launch=launch, server_arguments=("--grpc_max_threads=7",)):
         container = container_of()
         arguments = inside(container)["arguments"]
-        assert container.exec_run(["cat", "/model/.batching_parameters"]).output == parameters.read_bytes()
+        assert container.exec_run(["cat", "/model/.batching_parameters"]).output == parameters
+        assert b'base_path: "/model/m"' in container.exec_run(["cat", "/model/.model_config"]).output
     assert arguments[2:-1] == [
         "--grpc_socket_path=/run/infraval/s",
         "--max_num_load_retries=0",
         "--grpc_max_threads=9",
         "--enable_batching",
         "--batching_parameters_file=/model/.batching_parameters",
+        "--model_config_file=/model/.model_config",
         "--saved_model_tags=serve,gpu",
         "--grpc_max_threads=7",
     ]

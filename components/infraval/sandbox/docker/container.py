@@ -14,7 +14,6 @@ import docker.types
 from infraval import errors, escape, options, signals
 from infraval.sandbox import base, model_server
 from infraval.sandbox.docker import engine as docker_engine
-from infraval.sandbox.docker import model as docker_model
 
 _log = logging.getLogger(__name__)
 
@@ -63,11 +62,8 @@ def user_here(user: str, engine: docker_engine.Engine) -> str | None:
 
 def command(launch: base.Launch, docker: options.DockerServer, *, on_socket: bool) -> list[str]:
     """Flags for the image's entrypoint, which itself sets those for the model and the ports."""
-    batching = None
-    if launch.batching_parameters_file is not None:
-        batching = f"{base.CONTAINER_BASE_PATH}/{docker_model.BATCHING_PARAMETERS}"
     socket = [f"--grpc_socket_path={SOCKET_DIRECTORY}/{SOCKET}"] if on_socket else []
-    return [*socket, *model_server.flags(launch, batching), *docker.server_arguments]
+    return [*socket, *model_server.flags(launch, base.CONTAINER_BASE_PATH), *docker.server_arguments]
 
 
 def environment(launch: base.Launch, docker: options.DockerServer, here: Mapping[str, str]) -> dict[str, str]:

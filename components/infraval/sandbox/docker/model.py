@@ -14,9 +14,6 @@ from infraval import errors, signals
 from infraval.sandbox import base
 from infraval.sandbox.docker import engine as docker_engine
 
-BATCHING_PARAMETERS = ".batching_parameters"
-"""Name below `base.CONTAINER_BASE_PATH`; names of models do not start with a dot."""
-
 _CHUNK_BYTES = 1 << 20
 
 

@@ -77,6 +77,7 @@ class DockerSandbox:
     def __init__(self, launch: base.Launch, docker: options.DockerServer, image: str, run_directory: Path) -> None:
         self._launch = launch
         self._docker = docker
+        self._files = model_server.files(launch, f"{base.CONTAINER_BASE_PATH}/{launch.model_name}")
         self._reference = image
         self._run_directory = run_directory
         self._socket = run_directory / "grpc" / docker_container.SOCKET
@@ -186,10 +187,10 @@ class DockerSandbox:
             self._run_directory.mkdir(mode=0o700)
             self._on_leaving.callback(shutil.rmtree, self._run_directory, ignore_errors=True)
             self._socket.parent.mkdir(mode=0o700)
-            if self._launch.batching_parameters_file is not None:
-                copy = self._run_directory / docker_model.BATCHING_PARAMETERS
-                copy.write_bytes(self._launch.batching_parameters_file.read_bytes())
-                copy.chmod(0o444)
+            for name, content in self._files.items():
+                file = self._run_directory / name
+                file.write_bytes(content)
+                file.chmod(0o444)
         except OSError as error:
             raise errors.ServerStartError(f"The sandbox's directory could not be created: {error}") from error
 
@@ -234,8 +235,7 @@ class DockerSandbox:
     def _make_container(self, user: str, *, mounted: bool, on_socket: bool) -> None:
         launch, docker, engine = self._launch, self._docker, self._engine
         files = {launch.model_name: launch.model_base_path}
-        if launch.batching_parameters_file is not None:
-            files[docker_model.BATCHING_PARAMETERS] = self._run_directory / docker_model.BATCHING_PARAMETERS
+        files |= {name: self._run_directory / name for name in self._files}
         mounts = []
         if on_socket:
             socket = docker_container.bind(self._socket.parent, docker_container.SOCKET_DIRECTORY, read_only=False)

@@ -144,13 +144,13 @@ class ProcessSandbox:
         """
         base.check_socket_path(self._socket)
         program = _program(self._process)
-        launch, batching = self._launch, self._launch.batching_parameters_file
+        launch = self._launch
+        model = [f"--model_name={launch.model_name}", f"--model_base_path={launch.model_base_path}"]
         flags = [
             "--port=0",  # no TCP; tensorflow_model_server listens on every address otherwise
             f"--grpc_socket_path={self._socket}",
-            f"--model_name={launch.model_name}",
-            f"--model_base_path={launch.model_base_path}",
-            *model_server.flags(launch, None if batching is None else str(batching)),
+            *([] if launch.model_config else model),
+            *model_server.flags(launch, str(self._run_directory)),
             *self._process.server_arguments,
         ]
         if program.embedded:
@@ -158,7 +158,12 @@ class ProcessSandbox:
             flags += [f"--hold-until={self._go}"] if ahead else []
         with contextlib.ExitStack() as on_failure:
             self._server = on_failure.enter_context(
-                supervised.SupervisedCommand([*program.command, *flags], self._run_directory, program.environment)
+                supervised.SupervisedCommand(
+                    [*program.command, *flags],
+                    self._run_directory,
+                    program.environment,
+                    model_server.files(launch, str(launch.model_base_path)),
+                )
             )
             self.started_s = time.monotonic()
             # While the server boots, so that it takes no extra time.

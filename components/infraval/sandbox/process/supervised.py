@@ -25,14 +25,22 @@ class SupervisedCommand:
     """A command with a private directory; both are gone after leaving, whatever happens to this process.
 
     The command starts with the executable's absolute path. The directory is made on entering, mode 0700, and removed on
-    leaving. Of the command's environment, HOME and TMPDIR point into the directory.
+    leaving. Of the command's environment, HOME and TMPDIR point into the directory; `files` are written there, by name,
+    before the command starts.
     """
 
-    def __init__(self, command: Sequence[str], directory: Path, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        command: Sequence[str],
+        directory: Path,
+        environment: Mapping[str, str],
+        files: Mapping[str, bytes] | None = None,
+    ) -> None:
         self._command = [*command]
         self._directory = directory
         self._home = directory / "home"
         self._environment = dict(environment)
+        self._files = files or {}
         self._log_tail = ""
         self._log_file: IO[bytes]
         self._supervisor: subprocess.Popen[bytes]
@@ -88,6 +96,8 @@ class SupervisedCommand:
         # The supervisor removes it too, unless it is killed.
         on_leaving.callback(shutil.rmtree, self._directory, ignore_errors=True)
         self._home.mkdir(mode=0o700)
+        for name, content in self._files.items():
+            (self._directory / name).write_bytes(content)
         self._log_file = on_leaving.enter_context((self._directory / "log").open("a+b", buffering=0))
         on_leaving.callback(self.log)
 
