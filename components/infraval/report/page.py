@@ -9,6 +9,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import functools
+import html
 import json
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -114,6 +115,12 @@ def render(whole: data.Report) -> str:
     )
     # A template ends in no line break.
     return f"{page}\n"
+
+
+def frame(content: str) -> str:
+    """A page as a part of another one, such as a notebook: in a frame, where its styles end and no script runs."""
+    style = "border: 0; width: 100%; height: 40rem"
+    return f'<iframe title="Verdict" sandbox srcdoc="{html.escape(content)}" style="{style}"></iframe>'
 
 
 def render_comparison(
