@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from infraval import escape, evidence
 from infraval.gates import baseline
-from infraval.report import charts, comparison, data, formats
+from infraval.report import advice, charts, comparison, data, formats
 
 if TYPE_CHECKING:
     import jinja2
@@ -259,6 +259,7 @@ def _environment() -> jinja2.Environment:
         "size": formats.size,
     }
     environment.globals |= {
+        "ADVICE": advice.ADVICE,
         "SYMBOLS": {status.value: symbol for status, symbol in formats.SYMBOLS.items()},
         "verdict_words": formats.verdict_words,
         "plot": charts,
