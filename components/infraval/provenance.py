@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
+import enum
 import importlib.metadata
 import os
 import platform
 import re
 import shlex
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from infraval import evidence, options, version
@@ -54,7 +55,8 @@ class Recorder:
         return evidence.Run(
             started=self._started.isoformat(timespec="seconds"),
             seconds=seconds,
-            asked=asked,
+            # A name of a file may be no UTF-8, which JSON cannot hold.
+            asked=asked.encode(errors="backslashreplace").decode(),
             system=platform.platform(),
             cpus=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
             versions={"infraval": version.VERSION, "python": platform.python_version(), **dict(_versions(_PACKAGES))},
@@ -98,7 +100,6 @@ def of_job(job: options.Job, name: str, leave_out: Collection[str] = ()) -> str:
 
 def _given(asked: options.Options) -> dict[str, Any]:
     """The options that were set, as plain values."""
-    plain = asked.model_dump(mode="json", exclude_unset=True)
     found: dict[str, Any] = {}
     for name, value in asked.given().items():
         if isinstance(value, options.Options):
@@ -106,14 +107,19 @@ def _given(asked: options.Options) -> dict[str, Any]:
         elif not type(asked).model_fields[name].repr:
             found[name] = [_hidden(each) for each in value] if isinstance(value, tuple) else HIDDEN
         else:
-            found[name] = _plain(plain[name])
+            found[name] = _plain(value)
     return found
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, str):
-        return _without_secrets(value)
-    return [_plain(each) for each in value] if isinstance(value, list) else value
+    """A value as JSON has it; options take all of them in this form, too."""
+    if isinstance(value, enum.Enum):
+        return value.value
+    if isinstance(value, (str, os.PathLike)):
+        return _without_secrets(os.fspath(value))
+    if isinstance(value, Mapping):
+        return {key: _plain(each) for key, each in value.items()}
+    return [_plain(each) for each in value] if isinstance(value, (tuple, list)) else value
 
 
 def _hidden(value: str) -> str:

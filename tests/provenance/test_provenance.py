@@ -68,12 +68,24 @@ def test_a_job_is_a_call_with_the_options_that_were_set() -> None:
     """Python takes it; what is secret is hidden, and what is not an argument left out."""
     server = options.DockerServer(images=("tensorflow/serving:2.16.1",), environment=(f"TOKEN={SECRET}", "HOME"))
     gates = options.GateOptions.from_json(json.dumps({"latency": {"p99_ms": 5.0}}))
-    job = options.Job(model="model", examples=("data/*",), server=server, gates=gates)
+    warmup = options.WarmupOptions(existing=options.ExistingWarmup.KEEP, batch_sizes=(1, 8))
+    job = options.Job(model="model", examples=("data/*",), server=server, gates=gates, warmup=warmup)
 
     shown = provenance.of_job(job, "dict", {"model", "output"})
 
-    assert eval(shown) == {  # noqa: S307 - it is shown to be run
+    again = eval(shown)  # noqa: S307 - it is shown to be run
+    assert options.Job(model="model", **again).warmup == warmup
+    assert again == {
         "examples": ["data/*"],
         "server": {"images": ["tensorflow/serving:2.16.1"], "environment": ["TOKEN=***", "HOME"], "platform": "docker"},
+        "warmup": {"existing": "keep", "batch_sizes": [1, 8]},
         "gates": {"latency": {"p99_ms": 5.0}},
     }
+
+
+def test_a_name_that_is_not_utf_8_is_shown_escaped() -> None:
+    """JSON could not hold it; Python keeps such bytes of file names as surrogates."""
+    recorder = provenance.Recorder()
+    recorder.begin("checks")
+    run = recorder.run(provenance.of_command(["infraval", "validate", "--model", "m\udcff"]))
+    assert run.asked == "infraval validate --model 'm\\udcff'"
