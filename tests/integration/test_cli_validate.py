@@ -37,8 +37,8 @@ def test_a_good_model_is_blessed_and_its_copy_starts_warm(
     assert all(line.startswith("infraval: ") for line in first.stderr.splitlines()), first.stderr
     assert report["verdict"] == "BLESSED"
     assert {finding["status"] for finding in report["servers"][0]["findings"]} == {"passed"}
-    held = report["warmup"].pop("cells")
-    assert report["warmup"] == {"records": 4, "from_model": 0, "dropped": 0}
+    held = report["warmup"]["cells"]
+    assert report["warmup"] == {"records": 4, "from_model": 0, "dropped": 0, "cells": held}
     assert [(each["cell"]["signature"], each["cell"]["batch_size"], each["records"]) for each in held] == [
         (signature, batch_size, 1) for signature in ("predict", "regression") for batch_size in (1, 4)
     ]

@@ -69,6 +69,6 @@ def test_interactive_context_shows_the_page_of_a_blessing(
     context.show(channel.Channel(type=standard_artifacts.InfraBlessing).set_artifacts(blessings))
 
     (frame,) = (each.data for each in shown if "<iframe" in each.data)
-    assert re.fullmatch(r"<iframe [^>]*></iframe>", frame)
+    assert re.fullmatch(r"<div><iframe [^>]*></iframe></div>", frame)
     assert " sandbox " in frame
     assert html.unescape(frame).count(CONTENT) == 1

@@ -32,6 +32,8 @@ def register() -> None:
             path = f"{artifact.uri}/{page.PAGE}"
             if fileio.exists(path):
                 with fileio.open(path, "rb") as file:
-                    display.display(display.HTML(page.frame(file.read().decode())))
+                    framed = page.frame(file.read().decode())
+                # Without an element around it, IPython warns that it has a class for frames, which needs a URL.
+                display.display(display.HTML(f"<div>{framed}</div>"))
 
     visualizations.get_registry().register(InfraBlessingVisualization)
