@@ -1,7 +1,7 @@
 # The verbs of the project. Each sets up what it needs; `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-kfp demo check format docs test test-slow test-docker test-newest coverage image kfp-image \
-	kfp-local bench bench-setup bench-docker lock clean
+.PHONY: help setup setup-kfp demo check format docs test test-slow test-docker test-pages test-newest coverage image \
+	kfp-image kfp-local bench bench-setup bench-docker lock clean
 
 PYTHON := .venv/bin/python
 # Without INFRAVAL_STACK, any stack that is there will do.
@@ -20,6 +20,7 @@ BUILD_FLAGS :=
 # One worker a processor; each has TensorFlow and a server or two in memory, hence a maximum. The tests of a module share
 # fixtures, so they stay on one worker; the order is that of tests/conftest.py, longest folders first.
 PYTEST := .venv/bin/pytest
+QUICK := not slow and not docker and not pages
 WORKERS := logical
 PARALLEL := -n $(WORKERS) --maxprocesses 4 --dist loadscope --no-loadscope-reorder
 
@@ -58,7 +59,7 @@ docs: setup ## write the pages of docs/reference that are generated
 	.venv/bin/infraval report --schema > docs/reference/report.schema.json
 
 test: setup ## run the tests
-	$(PYTEST) $(PARALLEL) -m "not slow and not docker"
+	$(PYTEST) $(PARALLEL) -m "$(QUICK)"
 
 test-slow: setup setup-kfp ## run the tests that take minutes
 	$(PYTEST) $(PARALLEL) -m "slow and not docker"
@@ -66,11 +67,15 @@ test-slow: setup setup-kfp ## run the tests that take minutes
 test-docker: setup setup-kfp ## run the tests that need a Docker engine, on one of their own (as root)
 	@tests/docker/run.sh $(PYTEST) -m docker
 
+test-pages: setup ## run the tests of the report's page in a headless Chromium (Debian's; as root, if it is to be installed)
+	@tests/report/browser.sh
+	$(PYTEST) -m pages tests/report
+
 test-newest: ## run `make test` and the demo with the newest stack, in a Debian 13 if this machine cannot run it (as root)
 	@tests/newest.sh $(MAKE) --no-print-directory demo test
 
 coverage: setup ## run the tests of `make test`, and print which share of each module they execute
-	$(PYTEST) $(PARALLEL) -m "not slow and not docker" --cov --cov-report=term
+	$(PYTEST) $(PARALLEL) -m "$(QUICK)" --cov --cov-report=term
 
 image: ## build infraval/model-server in your Docker engine (STACK=1.16, BASE=, INSTALLER=)
 	docker build $(BUILD_FLAGS) --file kubeflow/model-server/Dockerfile --build-arg STACK=$(STACK) \

@@ -58,7 +58,7 @@ def make_pipeline(
             data=data,
             destination=destination or f"{root}/serving_model/{config.NAME}",
             trainer={"run_fn": config.TRAINER_FUNCTION},
-            specs=specs,
+            specs=specs | {"output_report": True},
             baseline=baseline,
             conditional_push=conditional_push,
         ),

@@ -100,6 +100,7 @@ def with_kfp_names(package: Path) -> dict[str, Any]:
 def _show(run: Path) -> None:
     blessing = _properties(run / "WarmupInfraValidator", "blessing")
     print(f"\n{blessing['verdict']} {blessing['reasons']}".rstrip())
+    print(f"The page: {run / 'WarmupInfraValidator' / 'report'}")
     pushed = _properties(run / "Pusher", "pushed_model")
     if not pushed["pushed"]:
         print("Pushed nothing")

@@ -127,7 +127,7 @@ def _boot(
     if job.examples:
         staged = staging.stage(job, logs, directory / "models", constants)
     else:
-        staged = staging.stage_as_it_is(job.model, directory / "models", job.allow_links_to)
+        staged = staging.stage_as_it_is(job, job.model, directory / "models")
     server, port, notes = _with_rest(job.server)
     requests = replay.OfLogs(logs, constants)
     at_once = max(asked.concurrency, load.threads_for(asked.rate) if asked.rate else 1)

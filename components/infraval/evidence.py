@@ -303,6 +303,21 @@ class Baseline:
 
 
 @dataclasses.dataclass(frozen=True)
+class WarmupCell:
+    """What a warmup file holds for one cell.
+
+    Attributes:
+      cell: the cell.
+      records: how many it has.
+      bytes: of these records.
+    """
+
+    cell: options.Cell
+    records: int
+    bytes: int
+
+
+@dataclasses.dataclass(frozen=True)
 class Warmup:
     """The warmup file of the staged model.
 
@@ -310,11 +325,45 @@ class Warmup:
       records: records in the file; 0 if the model has none and so starts cold.
       from_model: how many of them came with the model.
       dropped: records that came with the model and are not in the file.
+      cells: what the file holds by cell, in the order of their first records.
     """
 
     records: int = 0
     from_model: int = 0
     dropped: int = 0
+    cells: tuple[WarmupCell, ...] = dataclasses.field(default=(), compare=False)
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """A stage of a validation: seconds from its beginning to that of the stage, and how many it took."""
+
+    name: str
+    start_s: float
+    seconds: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """When and where a validation ran, and what asked for it.
+
+    Attributes:
+      started: time of day in UTC, as ISO 8601.
+      seconds: how long it took until the verdict.
+      asked: the command line, or the call of Python, without what is secret.
+      system: the operating system, its version and the kind of processor.
+      cpus: processors that it could use.
+      versions: of infraval, Python and packages, by name.
+      stages: in their order.
+    """
+
+    started: str
+    seconds: float
+    asked: str
+    system: str
+    cpus: int
+    versions: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    stages: tuple[Stage, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)

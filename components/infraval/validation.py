@@ -8,9 +8,10 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from infraval import escape, hints, options, publish, signals, verdict, workspace
+from infraval import escape, hints, options, provenance, publish, signals, verdict, workspace
 from infraval import gates as all_gates
 from infraval.production import files as production_files
+from infraval import progress as telling
 from infraval.requests import expected, preparation
 from infraval.sandbox import registry
 from infraval.staging import model as staging
@@ -30,19 +31,21 @@ def _tell_log(text: str) -> None:
 def validate(
     job: options.Job,
     make_pipeline: Callable[[], beam.Pipeline] | None = None,
-    progress: Callable[[str], None] = _tell_log,
+    progress: Callable[[str], None] | None = None,
     gates: Sequence[all_gates.Gate] | None = None,
     sample_in: str = "",
+    asked: str = "",
 ) -> verdict.Verdict:
     """Judges a model by serving it for real, and publishes it with its warmup file if it passes.
 
     Args:
       job: what to validate.
       make_pipeline: makes the Beam pipeline that reads the examples; by default processes of this machine read them.
-      progress: called with a sentence about each step.
+      progress: called with a sentence about each step, and how far it is (`infraval.progress`); by default the log.
       gates: what the model must pass; by default the gates that the job chooses.
       sample_in: path or URI of a directory that this process and the pipeline's workers can write; the sample of the
         examples comes back through a folder in it, which is removed. By default a temporary directory of this machine.
+      asked: what asked for the job, for the report: a command line, or a call. By default the call of this function.
 
     Returns:
       The verdict. With an `output`, it is also on disk: the report, the marker, and for a blessed model
@@ -51,6 +54,9 @@ def validate(
     Raises:
       InfravalError: the model could not be judged; the output is then empty.
     """
+    progress = progress or telling.rarely(_tell_log)
+    recorder = provenance.Recorder()
+    recorder.begin("checks")
     platform = registry.platform(job.server)
     # The cheapest first: looking for what the job names takes a moment, pulling an image minutes.
     if job.output is not None:
@@ -65,8 +71,10 @@ def validate(
     with workspace.workspace() as directory, contextlib.ExitStack() as stack:
         known = expected.read(job, selection.signatures, directory / "expected")
         ahead = stack.enter_context(run.starting(production, directory / "models", directory))
+        recorder.begin("requests")
         logs, examples = preparation.build(job, selection, directory / "requests", make_pipeline, progress, sample_in)
 
+        recorder.begin("staging")
         progress("Staging the model")
         constants = examples.constants if examples else {}
         staged = staging.stage(job, logs, directory / "models", constants)
@@ -78,12 +86,16 @@ def validate(
         shown = run.run(
             production, staged, logs, selection.signatures, directory, progress, constants, ahead, known, baseline
         )
+        recorder.begin("requests")
 
+        recorder.begin("gates")
         chosen = all_gates.choose(job.gates, selection.signatures, job.on) if gates is None else gates
         servers = tuple(all_gates.judge(each, chosen, job.gates) for each in shown)
         all_gates.check_decided(servers, job.gates)
         judged = verdict.Verdict(servers, staged.digest, staged.warmup, examples, selection.warnings)
-        judged = dataclasses.replace(judged, hints=hints.of(job, judged, selection.signatures))
+        found = hints.of(job, judged, selection.signatures)
+        ran = recorder.run(asked or provenance.of_job(job, "infraval.Job"))
+        judged = dataclasses.replace(judged, hints=found, run=ran)
 
         if job.output is not None:
             progress(f"Writing the {'blessed model' if judged.blessed else 'report'} to {job.output}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-import html
 
 from infraval import evidence
 
@@ -93,6 +92,7 @@ class Verdict:
       examples: where the requests came from; None if no examples were given.
       warnings: what to know about the model besides.
       hints: what to do next.
+      run: when and where it was reached, and what asked for it; None if that is not known.
     """
 
     servers: tuple[ServerVerdict, ...]
@@ -101,6 +101,7 @@ class Verdict:
     examples: evidence.Examples | None = None
     warnings: tuple[str, ...] = ()
     hints: tuple[Hint, ...] = ()
+    run: evidence.Run | None = None
 
     @property
     def failures(self) -> tuple[Finding, ...]:
@@ -113,9 +114,7 @@ class Verdict:
         return not self.failures
 
     def _repr_html_(self) -> str:
-        """What a notebook shows: the page, in a frame of its own, whose styles end there and where no script runs."""
+        """What a notebook shows: the page."""
         from infraval.report import data, page  # noqa: PLC0415 - what shows a verdict knows it, not the other way round
 
-        content = html.escape(page.render(data.report(self)))
-        style = "border: 0; width: 100%; height: 40rem"
-        return f'<iframe title="Verdict" sandbox srcdoc="{content}" style="{style}"></iframe>'
+        return page.frame(page.render(data.report(self)))

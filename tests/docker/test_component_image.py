@@ -159,6 +159,17 @@ def test_the_whole_pipeline_ends_with_a_pushed_warm_model(
     assert engine.containers.list(all=True, filters={"ancestor": component_image}) == []
 
 
+def test_the_page_and_the_figures_are_outputs_of_the_task(blessed: Run) -> None:
+    """The page is the file at the artifact's URI, which KFP shows; the figures are those of the blessing."""
+    task = blessed.tasks / "WarmupInfraValidator"
+    assert (task / "report").read_bytes() == (task / "blessing" / "report.html").read_bytes()
+    assert f"The page: {task / 'report'}" in blessed.output
+    metrics = blessed.properties("WarmupInfraValidator", "metrics")
+    blessing = blessed.properties("WarmupInfraValidator", "blessing")
+    assert {"verdict", "blessed", "load_time_s", "requests_failed"} <= set(metrics)
+    assert {name: blessing[name] for name in metrics} == metrics
+
+
 def test_the_pushed_model_serves_warm(blessed: Run) -> None:
     """A server that boots it replays every record of its warmup file, and answers each signature."""
     (version,) = blessed.pushed

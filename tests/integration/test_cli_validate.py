@@ -37,7 +37,14 @@ def test_a_good_model_is_blessed_and_its_copy_starts_warm(
     assert all(line.startswith("infraval: ") for line in first.stderr.splitlines()), first.stderr
     assert report["verdict"] == "BLESSED"
     assert {finding["status"] for finding in report["servers"][0]["findings"]} == {"passed"}
-    assert report["warmup"] == {"records": 4, "from_model": 0, "dropped": 0}
+    held = report["warmup"]["cells"]
+    assert report["warmup"] == {"records": 4, "from_model": 0, "dropped": 0, "cells": held}
+    assert [(each["cell"]["signature"], each["cell"]["batch_size"], each["records"]) for each in held] == [
+        (signature, batch_size, 1) for signature in ("predict", "regression") for batch_size in (1, 4)
+    ]
+    assert all(each["bytes"] > 0 for each in held)
+    assert report["run"]["asked"].startswith(f"infraval validate --model {taxi_model} --examples ")
+    assert [each["name"] for each in report["run"]["stages"]] == ["checks", "requests", "staging", "trial", "gates"]
     assert report["servers"][0]["records_replayed"] == 4
     requests = report["servers"][0]["requests"]
     assert {(*each["cell"].values(), each["code"]) for each in requests} == {

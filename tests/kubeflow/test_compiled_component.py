@@ -8,10 +8,14 @@ from typing import Any
 
 import pytest
 import yaml
+from kfp.pipeline_spec import pipeline_spec_pb2
 from tfx import v1 as tfx
 from tfx.orchestration.kubeflow.v2 import kubeflow_v2_dag_runner
+from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_entrypoint_utils
+from tfx.types import standard_artifacts
 
 import infraval
+from infraval.tfx import kubeflow_entry_point, report_artifacts
 
 pytestmark = pytest.mark.kfp
 
@@ -91,3 +95,33 @@ def test_the_blessed_model_is_an_output_if_asked_for(importers: tuple[Any, Any],
         "outputArtifactKey": "blessed_model",
     }
     assert "metadata['blessed'] == 1" in task["triggerPolicy"]["condition"]
+
+
+def test_the_report_is_an_output_of_kubeflow_pipelines_own_types_if_asked_for(importers: tuple[Any, Any]) -> None:
+    """KFP shows and compares what has these titles; TFX's entry point finds their classes once they are registered."""
+    _, model = importers
+    assert set(infraval.WarmupInfraValidator(model=model.outputs["result"]).outputs) == {"blessing"}
+    validator = infraval.WarmupInfraValidator(model=model.outputs["result"], output_report=True)
+    config = kubeflow_v2_dag_runner.KubeflowV2DagRunnerConfig(default_image="image", use_pipeline_spec_2_1=True)
+    compiled = kubeflow_v2_dag_runner.KubeflowV2DagRunner(config).run(
+        tfx.dsl.Pipeline("compiled", "gs://bucket/root", components=[model, validator]), write_out=False
+    )["pipelineSpec"]
+
+    outputs = compiled["components"]["WarmupInfraValidator"]["outputDefinitions"]["artifacts"]
+    schemas = {name: yaml.safe_load(each["artifactType"]["instanceSchema"]) for name, each in outputs.items()}
+    assert {name: schema["title"] for name, schema in schemas.items()} == {
+        "blessing": "tfx.InfraBlessing",
+        "report": "system.HTML",
+        "metrics": "system.Metrics",
+    }
+    kubeflow_entry_point.register_types()
+    lists = {
+        name: pipeline_spec_pb2.ArtifactList(artifacts=[{"type": {"instance_schema": yaml.safe_dump(schema)}}])
+        for name, schema in schemas.items()
+    }
+    parsed = kubeflow_v2_entrypoint_utils.parse_raw_artifact_dict(lists)
+    assert {name: type(artifact) for name, (artifact,) in parsed.items()} == {
+        "blessing": standard_artifacts.InfraBlessing,
+        "report": report_artifacts.Page,
+        "metrics": report_artifacts.Metrics,
+    }

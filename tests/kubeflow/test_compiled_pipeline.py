@@ -21,6 +21,7 @@ from tfx.orchestration.kubeflow.v2 import compiler_utils
 from tfx.utils import import_utils
 
 import infraval
+from infraval.tfx import kubeflow_entry_point
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -115,7 +116,8 @@ def _artifact_schemas(spec: dict[str, Any]) -> Iterator[str]:
 
 @pytest.mark.slow
 def test_every_artifact_type_is_found_by_its_title(compiled_for_vertex: Path) -> None:
-    """A task's container has nothing but the title to find the class by: TFX's table, or else the title as a path."""
+    """A task has nothing but the title to find the class by: TFX's table and what is added to it, or else a path."""
+    kubeflow_entry_point.register_types()
     titles = {yaml.safe_load(schema)["title"] for schema in _artifact_schemas(_read(compiled_for_vertex))}
 
     assert {"tfx.InfraBlessing", "tfx.Model", "tfx.PushedModel"} <= titles

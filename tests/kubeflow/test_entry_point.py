@@ -41,6 +41,7 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         request_spec=tfx.proto.RequestSpec(make_warmup=True, num_examples=2),
         server=infraval.ProcessServer(server="embedded"),
         output_blessed_model=True,
+        output_report=True,
         **specs,
     )
     pusher = tfx.components.Pusher(
@@ -153,6 +154,13 @@ def test_a_blessing_survives_and_is_pushed(
     blessed_model = Path(output(tmp_path, "WarmupInfraValidator", "blessed_model")["uri"])
     assert (blessed_model / "Format-Serving" / options.WARMUP_FILE).exists()
 
+    # KFP shows the file at the one's URI, and compares the other's properties.
+    report = Path(output(tmp_path, "WarmupInfraValidator", "report")["uri"])
+    assert report.read_bytes() == (Path(blessing["uri"]) / "report.html").read_bytes()
+    metrics = output(tmp_path, "WarmupInfraValidator", "metrics")["metadata"]
+    assert {"verdict", "blessed", "load_time_s", "requests", "requests_failed", "gate_warm_figure"} <= set(metrics)
+    assert {name: metadata[name] for name in metrics} == metrics
+
     pushed = run_task("Pusher", {"infra_blessing": blessing})
     assert pushed.returncode == 0, pushed.stderr
     properties = output(tmp_path, "Pusher", "pushed_model")["metadata"]
@@ -175,6 +183,8 @@ def test_a_model_that_is_not_blessed_is_not_pushed(
     assert "body_mass_g" in blessing["metadata"]["reasons"]
     assert f"Not blessed (responses): {blessing['metadata']['reasons']}" in validated.stderr
     assert not Path(output(tmp_path, "WarmupInfraValidator", "blessed_model")["uri"], "Format-Serving").exists()
+    assert "body_mass_g" in Path(output(tmp_path, "WarmupInfraValidator", "report")["uri"]).read_text()
+    assert output(tmp_path, "WarmupInfraValidator", "metrics")["metadata"]["blessed"] == 0.0
 
     pushed = run_task("Pusher", {"infra_blessing": blessing})
     assert pushed.returncode == 0, pushed.stderr

@@ -98,11 +98,12 @@ def _make_report(text: str = "x", *, servers: int = 2, cells: int = 2, requests:
         schema_version=data.SCHEMA_VERSION,
         verdict="NOT_BLESSED",
         model_digest=text,
-        warmup=evidence.Warmup(4, 6, 7),
+        warmup=evidence.Warmup(4, 6, 7, (evidence.WarmupCell(called[0], 3, 256),)),
         examples=examples,
         servers=[server.model_copy() for _ in range(servers)],
         warnings=[text],
         hints=[verdict.Hint(text, text)],
+        run=evidence.Run(text, 30.5, text, text, 2, {text: text}, (evidence.Stage(text, 0.5, 2.0),)),
     )
 
 

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from infraval import errors, evidence, options, verdict
-from infraval.report import charts, data, page
+from infraval import errors, evidence, gates, options, verdict
+from infraval.report import advice, charts, data, page
 
 MAX_BYTES = 300_000
 Make = Callable[..., data.Report]
@@ -307,3 +307,10 @@ def test_a_notebook_shows_the_page_in_a_frame() -> None:
     assert attributes["sandbox"] is None
     assert attributes["srcdoc"] == page.render(data.report(judged))
     assert json.loads(Parsed(attributes["srcdoc"]).carried)["servers"][0]["findings"][0]["gate"] == "load"
+
+
+def test_a_failed_gate_says_what_to_do(bare: data.Report) -> None:
+    """At once below the verdict, and for each gate that there is."""
+    assert set(advice.ADVICE) == {gate.name for gate in gates.choose(options.GateOptions(), {}, lambda _: True)}
+    text = "".join(Parsed(page.render(bare)).text)
+    assert text.index("Not blessed") < text.index(advice.ADVICE["load"]) < text.index("Gates", text.index("Late."))

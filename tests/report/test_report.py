@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -110,7 +111,13 @@ def judged() -> verdict.Verdict:
     )
     hints = (verdict.Hint("not-kept", "Keep it."),)
     return verdict.Verdict(
-        (_server("1", FAILED),), "ab" * 32, evidence.Warmup(4, 6, 7), examples, ("No index.",), hints
+        (_server("1", FAILED),),
+        "ab" * 32,
+        evidence.Warmup(4, 6, 7, (evidence.WarmupCell(PREDICT, 2, 84),)),
+        examples,
+        ("No index.",),
+        hints,
+        evidence.Run("2026-01-02", 85.5, "infraval", "Linux", 86, {"tfx": "1"}, (evidence.Stage("trial", 87.5, 88.5),)),
     )
 
 
@@ -118,7 +125,12 @@ EXPECTED: dict[str, Any] = {
     "schema_version": 1,
     "verdict": "NOT_BLESSED",
     "model_digest": f"sha256:{'ab' * 32}",
-    "warmup": {"records": 4, "from_model": 6, "dropped": 7},
+    "warmup": {
+        "records": 4,
+        "from_model": 6,
+        "dropped": 7,
+        "cells": [{"cell": {"signature": "predict", "method": "predict", "batch_size": 10}, "records": 2, "bytes": 84}],
+    },
     "examples": {
         "shards": 4,
         "shards_read": 2,
@@ -309,6 +321,15 @@ EXPECTED: dict[str, Any] = {
     ],
     "warnings": ["No index."],
     "hints": [{"code": "not-kept", "text": "Keep it."}],
+    "run": {
+        "started": "2026-01-02",
+        "seconds": 85.5,
+        "asked": "infraval",
+        "system": "Linux",
+        "cpus": 86,
+        "versions": {"tfx": "1"},
+        "stages": [{"name": "trial", "start_s": 87.5, "seconds": 88.5}],
+    },
 }
 
 
@@ -535,3 +556,75 @@ def test_no_name_reaches_the_terminal_by_progress(capsys: pytest.CaptureFixture[
     shown = capsys.readouterr().err
     assert shown.startswith("infraval: Left out: a\\x1b[31mred")
     assert _is_safe(shown)
+
+
+@pytest.fixture
+def on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """What rich takes for one, of any width."""
+    for name in ("NO_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in {"FORCE_COLOR": "1", "TERM": "xterm", "COLUMNS": "200"}.items():
+        monkeypatch.setenv(name, value)
+    return monkeypatch
+
+
+COLOR = re.compile(r"\x1b\[[0-9;]*?(?:3[0-7]|4[0-7]|9[0-7]|38;)[0-9;]*m")
+
+
+def test_colors_are_shown_unless_no_color_is_set(
+    judged: verdict.Verdict, on_a_terminal: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """See no-color.org; the words are there either way."""
+    for no_color in ("", "1"):
+        on_a_terminal.setenv("NO_COLOR", no_color)
+        terminal.show_report(data.report(judged))
+        shown = capsys.readouterr().out
+        assert bool(COLOR.search(shown)) == (not no_color)
+        assert "failed" in shown
+
+
+@pytest.mark.usefixtures("on_a_terminal")
+def test_a_terminal_keeps_the_time_of_each_step(capsys: pytest.CaptureFixture[str]) -> None:
+    """A line for each that has ended, in order; while one goes on, a bar says how far it is."""
+    with terminal.progress() as tell:
+        tell("Staging the model")
+        tell("Sending requests: 300")
+        tell("Sending requests: 150 of 300")
+        tell(f"Left out: {HOSTILE}")
+    shown = capsys.readouterr().err
+    lines = re.findall(r"(\d+\.\d) s  (.*)", shown)
+    assert [text.split("\\")[0].strip() for _, text in lines] == [
+        "Staging the model",
+        "Sending requests: 300",
+        "Left out: a",
+    ]
+    assert "\x1b[31m" + "red" not in shown
+
+
+def test_elsewhere_each_step_is_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """And of how far it is, few."""
+    with terminal.progress() as tell:
+        for sentence in ("Staging the model", "Sending requests: 300", *(f"Sending: {n} of 300" for n in range(300))):
+            tell(sentence)
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.removeprefix("infraval: ") for line in lines[:3]] == [
+        "Staging the model",
+        "Sending requests: 300",
+        "Sending: 0 of 300",
+    ]
+    assert len(lines) < 30
+
+
+def test_gates_are_listed_with_figures_and_bars(judged: verdict.Verdict, capsys: pytest.CaptureFixture[str]) -> None:
+    """Those that judged."""
+    report = data.report(judged)
+    findings = [
+        verdict.Finding("load_time", verdict.Status.PASSED, (), 0.5, 2.0, "s"),
+        verdict.Finding("size", verdict.Status.SKIPPED, ("Off.",)),
+    ]
+    report.servers[0].findings[:] = findings
+    terminal.show_report(report)
+    shown = capsys.readouterr().out
+    (row,) = (line.split() for line in shown.splitlines() if "load_time" in line)
+    assert row == ["load_time", "✓", "passed", "500", "ms", "2.00", "s"]
+    assert not any(line.split()[:1] == ["size"] for line in shown.splitlines())

@@ -31,6 +31,7 @@ def run_pipeline(run_with: Callable[..., None], tmp_path: Path) -> RunPipeline:
                 request_spec=tfx.proto.RequestSpec(make_warmup=True),
                 server=infraval.ProcessServer(server="embedded"),
                 output_blessed_model=True,
+                output_report=True,
             )
             blessing, blessed_model = validator.outputs["blessing"], validator.outputs["blessed_model"]
             with tfx.dsl.Cond(blessing.future()[0].custom_property("blessed") == 1):
@@ -76,6 +77,10 @@ def test_bulk_inferrer_and_pusher_take_the_blessed_model(
     assert {log.WhichOneof("log_type") for log in logs} == {"classify_log"}
     (version,) = (tmp_path / "serving_model").iterdir()
     assert (version / options.WARMUP_FILE).exists()
+    (page,) = _artifacts(tmp_path / "metadata.sqlite", "system.HTML")
+    (metrics,) = _artifacts(tmp_path / "metadata.sqlite", "system.Metrics")
+    assert "BLESSED" in (Path(page.uri) / "report.html").read_text()
+    assert metrics.custom_properties["blessed"].int_value == 1
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""The same core from a shell: `infraval validate | inspect | report | compare | bench | serve`.
+"""The same core from a shell: `infraval validate | inspect | report | compare | bench | kit | label | serve | …`.
 
 Exit codes of `validate`: 0 blessed, 1 not blessed, 2 could not judge, 128 + N ended by signal N. A verb is a module of
 its own with a `command`, and nothing heavy is imported before a verb needs it.
@@ -21,7 +21,12 @@ VERBS = {
     "compare": "Show two report.json side by side: which gates regressed, and how latencies changed.",
     "bench": "Measure a model's latencies over gRPC and REST, on a running server or one that it boots.",
     "serve": "Serve a model with the embedded server; takes tensorflow_model_server's flags.",
+    "completion": "Print a script with which bash, zsh or fish completes infraval's words.",
 }
+
+NAME = "infraval"
+COMPLETE_VARIABLE = "_INFRAVAL_COMPLETE"
+"""Set by the script of a shell, which asks what a word may become."""
 
 
 class Verbs(click.Group):
@@ -56,7 +61,7 @@ def commands() -> None:
 def main() -> None:
     """Entry point of the console script."""
     try:
-        code = commands.main(prog_name="infraval", standalone_mode=False)
+        code = commands.main(prog_name=NAME, complete_var=COMPLETE_VARIABLE, standalone_mode=False)
     except click.ClickException as error:
         # click itself would exit with 1, which is a verdict, if standard error cannot be written.
         with streams.optional(sys.stderr):

@@ -24,12 +24,22 @@ _SHOW_CURSOR = "\x1b[?25h"
 """The spinner has hidden it."""
 
 
+_ARGUMENTS = "infraval.arguments"
+
+
+def arguments(ctx: click.Context) -> tuple[str, ...]:
+    """The arguments that a command was given, as they were typed."""
+    given: tuple[str, ...] = ctx.meta[_ARGUMENTS]
+    return given
+
+
 class Command(click.Command):
     """A command whose function returns the exit code; any error becomes exit code 2, as JSON if it has `--json`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """The same as click's; with `--json`, a usage error becomes a JSON object and exit code 2."""
         as_json = "--json" in args and any(each.name == "as_json" for each in self.params)
+        ctx.meta[_ARGUMENTS] = tuple(args)
         try:
             return super().parse_args(ctx, args)
         except click.UsageError as error:

@@ -22,6 +22,11 @@ def make(model: type[base.Options]) -> list[click.Parameter]:
     return [*(_option(name, each.field, each.flag) for name, each in _own(model).items() if each.flag), *_groups(model)]
 
 
+def secret(model: type[base.Options]) -> set[str]:
+    """The flags whose values must not be shown."""
+    return {each.flag.name for each in base.describe(model).values() if each.flag and not each.field.repr}
+
+
 def _own(model: type[base.Options]) -> dict[str, base.Described]:
     """The options with a flag of their own."""
     return {name: each for name, each in base.describe(model).items() if each.flag and " " not in each.flag.name}

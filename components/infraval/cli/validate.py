@@ -41,11 +41,12 @@ def command(context: click.Context, /, *, as_json: bool, beam_arguments: tuple[s
         from infraval.cli import beam_args  # noqa: PLC0415 - importing Beam takes seconds
 
         make_pipeline, sample_in = beam_args.read(beam_arguments)
-    from infraval import publish, validation  # noqa: PLC0415 - takes a moment, and the help text does not need it
+    from infraval import provenance, publish, validation  # noqa: PLC0415 - takes a moment, and the help text does not need it
     from infraval.report import data, page, terminal  # noqa: PLC0415 - the same
 
+    asked = provenance.of_command(("infraval", "validate", *guard.arguments(context)), flags.secret(options.Job))
     with terminal.progress() as progress, uris.local_job(job, context, progress) as local:
-        judged = validation.validate(local, make_pipeline, progress, sample_in=sample_in)
+        judged = validation.validate(local, make_pipeline, progress, sample_in=sample_in, asked=asked)
     with guard.writing():
         if as_json:
             click.echo(data.report(judged).model_dump_json())

@@ -118,6 +118,7 @@ class Report(pydantic.BaseModel):
     servers: list[ServerReport]
     warnings: list[str] = pydantic.Field(default_factory=list, description="What to know about the model besides.")
     hints: list[Hint] = pydantic.Field(default_factory=list, description="What to do next, by symptom.")
+    run: evidence.Run | None = pydantic.Field(None, description="When and where it ran, and what asked for it.")
 
 
 def report(judged: Verdict) -> Report:
@@ -131,6 +132,7 @@ def report(judged: Verdict) -> Report:
         servers=[_server_report(server) for server in judged.servers],
         warnings=list(judged.warnings),
         hints=list(judged.hints),
+        run=judged.run,
     )
 
 

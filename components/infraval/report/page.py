@@ -9,13 +9,14 @@ from __future__ import annotations
 import collections
 import dataclasses
 import functools
+import html
 import json
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from infraval import escape, evidence
 from infraval.gates import baseline
-from infraval.report import charts, comparison, data, formats
+from infraval.report import advice, charts, comparison, data, formats
 
 if TYPE_CHECKING:
     import jinja2
@@ -114,6 +115,12 @@ def render(whole: data.Report) -> str:
     )
     # A template ends in no line break.
     return f"{page}\n"
+
+
+def frame(content: str) -> str:
+    """A page as a part of another one, such as a notebook: in a frame, where its styles end and no script runs."""
+    style = "border: 0; width: 100%; height: 40rem"
+    return f'<iframe title="Verdict" sandbox srcdoc="{html.escape(content)}" style="{style}"></iframe>'
 
 
 def render_comparison(
@@ -252,6 +259,7 @@ def _environment() -> jinja2.Environment:
         "size": formats.size,
     }
     environment.globals |= {
+        "ADVICE": advice.ADVICE,
         "SYMBOLS": {status.value: symbol for status, symbol in formats.SYMBOLS.items()},
         "verdict_words": formats.verdict_words,
         "plot": charts,

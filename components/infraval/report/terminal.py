@@ -10,17 +10,20 @@ import errno
 import os
 import pathlib
 import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import rich.box
 import rich.console
 import rich.markup
+import rich.progress
 import rich.style
 import rich.table
 import rich.text
 
-from infraval import escape, evidence, options, streams
+from infraval import escape, evidence, options, streams, verdict
+from infraval import progress as telling
 from infraval.gates import baseline
 from infraval.report import benchmark, comparison, data, formats
 from infraval.trial import bench
@@ -32,6 +35,8 @@ _MIB = 1 << 20
 
 _MAX_ROWS = 200
 """Of a table of `infraval bench`."""
+
+_BAR_WIDTH = 24
 
 _MAX_FEEDS = 20
 """Inputs of which it is shown what feeds them."""
@@ -45,7 +50,7 @@ class _Console(rich.console.Console):
 
 @contextlib.contextmanager
 def progress() -> Iterator[Callable[[str], None]]:
-    """Shows progress on standard error: a spinner on a terminal, plain lines elsewhere."""
+    """Shows progress on standard error: on a terminal what goes on, with a bar, and each step's time; else lines."""
     console = _Console(stderr=True, highlight=False, soft_wrap=True)
     if not console.is_terminal:
 
@@ -53,10 +58,58 @@ def progress() -> Iterator[Callable[[str], None]]:
             with streams.optional(sys.stderr):
                 _print_line(console, f"infraval: {text}")
 
-        yield tell
+        yield telling.rarely(tell)
         return
-    with console.status("Starting") as status:
-        yield lambda text: status.update(rich.markup.escape(escape.one_line(text)))
+    columns = (
+        rich.progress.SpinnerColumn(),
+        rich.progress.TextColumn("{task.description}", markup=False),
+        rich.progress.TimeElapsedColumn(),
+    )
+    with rich.progress.Progress(*columns, console=console, transient=True) as shown:
+        steps = _Steps(shown)
+        yield steps.tell
+        steps.end()
+
+
+class _Steps:
+    """The step that goes on, as a line that moves; one that has ended leaves a line with its seconds."""
+
+    def __init__(self, shown: rich.progress.Progress) -> None:
+        self._shown = shown
+        self._step = ""
+        self._task: rich.progress.TaskID | None = None
+        self._lock = threading.Lock()  # several servers may be tried at the same time
+
+    def tell(self, sentence: str) -> None:
+        """Begins a step, or says how far it is."""
+        said = telling.read(sentence)
+        with self._lock:
+            if said.step != self._step or self._task is None:
+                self._end()
+                self._step, self._sentence = said.step, escape.one_line(sentence)
+                self._task = self._shown.add_task(self._sentence, total=said.total or None)
+            if said.total:
+                bar = _bar(said.done / said.total)
+                self._shown.update(self._task, description=f"{bar} {escape.one_line(sentence)}")
+
+    def end(self) -> None:
+        """Ends the last step."""
+        with self._lock:
+            self._end()
+
+    def _end(self) -> None:
+        if self._task is None:
+            return
+        seconds = self._shown.tasks[0].elapsed or 0.0
+        self._shown.remove_task(self._task)
+        self._task = None
+        _print_line(self._shown.console, f"{seconds:6.1f} s  {self._sentence}")
+
+
+def _bar(share: float) -> str:
+    """A bar of text."""
+    done = round(_BAR_WIDTH * min(share, 1.0))
+    return "━" * done + "╌" * (_BAR_WIDTH - done)
 
 
 def show_report(report: data.Report) -> None:
@@ -141,6 +194,7 @@ def _show_server(console: rich.console.Console, found: data.ServerReport, record
         for reason in finding.reasons if finding.status in {"failed", "undecided"} else ():
             undecided = " (undecided)" if finding.status == "undecided" else ""
             _print_line(console, f"{finding.gate}{undecided}: {reason}", indent=2)
+    console.print(_gates_table(found.findings))
     if found.server_log:
         console.print("  The last lines of the server's log:")
         for line in found.server_log.splitlines():
@@ -159,6 +213,26 @@ def _show_server(console: rich.console.Console, found: data.ServerReport, record
         console.print("First request of a fresh server, without (cold) and with (warm) the warmup file:")
         console.print(cold_table(found.cells))
 
+
+def _gates_table(findings: Iterable[Finding]) -> rich.table.Table:
+    """The gates that judged."""
+    table = rich.table.Table("gate", "status", box=rich.box.SIMPLE_HEAD)
+    for column in ("figure", "bar"):
+        table.add_column(column, justify="right")
+    for each in findings:
+        if each.status != "skipped":
+            table.add_row(
+                rich.markup.escape(escape.name(each.gate)),
+                f"[{_STYLES[each.status]}]{formats.SYMBOLS[each.status]} {each.status.value}[/]",
+                *(
+                    rich.markup.escape(escape.one_line(formats.measure(number, each.unit)))
+                    for number in (each.figure, each.bar)
+                ),
+            )
+    return table
+
+
+_STYLES = {verdict.Status.PASSED: "green", verdict.Status.FAILED: "red", verdict.Status.UNDECIDED: "yellow"}
 
 _FIGURES = {
     "p50_ratio": "median latency {:.2f}x",

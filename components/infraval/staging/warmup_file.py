@@ -49,17 +49,17 @@ def write(
         if not known or _digest(log) not in known
     }
     firsts = {cell: position for position, cell in reversed(new.items())}
-    cells = len(firsts.keys() - covered)
+    uncovered = len(firsts.keys() - covered)
     # A cut at max_records leaves no cell out.
     order = sorted(new, key=lambda position: (new[position] in covered, firsts[new[position]] != position))
-    if kept + cells > warmup.max_records:
+    if kept + uncovered > warmup.max_records:
         limit = f"--max-warmup-records (warmup.max_records) is {warmup.max_records}"
         if not kept:
             raise errors.OptionError(
-                f"{cells} cells (signature x batch size) need a warmup record each, but {limit}. Use fewer signatures, "
-                "batch sizes or examples."
+                f"{uncovered} cells (signature x batch size) need a warmup record each, but {limit}. Use fewer "
+                "signatures, batch sizes or examples."
             )
-        more = f", and {cells} cells (signature x batch size) need one more each" if cells else ""
+        more = f", and {uncovered} cells (signature x batch size) need one more each" if uncovered else ""
         raise errors.OptionError(
             f"{options.WARMUP_FILE}, which came with the model, has {kept} records{more}, but {limit}. Raise it, "
             "or drop the model's own records with --existing-warmup replace (warmup.existing)."
@@ -68,8 +68,9 @@ def write(
         prediction_logs.read(path) if kept else (),
         (requests[position] for position in order[: warmup.max_records - kept]),
     )
-    records = prediction_logs.write(path, logs)
-    return evidence.Warmup(records=records, from_model=kept, dropped=dropped)
+    cells = _Cells(constants)
+    records = prediction_logs.write(path, map(cells.count, logs))
+    return evidence.Warmup(records=records, from_model=kept, dropped=dropped, cells=cells.found())
 
 
 def _digest(log: prediction_log_pb2.PredictionLog) -> bytes:
@@ -78,8 +79,28 @@ def _digest(log: prediction_log_pb2.PredictionLog) -> bytes:
 
 def keep(path: Path) -> evidence.Warmup:
     """What a file that came with the model holds; if it is malformed, the server will refuse it."""
-    records = 0
+    records, cells = 0, _Cells()
     with contextlib.suppress(errors.ModelError):
-        for _ in prediction_logs.read(path):
+        for log in prediction_logs.read(path):
+            cells.count(log)
             records += 1
-    return evidence.Warmup(records=records, from_model=records)
+    return evidence.Warmup(records=records, from_model=records, cells=cells.found())
+
+
+class _Cells:
+    """Counts records and bytes by cell."""
+
+    def __init__(self, constants: Collection[str] = ()) -> None:
+        self._constants = constants
+        self._sizes: dict[options.Cell, list[int]] = {}
+
+    def count(self, log: prediction_log_pb2.PredictionLog) -> prediction_log_pb2.PredictionLog:
+        """Counts a log, which it returns."""
+        cell = prediction_logs.cell(log, self._constants)
+        if cell is not None:
+            self._sizes.setdefault(cell, []).append(log.ByteSize())
+        return log
+
+    def found(self) -> tuple[evidence.WarmupCell, ...]:
+        """What was counted."""
+        return tuple(evidence.WarmupCell(cell, len(sizes), sum(sizes)) for cell, sizes in self._sizes.items())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 import tensorflow as tf
 from tfx.dsl.io import fileio
@@ -47,3 +47,28 @@ def _check_layout(uri: str, path: str) -> None:
         f"{uri}/{name}/saved_model.pb, which is where run_fn writes it (fn_args.serving_model_dir). {what}",
         code="model/missing",
     )
+
+
+def write_page(page: Path, uri: str) -> None:
+    """Puts the page where it is shown: Kubeflow Pipelines shows the file at an artifact's URI.
+
+    Other runners have made a directory there; it gets the page, for the URI must stay as it is.
+
+    Raises:
+      OutputError: it cannot be written.
+    """
+    target = f"{uri}/{page.name}" if fileio.isdir(uri) else uri
+    try:
+        try:
+            _write(target, page.read_bytes())
+        except tfx_files.FILES.not_found:
+            # Not before it is needed: an object store has no directories.
+            fileio.makedirs(target.rpartition("/")[0])
+            _write(target, page.read_bytes())
+    except tfx_files.FILES.failures as error:
+        raise errors.OutputError(f"The page cannot be written to {target}: {storage.cause(error)}.") from error
+
+
+def _write(uri: str, content: bytes) -> None:
+    with fileio.open(uri, "wb") as file:
+        file.write(content)

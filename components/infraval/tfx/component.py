@@ -20,9 +20,11 @@ from tfx.types import component_spec, standard_artifacts
 
 from infraval import errors, options
 from infraval.sandbox import registry
-from infraval.tfx import executor, from_protos
+from infraval.tfx import executor, from_protos, notebook, report_artifacts
 
 _log = logging.getLogger(__name__)
+
+notebook.register()
 
 _BLESSED_MODEL = "blessed_model"
 
@@ -55,6 +57,8 @@ class WarmupInfraValidatorSpec(component_spec.ComponentSpec):
     OUTPUTS = {  # noqa: RUF012 - see PARAMETERS
         "blessing": component_spec.ChannelParameter(type=standard_artifacts.InfraBlessing),
         _BLESSED_MODEL: component_spec.ChannelParameter(type=standard_artifacts.Model, optional=True),
+        "report": component_spec.ChannelParameter(type=report_artifacts.Page, optional=True),
+        "metrics": component_spec.ChannelParameter(type=report_artifacts.Metrics, optional=True),
     }
 
 
@@ -69,6 +73,9 @@ class WarmupInfraValidator(base_beam_component.BaseBeamComponent):
 
     The output `blessed_model` (Model), which is there if asked for, is the same copy for components that take a Model
     only. It is empty if the model is not blessed, so run those under a `Cond` on the blessing.
+
+    The outputs `report` (system.HTML) and `metrics` (system.Metrics), which are there if asked for, are what Kubeflow
+    Pipelines shows and compares by itself. There, tasks must start with `infraval.tfx.kubeflow_entry_point`.
     """
 
     SPEC_CLASS = WarmupInfraValidatorSpec
@@ -89,6 +96,7 @@ class WarmupInfraValidator(base_beam_component.BaseBeamComponent):
         gates: options.GateOptions | Carried = None,
         server_messages: options.ServerMessages | data_types.RuntimeParameter | None = None,
         output_blessed_model: bool = False,
+        output_report: bool = False,
         expected: types.BaseChannel | None = None,
         baseline_model: types.BaseChannel | None = None,
     ) -> None:
@@ -110,6 +118,8 @@ class WarmupInfraValidator(base_beam_component.BaseBeamComponent):
           server_messages: how much of a server's messages is shown.
           output_blessed_model: whether there is the output `blessed_model`. It is not there by default, since a
             Resolver for the latest Model would take it for the trained one.
+          output_report: whether there are the outputs `report` and `metrics`. They are not there by default, since
+            TFX's own entry point for Kubeflow Pipelines does not know their types.
           expected: channel of an `InferenceResult` of BulkInferrer, whose responses the model must give too (gate
             `expected`); an empty one expects nothing.
           baseline_model: channel of the `Model` in production, such as a Resolver's, to compare with (gate `baseline`);
@@ -126,6 +136,8 @@ class WarmupInfraValidator(base_beam_component.BaseBeamComponent):
             baseline_model=baseline_model,
             blessing=types.Channel(type=standard_artifacts.InfraBlessing),
             blessed_model=types.Channel(type=standard_artifacts.Model) if output_blessed_model else None,
+            report=types.Channel(type=report_artifacts.Page) if output_report else None,
+            metrics=types.Channel(type=report_artifacts.Metrics) if output_report else None,
             serving_spec=_checked("serving_spec", serving_spec),
             validation_spec=_checked("validation_spec", validation_spec),
             request_spec=_checked("request_spec", request_spec),

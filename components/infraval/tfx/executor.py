@@ -19,7 +19,7 @@ from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
-from infraval import errors, escape, options, signals, validation, verdict, workspace
+from infraval import errors, escape, options, provenance, signals, validation, verdict, workspace
 from infraval.report import data, page
 from infraval.requests import beam_transform, fitting
 from infraval.storage import beam_files
@@ -30,6 +30,9 @@ _log = logging.getLogger(__name__)
 _TFRECORDS_GZIP = "tfrecords_gzip"
 _PREDICTION_LOGS = "prediction_logs-"
 """What the names of BulkInferrer's files begin with (tfx/components/bulk_inferrer/executor.py)."""
+
+_NOT_ARGUMENTS = {"model", "examples", "baseline", "output", "make_warmup"}
+"""Fields of a job that come from artifacts, or from request_spec."""
 
 _NOT_TFRECORDS = example_gen_pb2.PayloadFormat.FORMAT_PARQUET
 """The one payload format whose files are not TFRecords."""
@@ -52,7 +55,8 @@ class Executor(base_beam_executor.BaseBeamExecutor):
           output_dict: `blessing`, one InfraBlessing. Gets the int custom properties `blessed` and, if it holds a
             model, `has_model` (what Pusher reads), and for people `verdict`, `reasons`, `server`, `images` (if it ran
             in containers), `model_digest`, `load_time_s`, `warmup_records`, `requests` and `requests_failed`.
-            `blessed_model`, one Model or none; stays empty unless the model is blessed.
+            `blessed_model`, one Model or none; stays empty unless the model is blessed. `report`, one Page or none;
+            gets the page. `metrics`, one Metrics or none; gets the verdict and the figures as custom properties.
           exec_properties: see `component.WarmupInfraValidatorSpec`; each a JSON string or absent.
 
         Raises:
@@ -67,7 +71,8 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         expected, baselines = (input_dict.get(name) or [] for name in ("expected", "baseline_model"))
         asked = _with_channels(asked, expected, baselines)
         # Refuses invalid options before any copying.
-        asked.make_job(model=model.uri, examples="*" if examples else (), baseline="" if baselines else None)
+        job = asked.make_job(model=model.uri, examples="*" if examples else (), baseline="" if baselines else None)
+        call = provenance.of_job(job, "WarmupInfraValidator", _NOT_ARGUMENTS)
         _log_plan(examples, asked)
         with (
             signals.abort_on_signal(),
@@ -100,7 +105,11 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             # If the pipeline does not configure Beam, TFX would take the DirectRunner; see ADR 13.
             configured = self._beam_pipeline_args or self._make_beam_pipeline_fn
             make_pipeline = self._make_beam_pipeline if configured else beam_transform.in_memory_pipeline
-            judged = validation.validate(job, make_pipeline, sample_in=blessing.uri if configured else "")
+            judged = validation.validate(job, make_pipeline, sample_in=blessing.uri if configured else "", asked=call)
+            for report in output_dict.get("report") or ():
+                artifacts.write_page(output / page.PAGE, report.uri)
+        for metrics in output_dict.get("metrics") or ():
+            _set_figures(metrics, judged)
         _set_properties(blessing, judged)
         _log_verdict(judged, blessing.uri, warmup=bool(examples and asked.job["make_warmup"]))
         for server in judged.servers:
@@ -233,30 +242,37 @@ def _check_format(artifact: types.Artifact) -> None:
 
 
 def _set_properties(blessing: types.Artifact, judged: verdict.Verdict) -> None:
-    """Pusher acts on these, so they are set last, once everything is in place."""
-    blessing.set_string_custom_property("verdict", "BLESSED" if judged.blessed else "NOT_BLESSED")
+    """Pusher acts on `blessed` and `has_model`, so they are set last, once everything is in place."""
     blessing.set_string_custom_property("reasons", "\n".join(map(escape.one_line, data.reasons(judged))))
     blessing.set_string_custom_property("model_digest", f"sha256:{judged.model_digest}")
-    shown = [server.evidence for server in judged.servers]
-    load_times = [each.decisive.load_time_s for each in shown if each.decisive.load_time_s is not None]
-    if load_times:
-        blessing.set_float_custom_property("load_time_s", max(load_times))
-    blessing.set_int_custom_property("warmup_records", judged.warmup.records)
-    outcomes = [outcome for each in shown for outcome in each.decisive.outcomes]
-    blessing.set_int_custom_property("requests", len(outcomes))
-    blessing.set_int_custom_property("requests_failed", sum(not outcome.ok for outcome in outcomes))
-    servers = "\n".join(escape.one_line(f"{each.server.name} {each.server.version}") for each in shown)
+    shown = [server.evidence.server for server in judged.servers]
+    servers = "\n".join(escape.one_line(f"{server.name} {server.version}") for server in shown)
     blessing.set_string_custom_property("server", servers)
-    images = [f"{each.server.image} {each.server.image_id}" for each in shown if each.server.image]
+    images = [f"{server.image} {server.image_id}" for server in shown if server.image]
     if images:
         blessing.set_string_custom_property("images", "\n".join(images))
     for name, finding in _worst_by_gate(judged).items():
         blessing.set_string_custom_property(f"gate_{name}", finding.status.value)
-        if finding.figure is not None:
-            blessing.set_float_custom_property(f"gate_{name}_figure", float(finding.figure))
     if judged.blessed:
         blessing.set_int_custom_property("has_model", 1)
-    blessing.set_int_custom_property("blessed", int(judged.blessed))
+    _set_figures(blessing, judged)
+
+
+def _set_figures(artifact: types.Artifact, judged: verdict.Verdict) -> None:
+    """The verdict, and what a person compares between runs."""
+    artifact.set_string_custom_property("verdict", "BLESSED" if judged.blessed else "NOT_BLESSED")
+    shown = [server.evidence for server in judged.servers]
+    load_times = [each.decisive.load_time_s for each in shown if each.decisive.load_time_s is not None]
+    if load_times:
+        artifact.set_float_custom_property("load_time_s", max(load_times))
+    artifact.set_int_custom_property("warmup_records", judged.warmup.records)
+    outcomes = [outcome for each in shown for outcome in each.decisive.outcomes]
+    artifact.set_int_custom_property("requests", len(outcomes))
+    artifact.set_int_custom_property("requests_failed", sum(not outcome.ok for outcome in outcomes))
+    for name, finding in _worst_by_gate(judged).items():
+        if finding.figure is not None:
+            artifact.set_float_custom_property(f"gate_{name}_figure", float(finding.figure))
+    artifact.set_int_custom_property("blessed", int(judged.blessed))
 
 
 _SEVERITY = (verdict.Status.FAILED, verdict.Status.UNDECIDED, verdict.Status.PASSED, verdict.Status.SKIPPED)

@@ -1,10 +1,11 @@
-"""Entry point of a TFX task on Kubeflow Pipelines v2: gives input artifacts their types, then runs TFX's entry point.
+"""Entry point of a TFX task on Kubeflow Pipelines v2: sees to artifacts' types, then runs TFX's entry point.
 
     python -m infraval.tfx.kubeflow_entry_point --executor_class_path … --json_serialized_invocation_args … …
 
 TFX's entry point needs the type of each input artifact. Vertex sends it; open-source KFP 2.x does not (its driver reads
 artifacts from ML Metadata without it: tensorflow/tfx issue 7768), and kfp.local sends `system.Artifact`. The argument
-`--json_serialized_inputs_spec_args` names the type in all cases. A pipeline chooses this entry point with
+`--json_serialized_inputs_spec_args` names the type in all cases. It also needs to know where the classes of KFP's own
+types are that WarmupInfraValidator puts out. A pipeline chooses this entry point with
 `KubeflowV2DagRunnerConfig(default_commands=["python", "-m", "infraval.tfx.kubeflow_entry_point"])`.
 """
 
@@ -37,7 +38,17 @@ def main() -> None:
         sys.argv[1:] = restore_types(sys.argv[1:])
         with streams.held_back():
             importlib.import_module("tensorflow")
+        register_types()
         runpy.run_module(_TFX, run_name="__main__", alter_sys=True)
+
+
+def register_types() -> None:
+    """Tells TFX where the classes of KFP's own types are; it would import `system.HTML` under that name."""
+    from tfx.orchestration.kubeflow.v2 import compiler_utils  # noqa: PLC0415 - takes seconds, after the work space is checked
+
+    from infraval.tfx import report_artifacts  # noqa: PLC0415 - the same
+
+    compiler_utils.TITLE_TO_CLASS_PATH.update(report_artifacts.CLASS_PATHS)
 
 
 def restore_types(arguments: Sequence[str]) -> list[str]:

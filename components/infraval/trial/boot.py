@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from infraval import errors, evidence, options, redaction
+from infraval import progress as telling
 from infraval.sandbox import base, registry, serving_log
 from infraval.trial import blame, client, measure, replay, responses
 
@@ -180,7 +181,13 @@ class Booter:
             if len(sent):
                 self.progress(f"Sending requests: {len(sent)}")
             outcomes = replay.replay(
-                sent, connection, self.redactor, self.limits, lambda: sandbox.poll() is not None, keeper
+                sent,
+                connection,
+                self.redactor,
+                self.limits,
+                lambda: sandbox.poll() is not None,
+                keeper,
+                done=telling.Counter(self.progress, "Sending requests", len(sent)).add,
             )
             self.check_aborted()
             death = blame.death_while_serving(sandbox, outcomes, self.redactor, connection.available)

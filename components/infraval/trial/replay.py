@@ -121,12 +121,14 @@ def replay(
     stopped: Callable[[], bool],
     keeper: Keeps | None = None,
     clock: Callable[[], float] = time.perf_counter,
+    done: Callable[[], None] = lambda: None,
 ) -> tuple[evidence.Outcome, ...]:
     """Sends every request once.
 
     Requests that the server may have turned away because of the others are sent again, one at a time, and the second
     outcome counts. Large ones are not sent at the same time. Once `stopped` says that the server has ended, no more
-    requests are sent. Error messages are redacted. `keeper` gets the answers.
+    requests are sent. Error messages are redacted. `keeper` gets the answers. `done` is called
+    after each request, in any thread.
 
     Returns:
       The outcomes in the order of the requests; fewer than requests if the server ended.
@@ -151,6 +153,8 @@ def replay(
                 "The server has no thread for a single request, so the model cannot be judged. Raise or drop "
                 "--grpc_max_threads among --server-argument (server.server_arguments)."
             )
+        if not alone:
+            done()
         return evidence.Outcome(cell, code, shown, latency_s)
 
     reader = _Reader(requests)
