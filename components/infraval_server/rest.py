@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import time
 from typing import Any
 from urllib import parse as urls
 
@@ -18,7 +19,7 @@ from tensorflow_serving.apis import (
     regression_pb2,
 )
 
-from infraval_server import ending, requests, rest_requests, rest_responses, service, status
+from infraval_server import ending, metrics, requests, rest_requests, rest_responses, service, status
 
 _MAX_INT64 = 2**63 - 1
 _MAX_DIGITS = 19
@@ -82,12 +83,22 @@ def answer(servable: requests.Servable, method: str, target: str, body: bytes) -
     """
     if not _API.fullmatch(target):
         return _NOT_FOUND
+    started_s = time.perf_counter()
+    pattern = {"GET": _GET, "POST": _POST}.get(method)
+    match = pattern.fullmatch(target) if pattern else None
+    name = urls.unquote(match["name"] or "") if match else ""
     try:
-        return Answer(200, _dispatch(servable, method, target, body))
+        text = _dispatch(servable, method, target, body, match)
     except status.StatusError as error:
-        return _failure(error)
+        failure = error
     except RecursionError:  # in the parser, or in what reads the parsed lists
-        return _failure(status.invalid_argument("JSON Parse error: The document is nested too deeply."))
+        failure = status.invalid_argument("JSON Parse error: The document is nested too deeply.")
+    else:
+        api = match["end"] if match and method == "POST" else ""
+        metrics.request(name, api, "REST", started_s)
+        return Answer(200, text)
+    metrics.REQUESTS.add(name, failure.code.name)
+    return _failure(failure)
 
 
 def _failure(error: status.StatusError) -> Answer:
@@ -96,10 +107,10 @@ def _failure(error: status.StatusError) -> Answer:
     return Answer(_HTTP_STATUSES.get(error.code, _INTERNAL_ERROR), rest_responses.of_error(error.message))
 
 
-def _dispatch(servable: requests.Servable, method: str, target: str, body: bytes) -> str:
-    if method == "GET" and (match := _GET.fullmatch(target)):
+def _dispatch(servable: requests.Servable, method: str, target: str, body: bytes, match: re.Match[str] | None) -> str:
+    if match and method == "GET":
         return _metadata(servable, match) if match["end"] == "metadata" else _status(servable, match)
-    if method == "POST" and (match := _POST.fullmatch(target)) and match["end"] in _METHODS:
+    if match and match["end"] in _METHODS:
         return _METHODS[match["end"]](servable, match, body)
     raise status.invalid_argument(f"Malformed request: {method} {target}")
 
