@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from google.protobuf import descriptor_pb2, descriptor_pool, text_format, wrappers_pb2
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format, wrappers_pb2
 
-from infraval_server import log, model, status, tensors, wire
+from infraval_server import log, model, status, tensors
 
 _DEFAULT_MAX_BATCH_SIZE = 1000
 """SharedBatchScheduler::QueueOptions::input_batch_size_limit."""
@@ -108,7 +108,10 @@ def _message_class() -> Any:
     pool = descriptor_pool.DescriptorPool()
     pool.AddSerializedFile(wrappers_pb2.DESCRIPTOR.serialized_pb)
     pool.AddSerializedFile(file.SerializeToString())
-    return wire.message_class(pool, _MESSAGE_NAME)
+    descriptor = pool.FindMessageTypeByName(_MESSAGE_NAME)
+    if hasattr(message_factory, "GetMessageClass"):
+        return message_factory.GetMessageClass(descriptor)
+    return message_factory.MessageFactory(pool).GetPrototype(descriptor)  # protobuf 3.20
 
 
 def wrap(run: model.Run, parameters: Parameters) -> model.Run:

@@ -5,6 +5,7 @@ Source: model_servers/http_server.cc and config/monitoring_config.proto.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,22 @@ def page_path(config_file: str) -> str | None:
         raise status.invalid_argument(f"Empty file: '{config_file}'")
     prometheus = config.prometheus_config
     return (prometheus.path or _DEFAULT_PATH) if prometheus.enable else None
+
+
+def counted(respond: Respond) -> Respond:
+    """What answers requests, and counts those for the API."""
+
+    def answer(method: str, target: str, body: bytes) -> rest.Answer:
+        started_s = time.perf_counter()
+        answered = respond(method, target, body)
+        name, api = rest.model_and_api(method, target)
+        if answered.code == "OK":
+            metrics.request(name, api, "REST", started_s)
+        elif answered.code:
+            metrics.REQUESTS.add(name, answered.code)
+        return answered
+
+    return answer
 
 
 def with_page(respond: Respond, path: str, *, xla: bool) -> Respond:

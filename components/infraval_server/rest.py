@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import re
-import time
 from typing import Any
 from urllib import parse as urls
 
@@ -19,7 +18,7 @@ from tensorflow_serving.apis import (
     regression_pb2,
 )
 
-from infraval_server import ending, metrics, requests, rest_requests, rest_responses, service, status
+from infraval_server import ending, requests, rest_requests, rest_responses, service, status
 
 _MAX_INT64 = 2**63 - 1
 _MAX_DIGITS = 19
@@ -58,17 +57,20 @@ class Answer:
       http_status: its code.
       text: its body; bytes that are not UTF-8 are surrogate escapes.
       content_type: of the body.
+      code: name of the status code; empty for what is not for the API.
     """
 
     http_status: int
     text: str
     content_type: str = "application/json"
+    code: str = "OK"
 
 
 _NOT_FOUND = Answer(
     404,
     "<HTML><HEAD>\n<TITLE>404 Not Found</TITLE>\n</HEAD><BODY>\n<H1>Not Found</H1>\n</BODY></HTML>\n",
     "text/html",
+    code="",
 )
 
 
@@ -83,34 +85,33 @@ def answer(servable: requests.Servable, method: str, target: str, body: bytes) -
     """
     if not _API.fullmatch(target):
         return _NOT_FOUND
-    started_s = time.perf_counter()
-    pattern = {"GET": _GET, "POST": _POST}.get(method)
-    match = pattern.fullmatch(target) if pattern else None
-    name = urls.unquote(match["name"] or "") if match else ""
     try:
-        text = _dispatch(servable, method, target, body, match)
+        return Answer(200, _dispatch(servable, method, target, body))
     except status.StatusError as error:
-        failure = error
+        return _failure(error)
     except RecursionError:  # in the parser, or in what reads the parsed lists
-        failure = status.invalid_argument("JSON Parse error: The document is nested too deeply.")
-    else:
-        api = match["end"] if match and method == "POST" else ""
-        metrics.request(name, api, "REST", started_s)
-        return Answer(200, text)
-    metrics.REQUESTS.add(name, failure.code.name)
-    return _failure(failure)
+        return _failure(status.invalid_argument("JSON Parse error: The document is nested too deeply."))
 
 
 def _failure(error: status.StatusError) -> Answer:
     if error.unregistered_op:
         ending.for_unregistered_op(error.unregistered_op)
-    return Answer(_HTTP_STATUSES.get(error.code, _INTERNAL_ERROR), rest_responses.of_error(error.message))
+    text = rest_responses.of_error(error.message)
+    return Answer(_HTTP_STATUSES.get(error.code, _INTERNAL_ERROR), text, code=error.code.name)
 
 
-def _dispatch(servable: requests.Servable, method: str, target: str, body: bytes, match: re.Match[str] | None) -> str:
-    if match and method == "GET":
+def model_and_api(method: str, target: str) -> tuple[str, str]:
+    """The names by which the metrics know a request: its model, and what is asked of it; empty if there is none."""
+    match = {"GET": _GET, "POST": _POST}[method].fullmatch(target) if method in {"GET", "POST"} else None
+    if match is None:
+        return "", ""
+    return urls.unquote(match["name"] or ""), match["end"] if method == "POST" else ""
+
+
+def _dispatch(servable: requests.Servable, method: str, target: str, body: bytes) -> str:
+    if method == "GET" and (match := _GET.fullmatch(target)):
         return _metadata(servable, match) if match["end"] == "metadata" else _status(servable, match)
-    if match and match["end"] in _METHODS:
+    if method == "POST" and (match := _POST.fullmatch(target)) and match["end"] in _METHODS:
         return _METHODS[match["end"]](servable, match, body)
     raise status.invalid_argument(f"Malformed request: {method} {target}")
 

@@ -38,6 +38,7 @@ def start(options: flags.Options, respond: monitoring.Respond) -> None:
       options: say where to listen, and with how many threads to answer.
       respond: see there; called on many threads at once.
     """
+    respond = monitoring.counted(respond)
     path = options.rest_api_socket_path
     address = f"localhost:{options.rest_api_port}"  # TensorFlow Serving's word for any address
     if options.rest_api_port == 0:

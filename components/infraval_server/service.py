@@ -56,7 +56,7 @@ def add(server: Any, servable: requests.Servable) -> None:
     for service, methods in services.items():
         handlers = {
             method: grpc.unary_unary_rpc_method_handler(
-                _rpc(handler, servable, method),
+                _rpc(_counted(handler, method), servable),
                 request_deserializer=request_class.FromString,
                 response_serializer=_serialize,
             )
@@ -69,25 +69,36 @@ def _serialize(response: Any) -> bytes:
     return response.SerializeToString()  # type: ignore[no-any-return]  # protos are untyped here
 
 
-def _rpc(handler: requests.Handler, servable: requests.Servable, method: str) -> Callable[[Any, Any], Any]:
+def _rpc(handler: requests.Handler, servable: requests.Servable) -> Callable[[Any, Any], Any]:
     def answer(request: Any, context: Any) -> Any:
-        started_s = time.perf_counter()
         try:
-            response = handler(servable, request)
+            return handler(servable, request)
         except status.StatusError as error:
             failure = error
-            if method in _COUNTED:
-                metrics.REQUESTS.add(request.model_spec.name, failure.code.name)
         except Exception as error:  # noqa: BLE001 - gRPC would say UNKNOWN, as of a failure of the model's
             ending.for_bug(error)
-        else:
-            if method in _COUNTED:
-                metrics.request(request.model_spec.name, method, "GRPC", started_s)
-            return response
         if failure.unregistered_op:
             ending.for_unregistered_op(failure.unregistered_op)
         # Bytes, for the message may quote input that is not UTF-8.
         return context.abort(_GRPC_CODES[failure.code], _details(failure))
+
+    return answer
+
+
+def _counted(handler: requests.Handler, method: str) -> requests.Handler:
+    """The handler of a method, with its requests counted if TensorFlow Serving counts them."""
+    if method not in _COUNTED:
+        return handler
+
+    def answer(servable: requests.Servable, request: Any) -> Any:
+        started_s = time.perf_counter()
+        try:
+            response = handler(servable, request)
+        except status.StatusError as error:
+            metrics.REQUESTS.add(request.model_spec.name, error.code.name)
+            raise
+        metrics.request(request.model_spec.name, method, "GRPC", started_s)
+        return response
 
     return answer
 

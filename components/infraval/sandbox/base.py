@@ -66,6 +66,7 @@ class Launch:
       batching_parameters_file: `--batching_parameters_file`, also sets `--enable_batching`; None for neither.
       grpc_max_threads: `--grpc_max_threads`.
       saved_model_tags: `--saved_model_tags`; empty for the server's default, `serve`.
+      metrics: whether the page for Prometheus is served; None if that needs no port.
     """
 
     model_name: str
@@ -73,6 +74,7 @@ class Launch:
     batching_parameters_file: Path | None = None
     grpc_max_threads: int = 64
     saved_model_tags: tuple[str, ...] = ()
+    metrics: bool | None = False
 
 
 class Sandbox(Protocol):
@@ -99,6 +101,9 @@ class Sandbox(Protocol):
 
     def memory(self) -> evidence.Memory | None:
         """How much memory the server takes now; None if that is not known, or if it has ended."""
+
+    def metrics(self) -> bytes | None:
+        """The page that the server has for Prometheus; None if it cannot be read."""
 
     def log(self) -> str:
         """The last `LOG_TAIL_BYTES` of what the server has written, unredacted; still available after leaving."""

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO, cast
 
 from typing_extensions import Self
@@ -25,12 +26,19 @@ class SupervisedCommand:
     """A command with a private directory; both are gone after leaving, whatever happens to this process.
 
     The command starts with the executable's absolute path. The directory is made on entering, mode 0700, and removed on
-    leaving. Of the command's environment, HOME and TMPDIR point into the directory.
+    leaving. Of the command's environment, HOME and TMPDIR point into the directory. `files` are in it, by name.
     """
 
-    def __init__(self, command: Sequence[str], directory: Path, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        command: Sequence[str],
+        directory: Path,
+        environment: Mapping[str, str],
+        files: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self._command = [*command]
         self._directory = directory
+        self._files = files
         self._home = directory / "home"
         self._environment = dict(environment)
         self._log_tail = ""
@@ -88,6 +96,8 @@ class SupervisedCommand:
         # The supervisor removes it too, unless it is killed.
         on_leaving.callback(shutil.rmtree, self._directory, ignore_errors=True)
         self._home.mkdir(mode=0o700)
+        for name, content in self._files.items():
+            (self._directory / name).write_text(content, encoding="utf-8")
         self._log_file = on_leaving.enter_context((self._directory / "log").open("a+b", buffering=0))
         on_leaving.callback(self.log)
 
