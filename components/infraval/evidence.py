@@ -94,6 +94,21 @@ class Outcome:
 
 
 @dataclasses.dataclass(frozen=True)
+class Counters:
+    """What a server has counted since its start; None for what it does not count.
+
+    Attributes:
+      graph_builds: sets of inputs and outputs for which it has made a graph ready to run.
+      xla_compilations: what XLA has compiled.
+      warmup_records: records of warmup files that it has read; TF Serving counts them since 2.20.
+    """
+
+    graph_builds: int | None = None
+    xla_compilations: int | None = None
+    warmup_records: int | None = None
+
+
+@dataclasses.dataclass(frozen=True)
 class Latency:
     """How long a cell takes in one boot.
 
@@ -103,6 +118,8 @@ class Latency:
       steady_s: median seconds of the same request, repeated and answered.
       is_steady: whether the last repeats took about as long as those before them.
       slowest_s: seconds of the slowest repeat.
+      graph_builds: by how much the first request moved the server's counter of them; None if unknown.
+      xla_compilations: the same.
     """
 
     cell: options.Cell
@@ -110,6 +127,13 @@ class Latency:
     steady_s: float
     is_steady: bool = True
     slowest_s: float = 0.0
+    graph_builds: int | None = None
+    xla_compilations: int | None = None
+
+    @property
+    def built(self) -> bool:
+        """Whether the server built or compiled something for the first request, as far as its counters tell."""
+        return bool(self.graph_builds or self.xla_compilations)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -444,6 +468,7 @@ class Boot:
       death: what the server died of while it answered; None if it did not die.
       latencies: by cell, if they were measured.
       memory: after the load, warmup included; None if unknown.
+      counters: when the server became AVAILABLE; None if they could not be read.
       server_log: the last lines of the server's log, redacted, if it crashed or was not ready in time; else empty.
     """
 
@@ -456,6 +481,7 @@ class Boot:
     death: str | None = None
     latencies: tuple[Latency, ...] = ()
     memory: Memory | None = None
+    counters: Counters | None = None
     server_log: str = ""
 
     @property

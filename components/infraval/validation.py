@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from infraval import escape, hints, options, provenance, publish, signals, verdict, workspace
 from infraval import gates as all_gates
-from infraval.production import files as production_files
 from infraval import progress as telling
+from infraval.production import files as production_files
 from infraval.requests import expected, preparation
 from infraval.sandbox import registry
 from infraval.staging import model as staging

@@ -4,7 +4,7 @@ It is started by its arguments only: `python -m infraval_server --port=0 --grpc_
 takes TensorFlow Serving's flags, loads the newest version the way TensorFlow Serving does (a TF1 session on the
 MetaGraphDef tagged `serve`, without XLA and soft placement), replays the warmup file by the same rules, and answers
 PredictionService and GetModelStatus over gRPC, and over REST if `--rest_api_port` is given, with the same responses,
-codes, messages and log lines. If a request would abort TensorFlow Serving, it aborts this server.
+codes, messages, log lines and metrics. If a request would abort TensorFlow Serving, it aborts this server.
 
 Exit codes:
     0    ended by SIGTERM or SIGINT, or after --help or --version (TensorFlow Serving dies of the signal)
@@ -16,10 +16,12 @@ What it does not do, compared with TensorFlow Serving:
   - serve an op that is not registered in the TensorFlow for Python: the process ends (exit code 64), also if only one
     function of the model needs the op, which TensorFlow Serving would load;
   - take variants and resources as inputs: TensorFlow's Python API cannot feed them, and the answer is UNIMPLEMENTED;
-  - monitoring, CORS, TLS, request logging, ReloadConfig, labels, several models or versions, TensorFlow Lite;
+  - CORS, TLS, request logging, ReloadConfig, labels, several models or versions, TensorFlow Lite;
   - look for new versions while it runs: if there is none at the start, it logs that and waits;
   - limit the batches that run or wait: num_batch_threads and max_enqueued_batches have no effect beyond being
     checked;
+  - count batches, examples and requests that were logged, or, if XLA may compile, what it compiles: these metrics are
+    empty or missing. model_warmup_records_read, which TensorFlow Serving has since 2.20, is there;
   - interrupt a REST request that takes longer than --rest_api_timeout_in_ms, or take one of over 256 MiB;
   - turn requests away when all threads are busy: they queue (TensorFlow Serving answers RESOURCE_EXHAUSTED);
   - report the code of an error whose message is not UTF-8: TensorFlow's Python API loses it. INVALID_ARGUMENT is

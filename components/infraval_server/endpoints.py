@@ -1,4 +1,4 @@
-"""Where the gRPC server listens: a private UNIX socket, a TCP port, or both."""
+"""Where the server listens: a private UNIX socket, a TCP port, or both."""
 
 from __future__ import annotations
 
@@ -31,8 +31,7 @@ def check(options: flags.Options) -> None:
     Raises:
       StatusError: there is nowhere to listen, no thread, a port out of range, or a path too long for a socket.
     """
-    path = options.grpc_socket_path
-    if options.port == 0 and not path:
+    if options.port == 0 and not options.grpc_socket_path:
         raise status.invalid_argument(
             "At least one of server_options.grpc_port or server_options.grpc_socket_path must be set."
         )
@@ -44,12 +43,14 @@ def check(options: flags.Options) -> None:
         port = getattr(options, name)
         if not 0 <= port <= _MAX_PORT:  # gRPC would take another one, what is left of it in 16 bits
             raise status.invalid_argument(f"--{name} must be between 0 and {_MAX_PORT}, not {port}.")
-    length = len(os.fsencode(path))
-    if length > _MAX_SOCKET_PATH_BYTES:
-        raise status.invalid_argument(
-            f"--grpc_socket_path is {length} bytes long, but the path of a UNIX socket must not exceed "
-            f"{_MAX_SOCKET_PATH_BYTES} bytes: {path}"
-        )
+    for name in ("grpc_socket_path", "rest_api_socket_path"):
+        path = getattr(options, name)
+        length = len(os.fsencode(path))
+        if length > _MAX_SOCKET_PATH_BYTES:
+            raise status.invalid_argument(
+                f"--{name} is {length} bytes long, but the path of a UNIX socket must not exceed "
+                f"{_MAX_SOCKET_PATH_BYTES} bytes: {path}"
+            )
 
 
 def create_server(options: flags.Options) -> Any:
@@ -66,7 +67,7 @@ def create_server(options: flags.Options) -> Any:
         _listen(server, f"{host}:{options.port}")
         addresses.append(f"{host}:{options.port}")
     if options.grpc_socket_path:
-        _remove_stale(Path(options.grpc_socket_path))
+        remove_stale(Path(options.grpc_socket_path))
         mask = os.umask(0o177)  # only this user may connect
         try:
             _listen(server, f"unix:{options.grpc_socket_path}")
@@ -92,8 +93,12 @@ def _listen(server: Any, address: str) -> None:
         raise failure
 
 
-def _remove_stale(path: Path) -> None:
-    """Removes the socket of a server that was killed; the socket of a running server stays."""
+def remove_stale(path: Path) -> None:
+    """Removes the socket of a server that was killed; the socket of a running server stays.
+
+    Raises:
+      StatusError: there is a running server.
+    """
     if not path.exists() or not stat.S_ISSOCK(path.stat().st_mode):
         return
     with socket.socket(socket.AF_UNIX) as probe:
@@ -102,6 +107,4 @@ def _remove_stale(path: Path) -> None:
         except ConnectionRefusedError:
             path.unlink()
         else:
-            raise status.invalid_argument(
-                f"Failed to BuildAndStart gRPC server: another server is listening at {path}."
-            )
+            raise status.invalid_argument(f"Failed to start server: another server is listening at {path}.")

@@ -33,7 +33,6 @@ IGNORED = frozenset(
         "mixed_precision",
         "model_config_file",
         "model_config_file_poll_wait_seconds",
-        "monitoring_config_file",
         "num_load_threads",
         "num_tflite_interpreters_per_pool",
         "num_tflite_pools",
@@ -67,6 +66,11 @@ class Options:
     grpc_max_threads: int = _flag(4 * (os.cpu_count() or 1), "Number of gRPC requests handled at the same time.")
     rest_api_port: int = _flag(0, "TCP port for the REST API, different from --port; 0 to disable.")
     rest_api_num_threads: int = _flag(4 * (os.cpu_count() or 1), "Number of REST requests handled at the same time.")
+    rest_api_socket_path: str = _flag(
+        "",
+        "Path of a UNIX socket for the REST API, beside or instead of its port; not a flag of TensorFlow Serving.",
+    )
+    monitoring_config_file: str = _flag("", "MonitoringConfig text proto: whether Prometheus finds metrics, and where.")
     model_name: str = _flag("default", "Name under which the model is served.")
     model_base_path: str = _flag("", "Absolute path of the directory that holds the numbered versions.")
     saved_model_tags: str = _flag("serve", "Comma-separated tags of the meta graph to load.")

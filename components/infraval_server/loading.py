@@ -10,7 +10,7 @@ import re
 import time
 from pathlib import Path
 
-from infraval_server import batching, flags, log, model, requests, status, warmup
+from infraval_server import batching, flags, log, metrics, model, requests, status, warmup
 
 _MAX_INT64 = 2**63 - 1
 
@@ -117,7 +117,8 @@ def load(options: flags.Options, parameters: batching.Parameters | None, version
 def _load_once(
     options: flags.Options, parameters: batching.Parameters | None, version: int, path: Path
 ) -> requests.Servable:
-    loaded = model.load(path, (options.saved_model_tags or "serve").split(","))
+    with metrics.loading(str(path)):
+        loaded = model.load(path, (options.saved_model_tags or "serve").split(","))
     if parameters is not None:
         loaded = model.Model(loaded.signatures, batching.wrap(loaded.run, parameters))
     servable = requests.Servable(options.model_name, version, loaded, options.enable_signature_method_name_check)

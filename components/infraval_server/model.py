@@ -19,7 +19,7 @@ from google.protobuf import text_format
 from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import config_pb2, meta_graph_pb2, saved_model_pb2
 
-from infraval_server import log, python_kernels, status, tensors, wire
+from infraval_server import log, metrics, python_kernels, status, tensors, wire
 
 Feeds = Sequence[tuple[str, tensors.Array]]
 """Names of tensors to feed, and their values; TensorFlow refuses a name that is there twice."""
@@ -62,17 +62,20 @@ def load(path: Path, tags: Collection[str]) -> Model:
     # As TensorFlow Serving configures its own: an op that is pinned to a device that is not there is an error.
     config = config_pb2.ConfigProto(allow_soft_placement=False)
     session = tf.compat.v1.Session(graph=tf.Graph(), config=config)
+    metrics.SESSIONS.add()
     with _status_errors(), session.graph.as_default():
         ops = meta_graph.meta_info_def.stripped_op_list
         tf.compat.v1.import_graph_def(meta_graph.graph_def, name="", producer_op_list=ops if ops.op else None)
         # The whole graph gets its devices and kernels now; Python would put it off until the first run.
         session._extend_graph()  # noqa: SLF001 - see above
     assets = _assets(meta_graph, path)
-    if meta_graph.HasField("saver_def"):
-        _restore(session, meta_graph.saver_def, path / "variables" / "variables", assets)
-    init_op = _init_op(meta_graph)
-    if init_op:
-        _run_op(session, init_op, assets)
+    with metrics.LOAD_STAGES.timed(str(path), "restore_graph"):
+        if meta_graph.HasField("saver_def"):
+            _restore(session, meta_graph.saver_def, path / "variables" / "variables", assets)
+    with metrics.LOAD_STAGES.timed(str(path), "init_graph"):
+        init_op = _init_op(meta_graph)
+        if init_op:
+            _run_op(session, init_op, assets)
     return Model(meta_graph.signature_def, _SessionRun(session))
 
 
@@ -140,12 +143,20 @@ def _init_op(meta_graph: Any) -> str:
 def _run_op(session: Any, name: str, feeds: Mapping[str, str]) -> None:
     with _status_errors():
         call = _prepare(session, config_pb2.CallableOptions(feed=list(feeds), target=[name]))
-        call(*(np.array(value.encode(), dtype=object) for value in feeds.values()))
+        metrics.GRAPH_BUILDS.add()
+        _run(call, *(np.array(value.encode(), dtype=object) for value in feeds.values()))
 
 
 def _prepare(session: Any, options: Any) -> Any:
     # The public make_callable is five times slower, checks shapes itself, and has other words for what goes wrong.
     return session._make_callable_from_options(options)  # noqa: SLF001 - see above
+
+
+def _run(call: Any, *arrays: tensors.Array) -> Any:
+    metrics.SESSION_RUNS.add()
+    values = call(*arrays)
+    metrics.GRAPH_RUNS.add()
+    return values
 
 
 @contextlib.contextmanager
@@ -185,7 +196,7 @@ class _SessionRun:
         with _status_errors():
             call = self._callable(feed_names, fetch_names)
             self._check_dtypes(feed_names, arrays)
-            values = call(*arrays)
+            values = _run(call, *arrays)
             fetched = {name: self._array(name, value) for name, value in zip(fetch_names, values, strict=True)}
         return [fetched[name] for name in fetches]
 
@@ -200,6 +211,7 @@ class _SessionRun:
                 if encoded != list(fetch_names):
                     call = _prepare(self._session, config_pb2.CallableOptions(feed=feed_names, fetch=encoded))
                 self._callables[key] = call
+                metrics.GRAPH_BUILDS.add()
             return self._callables[key]
 
     def _encode(self, name: str) -> str:

@@ -60,7 +60,8 @@ def main(argv: Sequence[str]) -> int:
     # Blocked, and so inherited by every thread to come, the signals reach only the thread that waits for them.
     signal.pthread_sigmask(signal.SIG_BLOCK, _END_SIGNALS)
     listening = threading.Event()
-    threading.Thread(target=_end_on_signal, args=(options.grpc_socket_path, listening), daemon=True).start()
+    sockets = (options.grpc_socket_path, options.rest_api_socket_path)
+    threading.Thread(target=_end_on_signal, args=(sockets, listening), daemon=True).start()
     _quieten_tensorflow()
     try:
         return _serve(options, listening)
@@ -73,11 +74,12 @@ def main(argv: Sequence[str]) -> int:
         ending.for_bug(error)
 
 
-def _end_on_signal(socket_path: str, listening: threading.Event) -> None:
+def _end_on_signal(sockets: Sequence[str], listening: threading.Event) -> None:
     received = signal.sigwait(_END_SIGNALS)
     log.info(f"Ended by {signal.Signals(received).name}.")
-    if socket_path and listening.is_set():  # before that, the path may be another server's
-        Path(socket_path).unlink(missing_ok=True)
+    for socket_path in sockets if listening.is_set() else ():  # before that, a path may be another server's
+        if socket_path:
+            Path(socket_path).unlink(missing_ok=True)
     sys.stdout.flush()
     os._exit(EXIT_OK)
 
@@ -121,7 +123,7 @@ def _serve(options: flags.Options, listening: threading.Event) -> int:
     listening.set()
     service.add(server, servable)
     server.start()
-    if options.rest_api_port != 0:
+    if options.rest_api_port != 0 or options.rest_api_socket_path:
         from infraval_server import rest, rest_server  # noqa: PLC0415 - without REST there is no need for Tornado
 
         rest_server.start(options, functools.partial(rest.answer, servable))

@@ -15,7 +15,7 @@ import numpy as np
 from google.protobuf import text_format
 from tensorflow_serving.apis import classification_pb2, inference_pb2, predict_pb2, regression_pb2
 
-from infraval_server import model, status, tensors
+from infraval_server import metrics, model, status, tensors
 
 PREDICT_METHOD = "tensorflow/serving/predict"
 CLASSIFY_METHOD = "tensorflow/serving/classify"
@@ -68,7 +68,8 @@ def predict(servable: Servable, request: Any) -> Any:
         )
     feeds = _predict_feeds(signature, request.inputs)
     aliases = _predict_outputs(signature, request.output_filter)
-    outputs = servable.model.run(feeds, [signature.outputs[alias].name for alias in aliases])
+    with metrics.RUNTIME_LATENCY.timed(request.model_spec.name, "Predict", "TF1"):
+        outputs = servable.model.run(feeds, [signature.outputs[alias].name for alias in aliases])
     response = predict_pb2.PredictResponse()
     _set_model_spec(response.model_spec, servable, request.model_spec)
     for alias, output in zip(aliases, outputs, strict=True):
@@ -126,7 +127,9 @@ def classify(servable: Servable, request: Any) -> Any:
       StatusError: the signature is not a classifier, the input is empty, or the graph fails.
     """
     signature = _single_signature(servable, request.model_spec)
-    outputs = _run_examples(servable, request.input, [_classify_tensors(servable, signature)])
+    plans = [_classify_tensors(servable, signature)]
+    with metrics.RUNTIME_LATENCY.timed(request.model_spec.name, "Classify", "TF1"):
+        outputs = _run_examples(servable, request.input, plans)
     response = classification_pb2.ClassificationResponse()
     _set_model_spec(response.model_spec, servable, request.model_spec)
     _fill_classifications(response.result, signature, outputs)
@@ -140,7 +143,9 @@ def regress(servable: Servable, request: Any) -> Any:
       StatusError: the signature is not a regressor, the input is empty, or the graph fails.
     """
     signature = _single_signature(servable, request.model_spec)
-    outputs = _run_examples(servable, request.input, [_regress_tensors(servable, signature)])
+    plans = [_regress_tensors(servable, signature)]
+    with metrics.RUNTIME_LATENCY.timed(request.model_spec.name, "Regress", "TF1"):
+        outputs = _run_examples(servable, request.input, plans)
     response = regression_pb2.RegressionResponse()
     _set_model_spec(response.model_spec, servable, request.model_spec)
     _fill_regressions(response.result, signature, outputs)

@@ -57,17 +57,20 @@ class Answer:
       http_status: its code.
       text: its body; bytes that are not UTF-8 are surrogate escapes.
       content_type: of the body.
+      code: name of the status code; empty for what is not for the API.
     """
 
     http_status: int
     text: str
     content_type: str = "application/json"
+    code: str = "OK"
 
 
 _NOT_FOUND = Answer(
     404,
     "<HTML><HEAD>\n<TITLE>404 Not Found</TITLE>\n</HEAD><BODY>\n<H1>Not Found</H1>\n</BODY></HTML>\n",
     "text/html",
+    code="",
 )
 
 
@@ -93,7 +96,16 @@ def answer(servable: requests.Servable, method: str, target: str, body: bytes) -
 def _failure(error: status.StatusError) -> Answer:
     if error.unregistered_op:
         ending.for_unregistered_op(error.unregistered_op)
-    return Answer(_HTTP_STATUSES.get(error.code, _INTERNAL_ERROR), rest_responses.of_error(error.message))
+    text = rest_responses.of_error(error.message)
+    return Answer(_HTTP_STATUSES.get(error.code, _INTERNAL_ERROR), text, code=error.code.name)
+
+
+def model_and_api(method: str, target: str) -> tuple[str, str]:
+    """The names by which the metrics know a request: its model, and what is asked of it; empty if there is none."""
+    match = {"GET": _GET, "POST": _POST}[method].fullmatch(target) if method in {"GET", "POST"} else None
+    if match is None:
+        return "", ""
+    return urls.unquote(match["name"] or ""), match["end"] if method == "POST" else ""
 
 
 def _dispatch(servable: requests.Servable, method: str, target: str, body: bytes) -> str:

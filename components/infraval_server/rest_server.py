@@ -6,19 +6,18 @@ import asyncio
 import concurrent.futures
 import contextlib
 import logging
+import os
 import socket
 import threading
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from http import HTTPStatus
+from pathlib import Path
 from typing import cast
 
 from tornado import httpserver, httputil, iostream, netutil
 
-from infraval_server import ending, flags, log, rest
-
-Respond = Callable[[str, str, bytes], rest.Answer]
-"""Answers a request: its method, its target and its body."""
+from infraval_server import ending, endpoints, flags, log, monitoring, rest, status
 
 _MAX_BODY_BYTES = 256 * 1024 * 1024
 """Of a request, also once decompressed; TensorFlow Serving takes any."""
@@ -29,25 +28,36 @@ _IDLE_TIMEOUT_S = 50.0
 """A connection without a request is closed then, as libevent does."""
 
 
-def start(options: flags.Options, respond: Respond) -> None:
+def start(options: flags.Options, respond: monitoring.Respond) -> None:
     """Serves on a daemon thread for the rest of the process.
 
-    A port that cannot be had is logged, and gRPC goes on alone, as in TensorFlow Serving.
+    A port that cannot be had, or a monitoring config file that cannot be read, is logged, and gRPC goes on alone, as in
+    TensorFlow Serving.
 
     Args:
       options: say where to listen, and with how many threads to answer.
       respond: see there; called on many threads at once.
     """
+    respond = monitoring.counted(respond)
+    path = options.rest_api_socket_path
     address = f"localhost:{options.rest_api_port}"  # TensorFlow Serving's word for any address
-    if options.rest_api_port == options.port:
+    if options.rest_api_port == 0:
+        address = f"UNIX socket {path}"
+    elif options.rest_api_port == options.port:
         log.error(
             "server_options.http_port cannot be same as grpc_port. Please use a different port for HTTP/REST API. "
             "Skipped exporting HTTP/REST API."
         )
         return
     try:
-        sockets = netutil.bind_sockets(options.rest_api_port, options.host)
-    except OSError as error:
+        if options.monitoring_config_file:
+            page_path = monitoring.page_path(options.monitoring_config_file)
+            xla = options.xla_cpu_compilation_enabled or options.xla_gpu_compilation_enabled
+            respond = monitoring.with_page(respond, page_path, xla=xla) if page_path else respond
+        sockets = netutil.bind_sockets(options.rest_api_port, options.host) if options.rest_api_port != 0 else []
+        if path:
+            sockets.append(_unix_socket(path))
+    except (OSError, ValueError, status.StatusError) as error:  # ValueError: the path is that of a file
         log.error(f"Failed to start HTTP Server at {address}: {error}")
         return
     logging.getLogger("tornado").setLevel(logging.ERROR)
@@ -55,6 +65,15 @@ def start(options: flags.Options, respond: Respond) -> None:
     connections = _Connections(respond, workers)
     threading.Thread(target=lambda: asyncio.run(_serve(sockets, connections)), name="http", daemon=True).start()
     log.info(f"Exporting HTTP/REST API at:{address} ...")
+
+
+def _unix_socket(path: str) -> socket.socket:
+    endpoints.remove_stale(Path(path))
+    mask = os.umask(0o177)  # only this user may connect
+    try:
+        return netutil.bind_unix_socket(path)
+    finally:
+        os.umask(mask)
 
 
 async def _serve(sockets: Sequence[socket.socket], connections: httputil.HTTPServerConnectionDelegate) -> None:
@@ -70,7 +89,7 @@ async def _serve(sockets: Sequence[socket.socket], connections: httputil.HTTPSer
 class _Connections(httputil.HTTPServerConnectionDelegate):
     """Makes what handles the requests of all connections."""
 
-    def __init__(self, respond: Respond, workers: concurrent.futures.Executor) -> None:
+    def __init__(self, respond: monitoring.Respond, workers: concurrent.futures.Executor) -> None:
         self.respond = respond
         self.workers = workers
 

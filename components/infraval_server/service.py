@@ -5,6 +5,7 @@ Source: model_servers/prediction_service_impl.cc, get_model_status_impl.cc and o
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -19,13 +20,16 @@ from tensorflow_serving.apis import (
     regression_pb2,
 )
 
-from infraval_server import ending, requests, status
+from infraval_server import ending, metrics, requests, status
 
 _MAX_MESSAGE_BYTES = 1024
 """Longer error messages are cut (source: model_servers/grpc_status_util.cc)."""
 
 SIGNATURE_DEF = "signature_def"
 """The only field of the metadata that can be asked for."""
+
+_COUNTED = frozenset({"Predict", "Classify", "Regress"})
+"""Methods whose requests TensorFlow Serving counts when they come over gRPC."""
 
 _GRPC_CODES = {code.value[0]: code for code in grpc.StatusCode}
 
@@ -52,7 +56,7 @@ def add(server: Any, servable: requests.Servable) -> None:
     for service, methods in services.items():
         handlers = {
             method: grpc.unary_unary_rpc_method_handler(
-                _rpc(handler, servable),
+                _rpc(_counted(handler, method), servable),
                 request_deserializer=request_class.FromString,
                 response_serializer=_serialize,
             )
@@ -77,6 +81,24 @@ def _rpc(handler: requests.Handler, servable: requests.Servable) -> Callable[[An
             ending.for_unregistered_op(failure.unregistered_op)
         # Bytes, for the message may quote input that is not UTF-8.
         return context.abort(_GRPC_CODES[failure.code], _details(failure))
+
+    return answer
+
+
+def _counted(handler: requests.Handler, method: str) -> requests.Handler:
+    """The handler of a method, with its requests counted if TensorFlow Serving counts them."""
+    if method not in _COUNTED:
+        return handler
+
+    def answer(servable: requests.Servable, request: Any) -> Any:
+        started_s = time.perf_counter()
+        try:
+            response = handler(servable, request)
+        except status.StatusError as error:
+            metrics.REQUESTS.add(request.model_spec.name, error.code.name)
+            raise
+        metrics.request(request.model_spec.name, method, "GRPC", started_s)
+        return response
 
     return answer
 

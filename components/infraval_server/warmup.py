@@ -11,7 +11,7 @@ import tensorflow as tf
 from google.protobuf.message import DecodeError
 from tensorflow_serving.apis import prediction_log_pb2
 
-from infraval_server import log, requests, status, wire
+from infraval_server import log, metrics, requests, status, wire
 
 _FILE = Path("assets.extra", "tf_serving_warmup_requests")
 _MAX_RECORDS = 1000
@@ -44,7 +44,7 @@ def replay(servable: requests.Servable, model_path: Path, iterations: int) -> No
     # A ModelWarmupOptions proto as text: empty, or of three lines.
     options = f"num_request_iterations {{\n  value: {iterations}\n}}\n" if iterations > 0 else ""
     log.info(f"Starting to read warmup data for model at {path} with model-warmup-options {options}")
-    start_s = time.monotonic()
+    start_s = time.perf_counter()
     count = 0
     for record in _records(path):
         prediction_log = _parse(record, path)
@@ -53,7 +53,9 @@ def replay(servable: requests.Servable, model_path: Path, iterations: int) -> No
         count += 1
         if count > _MAX_RECORDS:
             raise status.invalid_argument(f"Number of warmup records exceeds the maximum ({_MAX_RECORDS}) at {path}")
-    elapsed_micros = int((time.monotonic() - start_s) * 1e6)
+    elapsed_micros = metrics.micros_since(start_s)
+    metrics.WARMUP_LATENCY.record(str(model_path), "OK", micros=elapsed_micros)
+    metrics.WARMUP_RECORDS.add(str(model_path), "OK", by=count)
     log.info(
         f"Finished reading warmup data for model at {path}. Number of warmup records read: {count}. "
         f"Elapsed time (microseconds): {elapsed_micros}."

@@ -8,6 +8,7 @@ import pytest
 
 from infraval import errors, evidence, gates, options
 from infraval.gates.warm import Warm
+from infraval.gates.warmup import Warmup
 from infraval.verdict import Status
 
 SERVER = evidence.Server("tensorflow_model_server", "2.16.1", "process", embedded=False)
@@ -51,6 +52,46 @@ def test_a_first_request_that_is_not_the_slowest_is_not_cold() -> None:
     for slowest_s, status in ((0.04, Status.FAILED), (0.06, Status.PASSED)):
         found = Warm(options.WarmGate()).judge(shown(latency(ONE, 0.001), latency(FOUR, 0.05, slowest_s=slowest_s)))
         assert found.status is status
+
+
+@pytest.mark.parametrize(
+    ("first", "again", "status"),
+    [
+        ({"graph_builds": 0, "xla_compilations": 0}, (), Status.PASSED),
+        ({"graph_builds": 0}, (), Status.PASSED),
+        ({"graph_builds": 1, "xla_compilations": 0}, (), Status.FAILED),
+        ({"xla_compilations": 3}, (), Status.FAILED),
+        ({"graph_builds": 1}, ({"graph_builds": 1}, {"graph_builds": 1}), Status.FAILED),
+        ({"graph_builds": 1}, ({"graph_builds": 1}, {"graph_builds": 0}), Status.PASSED),  # the best boot counts
+    ],
+)
+def test_a_first_request_for_which_the_server_builds_is_cold_however_fast(
+    first: dict[str, int], again: tuple[dict[str, int], ...], status: Status
+) -> None:
+    """The reason has the counter and by how much it moved."""
+    quick = latency(FOUR, 0.001)
+    evidence_shown = shown(
+        latency(ONE, 0.001),
+        dataclasses.replace(quick, **first),
+        again=tuple(dataclasses.replace(quick, **each) for each in again),
+    )
+    found = Warm(options.WarmGate()).judge(evidence_shown)
+    assert found.status is status
+    for name, count in (
+        ("graph_build_calls", first.get("graph_builds")),
+        ("xla_compilations", first.get("xla_compilations")),
+    ):
+        assert (f"{name} by {count}" in "".join(found.reasons)) == (found.failed and bool(count))
+
+
+@pytest.mark.parametrize(("counted", "status"), [(None, Status.PASSED), (2, Status.PASSED), (1, Status.FAILED)])
+def test_the_servers_count_of_warmup_records_is_believed_as_well_as_its_log(
+    counted: int | None, status: Status
+) -> None:
+    """If it counts fewer than the file has, whatever it logs."""
+    given = shown()
+    boot = dataclasses.replace(given.boot, records_replayed=2, counters=evidence.Counters(warmup_records=counted))
+    assert Warmup().judge(dataclasses.replace(given, boot=boot)).status is status
 
 
 def test_what_cannot_be_judged_is_skipped() -> None:

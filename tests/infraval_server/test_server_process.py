@@ -123,6 +123,27 @@ def test_live_socket_is_left_alone(start: Any, sink_server: Any) -> None:
     assert model_status(sink_server).model_version_status[0].version == 1
 
 
+def test_rest_on_a_socket_opens_no_port(start: Any, tmp_path: Path) -> None:
+    """Only the owner may connect; a stale socket is replaced, a live one left alone, and none stays after the end."""
+    path = tmp_path / "rest.sock"
+    with socket.socket(socket.AF_UNIX) as stale:
+        stale.bind(str(path))
+    server = start(f"--rest_api_socket_path={path}")
+    server.wait_until_logged("Exporting HTTP/REST API")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert tcp_listeners(server.pid) == []
+    second = start(f"--rest_api_socket_path={path}")
+    second.wait_until_logged("Failed to start HTTP Server")
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(path))
+        client.sendall(b"GET /v1/models/sink HTTP/1.0\r\n\r\n")
+        received = b"".join(iter(lambda: client.recv(4096), b""))
+    assert received.startswith(b"HTTP/1.1 200 ")
+    assert b"AVAILABLE" in received
+    assert server.end() == 0
+    assert not path.exists()
+
+
 def test_long_socket_path_is_a_clear_error(start: Any, tmp_path: Path) -> None:
     """A path that no UNIX socket can have is refused with both lengths."""
     path = tmp_path / ("s" * 108)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import tensorflow as tf
+from tensorflow_serving.apis import prediction_log_pb2
 
 import infraval
 from infraval import gates as all_gates
@@ -59,6 +61,37 @@ def test_a_model_with_right_answers_passes(save_model: SaveModel, secret_example
     judged = _validate(save_model(_lengths), secret_examples, requests={"num_examples": 3})
     assert judged.blessed, judged.failures
     assert {finding.status for finding in judged.servers[0].findings} == {verdict.Status.PASSED}
+    boot = judged.servers[0].evidence.boot
+    assert {(each.graph_builds, each.xla_compilations) for each in boot.latencies} == {(0, 0)}
+    assert boot.counters is not None
+    assert boot.counters.warmup_records == boot.records_replayed == 3
+
+
+def test_a_signature_without_a_warmup_record_is_cold_however_fast(
+    sink_model: Path, sink_examples: Path, tmp_path: Path
+) -> None:
+    """The server's counter tells; the signature that the file warms passes, also at another batch size."""
+    warmed, cold = "serving_default", "two_inputs"
+    log = prediction_log_pb2.PredictionLog()
+    log.predict_log.request.model_spec.signature_name = warmed
+    log.predict_log.request.inputs["x"].CopyFrom(tf.make_tensor_proto([[1.0, 2.0, 3.0]]))
+    model = tmp_path / "model"
+    shutil.copytree(sink_model, model)
+    warmup_file = model / options.WARMUP_FILE
+    warmup_file.parent.mkdir()
+    with tf.io.TFRecordWriter(str(warmup_file)) as writer:
+        writer.write(log.SerializeToString())
+    judged = _validate(
+        model,
+        sink_examples,
+        requests={"signatures": (warmed, cold), "features": ("two_inputs/b=count",)},
+        warmup={"existing": "keep", "batch_sizes": (1, 4)},
+        gates={"warm": {"more_boots": 0}},
+    )
+    assert [finding.gate for finding in judged.failures] == ["warm"]
+    moved = {each.cell: each.graph_builds for each in judged.servers[0].evidence.boot.latencies}
+    assert {cell.signature for cell, builds in moved.items() if builds} == {cold}
+    assert sum(builds or 0 for builds in moved.values()) == 1
 
 
 def test_a_model_that_is_too_large_fails_for_its_size_alone(upper_model: Path, secret_examples: Path) -> None:

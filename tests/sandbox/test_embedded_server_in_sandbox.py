@@ -12,6 +12,7 @@ import pytest
 from infraval import options
 from infraval.sandbox import base, serving_log
 from infraval.sandbox.process import sandbox as process
+from infraval.trial import counters
 
 SINK = Path(__file__).parent.parent / "golden" / "models" / "sink"
 
@@ -26,13 +27,16 @@ def test_the_embedded_server_serves_without_tcp_and_leaves_nothing(
 ) -> None:
     """Without a `tensorflow_model_server` on PATH the embedded one loads a model and answers gRPC on the socket."""
     run_directory = private_directory / "r"
-    launch = base.Launch(model_name="sink", model_base_path=SINK)
+    launch = base.Launch(model_name="sink", model_base_path=SINK, metrics=None)
     with process.create(options.ProcessServer(), launch, run_directory) as sandbox:
         assert sandbox.identity.embedded
         assert "TensorFlow 2." in sandbox.identity.version
         with grpc.insecure_channel(sandbox.target) as channel:
             grpc.channel_ready_future(channel).result(timeout=BOOT_TIMEOUT_S)
         assert sandbox.poll() is None
+        known = counters.read(sandbox)
+        assert known is not None
+        assert (known.xla_compilations, known.warmup_records) == (0, 0)
         assert listening_tcp_sockets(processes_of(run_directory)) == []
     assert serving_log.warmup_records_read(sandbox.log()) == 0
     assert processes_of(run_directory) == set()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import types
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -98,7 +98,7 @@ def boot_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Boot:
         monkeypatch.setattr(boot.client.Client, "available", lambda _: sandbox.available())
         server = options.ProcessServer(server_arguments=arguments)
         limits = options.Limits(max_loading_time_s=LIMIT_S, num_tries=1)
-        launch: Any = None
+        launch = base.Launch("m", tmp_path)
         booter = boot.Booter(server, limits, launch, tmp_path, redaction.Redactor(), lambda _: None)
         return booter.boot_until_definite([])[0]
 

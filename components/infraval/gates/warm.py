@@ -1,4 +1,4 @@
-"""Gate: the first request of every cell after a boot is about as fast as later ones."""
+"""Gate: the first request of every cell after a boot is about as fast as later ones, and the server builds nothing."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ class Warm:
     """Passes a model that is as fast at its first requests after a boot with its warmup file as later on.
 
     A cell that looks cold was measured again on further boots, and the best boot counts: on a busy machine, a first
-    request can be slow by chance.
+    request can be slow by chance. If the server's counters are known, a first request for which it built a graph or
+    compiled is cold as well, however fast.
 
     Attributes:
       options: what is slow.
@@ -46,7 +47,8 @@ class Warm:
 
     def _badness(self, latency: evidence.Latency) -> tuple[bool, float]:
         """Orders boots: (False, 0) if the cell does not look cold."""
-        cold = self.options.looks_cold(latency.first_s, latency.steady_s, latency.slowest_s)
+        slow = self.options.looks_cold(latency.first_s, latency.steady_s, latency.slowest_s)
+        cold = slow or latency.built
         return (cold, _ratio(latency) if cold else 0.0)
 
 
@@ -67,8 +69,11 @@ def _ratio(latency: evidence.Latency) -> float:
 def _reason(latency: evidence.Latency) -> str:
     cell = latency.cell
     steady = "" if latency.is_steady else ", which is not steady,"
+    counts = {"graph_build_calls": latency.graph_builds, "xla_compilations": latency.xla_compilations}
+    moved = " and ".join(f"{name} by {count}" for name, count in counts.items() if count)
     return (
         f"The first request ({cell.method.value} of signature {escape.name(cell.signature)}, batch size "
         f"{cell.batch_size}) took {latency.first_s * 1000:.1f} ms, and later ones{steady} "
-        f"{latency.steady_s * 1000:.1f} ms: it is cold after the warmup."
+        f"{latency.steady_s * 1000:.1f} ms{f'; it moved the counter {moved}' if moved else ''}: it is cold after the "
+        "warmup."
     )

@@ -17,6 +17,10 @@ class Warmup:
             return self._refused(shown)
         if shown.boot.failure is not None:
             return verdict.Finding(self.name, verdict.Status.SKIPPED, ("The model was not loaded.",))
+        counted = shown.boot.counters.warmup_records if shown.boot.counters else None
+        if replayed == records and counted is not None and counted < records:
+            reason = f"The warmup file has {records} records, but the server's model_warmup_records_read is {counted}."
+            return verdict.Finding(self.name, verdict.Status.FAILED, (reason,), counted, records, "records")
         if replayed == records:
             return verdict.Finding(self.name, verdict.Status.PASSED, (), replayed, records, "records")
         said = "did not say how many it replayed" if replayed is None else f"replayed {replayed}"

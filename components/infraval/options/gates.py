@@ -83,6 +83,10 @@ class WarmGate(Gate):
     """Milliseconds that a first request may always take."""
     more_boots: Annotated[int, Field(ge=0, le=10)] = 2
     """Boots on which to measure a cell again that looks cold; the best boot counts."""
+    counters: bool | None = None
+    """Whether a first request for which the server builds a graph, or compiles, is cold however fast. By default if the
+    server's counters can be read without a port, which the embedded server allows as a process; with true, a
+    `tensorflow_model_server` process opens a REST port for that, on every address of this machine."""
 
     def looks_cold(self, first_s: float, steady_s: float, slowest_s: float) -> bool:
         """Whether a first request took too long, and longer than any later one.

@@ -37,6 +37,10 @@ class CellSummary(pydantic.BaseModel):
     )
     steady_s: float | None = pydantic.Field(description="Median of the same request repeated, with the warmup file.")
     is_steady: bool | None = pydantic.Field(None, description="Whether the repeats took about as long as each other.")
+    graph_builds: int | None = pydantic.Field(
+        None, description="By how much the first request moved the server's counter of them; null if unknown."
+    )
+    xla_compilations: int | None = pydantic.Field(None, description="The same.")
 
     @property
     def warm_ratio(self) -> float | None:
@@ -221,6 +225,8 @@ def _cells(shown: evidence.Evidence) -> list[CellSummary]:
             warm_first_s=warm[cell].first_s if cell in warm else None,
             steady_s=warm[cell].steady_s if cell in warm else None,
             is_steady=warm[cell].is_steady if cell in warm else None,
+            graph_builds=warm[cell].graph_builds if cell in warm else None,
+            xla_compilations=warm[cell].xla_compilations if cell in warm else None,
         )
         for cell, outcomes in by_cell.items()
     ]

@@ -68,6 +68,7 @@ class Launch:
       files: content of what else the server reads, by flag, such as `batching_parameters_file`.
       grpc_max_threads: `--grpc_max_threads`.
       saved_model_tags: `--saved_model_tags`; empty for the server's default, `serve`.
+      metrics: whether the page for Prometheus is served; None if that needs no port.
     """
 
     model_name: str
@@ -77,6 +78,7 @@ class Launch:
     files: Mapping[str, bytes] = dataclasses.field(default_factory=dict)
     grpc_max_threads: int = 64
     saved_model_tags: tuple[str, ...] = ()
+    metrics: bool | None = False
 
 
 class Sandbox(Protocol):
@@ -103,6 +105,9 @@ class Sandbox(Protocol):
 
     def memory(self) -> evidence.Memory | None:
         """How much memory the server takes now; None if that is not known, or if it has ended."""
+
+    def metrics(self) -> bytes | None:
+        """The page that the server has for Prometheus; None if it cannot be read."""
 
     def log(self) -> str:
         """The last `LOG_TAIL_BYTES` of what the server has written, unredacted; still available after leaving."""

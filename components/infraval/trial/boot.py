@@ -13,7 +13,7 @@ from typing import TypeAlias
 from infraval import errors, evidence, options, redaction
 from infraval import progress as telling
 from infraval.sandbox import base, registry, serving_log
-from infraval.trial import blame, client, measure, replay, responses
+from infraval.trial import blame, client, counters, measure, replay, responses
 
 _EMBEDDED_START_TIMEOUT_S = 300.0
 """How long the embedded server may take to import TensorFlow."""
@@ -138,6 +138,8 @@ class Booter:
         studies: Sequence[Study],
     ) -> evidence.Boot:
         self._boots += 1
+        if not measured:
+            launch = dataclasses.replace(launch, metrics=False)
         if self.ahead is not None and self.ahead.launch == launch:
             created, self.ahead = self.ahead.sandbox, None
         else:
@@ -175,7 +177,9 @@ class Booter:
             self.check_aborted()
             memory = sandbox.memory()
             timeout_s = self.limits.request_timeout_s
-            latencies = measure.measure(requests, connection, timeout_s, repeated) if measured else ()
+            count = functools.partial(counters.read, sandbox)
+            counted = count() if measured else None
+            latencies = measure.measure(requests, connection, timeout_s, repeated, count) if measured else ()
             sent = requests if replayed else replay.OfLogs(())
             keeper = responses.Keeper(self.limits.response_memory_bytes, self.seed)
             if len(sent):
@@ -200,6 +204,7 @@ class Booter:
                 death=death,
                 latencies=latencies,
                 memory=memory,
+                counters=counted,
                 server_log=self.redactor.log(sandbox.log()) if death else "",
             )
             for study in studies if boot.answered_all else ():

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Sequence
 
 from infraval import evidence, options
 from infraval.tensorflow_protos import prediction_log_pb2
-from infraval.trial import client, replay
+from infraval.trial import client, counters, replay
 
 _WINDOW = 5
 """Requests of a window, of which the median counts."""
@@ -27,18 +27,22 @@ def measure(
     connection: client.Client,
     timeout_s: float,
     repeated: Collection[options.Cell] | None = None,
+    count: Callable[[], evidence.Counters | None] = lambda: None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> tuple[evidence.Latency, ...]:
     """Times the first request of every cell, and then the same one repeatedly, one at a time.
 
     Must come before any other request of the boot. Each request may take `timeout_s`; after one that takes longer,
-    nothing more is sent. Only cells in `repeated` are repeated, by default all.
+    nothing more is sent. Only cells in `repeated` are repeated, by default all. `count` says what the server has
+    counted: it is asked before and after each first request.
 
     Returns:
       The latencies by cell, without cells that were not repeated, or whose first or second request was not answered.
     """
     first_of = replay.first_of_each_cell(requests)
     firsts = {}
+    moved = {}
+    before = count()
     for cell, position in first_of.items():
         _, log = requests[position]
         started = clock()
@@ -47,6 +51,9 @@ def measure(
             firsts[cell] = clock() - started
         elif code == evidence.LATE:
             return ()
+        after = count()
+        moved[cell] = counters.moved(before, after)
+        before = after
     latencies = []
     again = [cell for cell in firsts if repeated is None or cell in repeated]
     for cell in again:
@@ -54,7 +61,9 @@ def measure(
         seconds = _repeat(log, connection, timeout_s, min(_CELL_S, _ALL_S / len(again)), clock)
         if seconds:
             steady = statistics.median(seconds[-_WINDOWS * _WINDOW :])
-            latencies.append(evidence.Latency(cell, firsts[cell], steady, _is_steady(seconds), max(seconds)))
+            latencies.append(
+                evidence.Latency(cell, firsts[cell], steady, _is_steady(seconds), max(seconds), **moved[cell])
+            )
     return tuple(latencies)
 
 

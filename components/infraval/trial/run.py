@@ -170,7 +170,9 @@ def _measure_again(
 
 
 def _cold(warm: options.WarmGate, latencies: Iterable[evidence.Latency]) -> set[options.Cell]:
-    return {each.cell for each in latencies if warm.looks_cold(each.first_s, each.steady_s, each.slowest_s)}
+    return {
+        each.cell for each in latencies if each.built or warm.looks_cold(each.first_s, each.steady_s, each.slowest_s)
+    }
 
 
 def _server_directory(directory: Path, index: int) -> Path:
@@ -230,6 +232,7 @@ def _launch(production: production_files.Production, base_path: Path) -> base.La
         files=production.files,
         grpc_max_threads=model_server.grpc_max_threads(max(job.limits.concurrency, at_once)),
         saved_model_tags=job.requests.tag_set,
+        metrics=job.gates.warm.counters if job.on("warm") else False,
     )
 
 

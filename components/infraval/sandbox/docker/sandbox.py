@@ -169,6 +169,9 @@ class DockerSandbox:
             return None
         return docker_memory.parse(stats)
 
+    def metrics(self) -> None:
+        """None: the container has no network, and the images need not hold a program that reads the page inside."""
+
     def log(self) -> str:
         """The end of what the server wrote; raises ServerLostError if the engine does not answer."""
         return self._watch.log()

@@ -14,6 +14,7 @@ import re
 import shlex
 import shutil
 import signal
+import socket
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -23,11 +24,14 @@ from typing_extensions import Self
 
 import infraval
 from infraval import errors, evidence, options, workspace
-from infraval.sandbox import base, model_server
+from infraval.sandbox import base, metrics_page, model_server
 from infraval.sandbox.process import custom_ops, memory_limit, supervised
 
 VERSION_TIMEOUT_S = 20.0
 """How long `--version` may take."""
+
+_METRICS_TIMEOUT_S = 5.0
+"""How long the page for Prometheus may take to appear once the model is AVAILABLE."""
 
 _KEPT_VARIABLES = frozenset({"PATH", "LANG", "LANGUAGE", "TZ", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH"})
 _KEPT_PREFIXES = ("LC_", "CUDA_", "NVIDIA_", "TF_", "XLA_", "OMP_", "KMP_", "MKL_", "ONEDNN_")
@@ -122,6 +126,7 @@ class ProcessSandbox:
         self.started_s: float
         self._server: supervised.SupervisedCommand
         self._ahead = False
+        self._page: tuple[str | tuple[str, int], str] | None = None
         self._on_leaving = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
@@ -156,13 +161,19 @@ class ProcessSandbox:
         if program.embedded:
             flags += [f"--import-ops={module}" for module in self._process.import_ops]
             flags += [f"--hold-until={self._go}"] if ahead else []
+        files = model_server.files(launch, str(launch.model_base_path))
+        if _offers_metrics(launch, self._process, program):
+            address = str(self._run_directory / "h") if program.embedded else _free_port()
+            self._page = address, metrics_page.new_path()
+            files["monitoring"] = metrics_page.config(self._page[1]).encode()
+            flags += [
+                f"--rest_api_socket_path={address}" if program.embedded else f"--rest_api_port={address[1]}",
+                f"--monitoring_config_file={self._run_directory / 'monitoring'}",
+            ]
         with contextlib.ExitStack() as on_failure:
             self._server = on_failure.enter_context(
                 supervised.SupervisedCommand(
-                    [*program.command, *flags],
-                    self._run_directory,
-                    program.environment,
-                    model_server.files(launch, str(launch.model_base_path)),
+                    [*program.command, *flags], self._run_directory, program.environment, files
                 )
             )
             self.started_s = time.monotonic()
@@ -187,9 +198,39 @@ class ProcessSandbox:
         """What the server's processes take together."""
         return self._server.memory()
 
+    def metrics(self) -> bytes | None:
+        """The page; a server serves it a moment after it answers over gRPC."""
+        page = None
+        deadline_s = time.monotonic() + _METRICS_TIMEOUT_S
+        while self._page is not None and time.monotonic() < deadline_s and self.poll() is None:
+            try:
+                page = metrics_page.read(*self._page)
+                break
+            except OSError:
+                time.sleep(base.POLL_INTERVAL_S)
+        if page is None:
+            self._page = None  # nobody waits for it again
+        return page
+
     def log(self) -> str:
         """The end of what the server wrote."""
         return self._server.log()
+
+
+def _offers_metrics(launch: base.Launch, server: options.ProcessServer, program: _Program) -> bool:
+    """Whether the page for Prometheus is served: only the embedded server can without a port on every address."""
+    given = {argument.partition("=")[0] for argument in server.server_arguments}
+    given |= {f"--{flag}" for flag in launch.files}
+    if given & {"--rest_api_port", "--monitoring_config_file"}:
+        return False
+    return program.embedded if launch.metrics is None else launch.metrics
+
+
+def _free_port() -> tuple[str, int]:
+    """A port of the kernel's choice. Another program may take it first; the page's path tells them apart."""
+    with socket.socket() as chosen:
+        chosen.bind(("", 0))
+        return "127.0.0.1", chosen.getsockname()[1]
 
 
 def scrubbed_environment(environment: Mapping[str, str]) -> dict[str, str]:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO, cast
 
 from typing_extensions import Self
@@ -34,13 +35,13 @@ class SupervisedCommand:
         command: Sequence[str],
         directory: Path,
         environment: Mapping[str, str],
-        files: Mapping[str, bytes] | None = None,
+        files: Mapping[str, bytes] = MappingProxyType({}),
     ) -> None:
         self._command = [*command]
         self._directory = directory
+        self._files = files
         self._home = directory / "home"
         self._environment = dict(environment)
-        self._files = files or {}
         self._log_tail = ""
         self._log_file: IO[bytes]
         self._supervisor: subprocess.Popen[bytes]
