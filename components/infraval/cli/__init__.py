@@ -1,4 +1,4 @@
-"""The same core from a shell: `infraval validate | inspect | report | compare | serve`.
+"""The same core from a shell: `infraval validate | inspect | report | compare | serve | kit | label`.
 
 Exit codes of `validate`: 0 blessed, 1 not blessed, 2 could not judge, 128 + N ended by signal N. A verb is a module of
 its own with a `command`, and nothing heavy is imported before a verb needs it.
@@ -20,6 +20,8 @@ VERBS = {
     "report": "Show a report.json, also as a page or as Markdown, or print its JSON Schema.",
     "compare": "Show two report.json side by side: which gates regressed, and how latencies changed.",
     "serve": "Serve a model with the embedded server; takes tensorflow_model_server's flags.",
+    "kit": "Write everything to serve a model: configs, docker-compose.yaml, dashboard, Kubernetes manifests.",
+    "label": "Set a version label in a model config file, also under a running server.",
 }
 
 
