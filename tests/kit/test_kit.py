@@ -299,7 +299,7 @@ def test_a_blessing_is_served_by_who_judged_it(
     (container,) = dict(_objects(tmp_path / "kit"))["V1Deployment"]["spec"]["template"]["spec"]["containers"]
     assert container["resources"]["limits"] == {"memory": "512Mi"}  # 300 MiB and a half, in steps of 64
     assert container["startupProbe"]["failureThreshold"] * container["startupProbe"]["periodSeconds"] == 1000
-    assert ("did not judge" in finished.stdout) == (image == files.DEFAULT_IMAGE)
+    assert ("judge it with" in finished.stdout) == (image == files.DEFAULT_IMAGE)
     assert ("did not judge" in (tmp_path / "kit" / "README.md").read_text()) == (image == files.DEFAULT_IMAGE)
 
 
@@ -325,6 +325,7 @@ def test_the_memory_is_for_all_versions(run: Run, base_path: Path, tmp_path: Pat
         ["--image", "registry:5000/serving"],
         ["--image", "a:b\nc"],
         ["--report", "none.json"],
+        ["--output", "gs://bucket/kit"],
     ],
 )
 def test_bad_input_is_refused_and_nothing_written(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ import click.testing
 import pytest
 
 from infraval import cli, errors
+from infraval.cli import label
 from infraval.kit import moving
 
 BEFORE = """\
@@ -176,3 +179,26 @@ def test_the_command_moves_a_label_under_a_server(
         assert finished.exit_code == 0, finished.output
         assert server.labels == {"stable": 2}
     assert finished.stdout == "a: stable is version 2\n"
+
+
+def test_a_signal_leaves_the_config_as_it_was(
+    config: Path,
+    config_server: Any,
+    write_version: Callable[..., Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """SIGTERM while the version is loading, with the exit code of a signal."""
+    for version in (1, 2):
+        write_version(tmp_path / "base" / str(version), warmup=None)
+
+    def end(line: str) -> None:
+        if "LOADING" in line:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(label, "_progress", end)
+    with config_server(config, {1, 2}) as server:
+        command = ["label", str(config), "a", "stable=2", "--base-path", str(tmp_path / "base")]
+        finished = click.testing.CliRunner().invoke(cli.commands, [*command, "--server", server.target])
+    assert finished.exit_code == 128 + signal.SIGTERM
+    assert config.read_text() == BEFORE

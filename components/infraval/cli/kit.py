@@ -137,9 +137,15 @@ def _owner(directory: Path) -> str:
 def _said(kit: files.Kit, output: Path, *, batching: bool) -> list[str]:
     labels = ", ".join(f"{label} is version {version}" for label, version in kit.labels.items())
     lines = [f"written {output}: {kit.name}, {labels}; see README.md there"]
-    if kit.judged is None or kit.judged.image != kit.image:
-        who = kit.judged.server if kit.judged is not None and kit.judged.server else "no report says what"
-        lines.append(f"note    {kit.image} did not judge the model, {who} did: judge it with --platform docker --image")
+    if kit.judged is None:
+        lines.append(
+            f"note    no report says what judged the model: judge it with --platform docker --image {kit.image}"
+        )
+    elif kit.judged.image != kit.image:
+        lines.append(
+            f"note    {kit.judged.server} judged the model and {kit.image} did not: judge it with --platform docker "
+            f"--image {kit.image}"
+        )
     if batching and not kit.batches:
         lines.append(
             "note    without batching: no batch size over 1 is in the warmup of every signature and version; cover "

@@ -45,7 +45,7 @@ def command(
 
     label, version = labels.parse_label(given, "LABEL=VERSION")
     where = base_path or Path(labels.entry(labels.read(config), model).base_path)
-    if base_path is None and not where.is_dir():
+    if not where.is_dir() and base_path is None:
         raise errors.OptionError(
             f"{config} says that the versions of {escape.name(model)} are in {where}, and there is no such directory "
             "here. Say with --base-path where they are."

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from infraval import errors, escape, publish
 from infraval.report import data
-from infraval.requests import inspection, signatures
+from infraval.requests import inspection, locations, signatures
 
 MAX_VERSION = (1 << 63) - 1
 
@@ -40,6 +40,11 @@ def find(directory: Path) -> Source:
     Raises:
       ModelError: it is neither, was not blessed, or holds something that keeps a server from starting.
     """
+    if locations.advice(directory):
+        raise errors.ModelError(
+            f"{directory} is a URI, which a container cannot mount. Copy the model to this machine.",
+            code="model/missing",
+        )
     directory = directory.resolve()
     if not directory.is_dir():
         raise errors.ModelError(f"There is no directory {directory}.", code="model/missing")

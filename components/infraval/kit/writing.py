@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from infraval import errors, escape, signals, workspace
+from infraval.requests import locations
 
 WRITTEN = ".infraval-kit.json"
 """The SHA-256 of each file as it was written, to tell later what was edited."""
@@ -26,18 +27,20 @@ def write(contents: Mapping[str, str], output: Path, *, force: bool) -> None:
     Raises:
       OutputError: a file was edited, or cannot be written; nothing was changed then.
     """
+    if locations.advice(output):
+        raise errors.OutputError(f"--output {output}: a kit can only be written to a directory of this machine.")
     output = output.resolve()
     encoded = {path: content.encode() for path, content in contents.items()}
     encoded[WRITTEN] = _digests(encoded)
-    known = _known(output)
-    obsolete = [path for path in known.keys() - encoded.keys() if _digest(output / path) == known[path]]
-    if not force and (edited := _edited(encoded, output, known)):
-        raise errors.OutputError(
-            f"{output} has files that `infraval kit` did not write, or that were edited since: {escape.names(edited)}. "
-            "Nothing was changed. Choose another --output, or replace them with --force.",
-            code="output/edited",
-        )
     try:
+        known = _known(output)
+        obsolete = [path for path in known.keys() - encoded.keys() if _digest(output / path) == known[path]]
+        if not force and (edited := _edited(encoded, output, known)):
+            raise errors.OutputError(
+                f"{output} has files that `infraval kit` did not write, or that were edited since: "
+                f"{escape.names(edited)}. Nothing was changed. Choose another --output, or replace them with --force.",
+                code="output/edited",
+            )
         output.mkdir(parents=True, exist_ok=True)
         with workspace.workspace(output) as directory:
             new, old = directory / "new", directory / "old"
