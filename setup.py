@@ -80,7 +80,7 @@ setuptools.setup(
     options={"build": {"build_base": BUILD.name}},
     package_dir={"": "components"},
     packages=setuptools.find_packages("components"),
-    package_data={"infraval": ["py.typed", "report/templates/*"], "infraval_server": ["py.typed"]},
+    package_data={"infraval": ["py.typed", "kit/templates/*", "report/templates/*"], "infraval_server": ["py.typed"]},
     install_requires=[
         "apache-beam>=2.60,<3",
         "click>=8.1",

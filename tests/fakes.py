@@ -4,6 +4,8 @@
 flags, and writes TF Serving's log lines. BOOTS_FILE grows by a byte a boot.
 
 `fakes.py silent-registry` is a registry of images that answers that it is one, and nothing else. It prints its port.
+
+`ConfigServer` is in the test's own process: a model server's answers about versions and labels, from its config file.
 """
 
 from __future__ import annotations
@@ -16,7 +18,10 @@ import sys
 import threading
 from concurrent import futures
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 REFUSAL = (
     "Failed to start server. Error: UNKNOWN: 1 servable(s) did not become available: "
@@ -140,6 +145,126 @@ def serve(behaviour: str, socket_path: str, port: int, labels: list[str]) -> Non
     address = f"UNIX socket {socket_path}" if socket_path else f"0.0.0.0:{port}"
     print(f"Running gRPC ModelServer at {address} ...", file=sys.stderr, flush=True)
     server.wait_for_termination()
+
+
+class ConfigServer:
+    """What a TF Serving 2.16.1 with --model_config_file_poll_wait_seconds says about one model (golden/config.json).
+
+    It reads the file before each answer, and a version takes a step towards AVAILABLE with each answer about it, so no
+    test waits for a clock. All fields may be read and changed by the test.
+
+    Args:
+      config: path of the config file.
+      on_disk: versions of the model that exist.
+      allow_labels: --allow_version_labels_for_unavailable_models.
+    """
+
+    def __init__(self, config: Path, on_disk: set[int], *, allow_labels: bool = False) -> None:
+        self.config = config
+        self.on_disk = on_disk
+        self.allow_labels = allow_labels
+        self.polls = True
+        self.broken: set[int] = set()
+        self.endless: set[int] = set()
+        self.states: dict[int, str] = {}
+        self.labels: dict[str, int] = {}
+        self.refused: list[str] = []
+        self.model = ""
+        self.target = ""
+
+    def __enter__(self) -> Self:
+        import grpc  # noqa: PLC0415 - not every fake needs it
+
+        from infraval.tensorflow_protos import (  # noqa: PLC0415 - some images with this file have no infraval
+            get_model_metadata_pb2,
+            get_model_status_pb2,
+        )
+
+        def handler(service: str, method: str, answer: Any, request: Any) -> Any:
+            unary = grpc.unary_unary_rpc_method_handler(
+                answer,
+                request_deserializer=request.FromString,
+                response_serializer=lambda said: said.SerializeToString(),
+            )
+            return grpc.method_handlers_generic_handler(f"tensorflow.serving.{service}", {method: unary})
+
+        self._poll()
+        for version in self.states:
+            self.states[version] = "AVAILABLE"
+        self._poll()
+        self._server = grpc.server(futures.ThreadPoolExecutor(1))
+        status, metadata = get_model_status_pb2, get_model_metadata_pb2
+        self._server.add_generic_rpc_handlers(
+            (
+                handler("ModelService", "GetModelStatus", self._status, status.GetModelStatusRequest),
+                handler("PredictionService", "GetModelMetadata", self._metadata, metadata.GetModelMetadataRequest),
+            )
+        )
+        self.target = f"127.0.0.1:{self._server.add_insecure_port('127.0.0.1:0')}"
+        self._server.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.stop(None).wait()
+
+    def _poll(self) -> None:
+        from google.protobuf import text_format  # noqa: PLC0415 - as above
+
+        from infraval.tensorflow_protos import model_server_config_pb2  # noqa: PLC0415 - as above
+
+        if self.model and not self.polls:
+            return
+        config = model_server_config_pb2.ModelServerConfig()
+        text_format.Parse(self.config.read_text(), config)
+        (entry,) = config.model_config_list.config
+        wanted = {*entry.model_version_policy.specific.versions} & self.on_disk
+        for label, version in entry.version_labels.items():
+            is_new = label not in self.labels
+            if self.states.get(version) != "AVAILABLE" and self.model and not (self.allow_labels and is_new):
+                self.refused.append(f"Request to assign label to version {version} of model {entry.name}")
+                return
+        self.model = entry.name
+        self.labels = dict(entry.version_labels)
+        self.states = {
+            version: self.states.get(version, "START") if version in wanted else "END"
+            for version in {*self.states, *wanted}
+        }
+
+    def _status(self, request: Any, context: Any) -> Any:
+        import grpc  # noqa: PLC0415 - as above
+
+        from infraval.tensorflow_protos import get_model_status_pb2  # noqa: PLC0415 - as above
+
+        self._poll()
+        response = get_model_status_pb2.GetModelStatusResponse()
+        if request.model_spec.name != self.model:
+            context.abort(grpc.StatusCode.NOT_FOUND, f"Could not find any versions of model {request.model_spec.name}")
+        asked = {request.model_spec.version.value} if request.model_spec.HasField("version") else {*self.states}
+        if not asked & self.states.keys():
+            context.abort(grpc.StatusCode.NOT_FOUND, f"Could not find version {min(asked)} of model {self.model}")
+        for version in asked & self.states.keys():
+            status = response.model_version_status.add(version=version, state=self.states[version])
+            if version in self.broken and status.state == status.END:
+                status.status.error_code = 5
+                status.status.error_message = "Could not find meta graph def"
+            done = "END" if version in self.broken else "AVAILABLE"
+            steps = {"START": "LOADING", "LOADING": "LOADING" if version in self.endless else done}
+            self.states[version] = steps.get(self.states[version], self.states[version])
+        return response
+
+    def _metadata(self, request: Any, context: Any) -> Any:
+        import grpc  # noqa: PLC0415 - as above
+
+        from infraval.tensorflow_protos import get_model_metadata_pb2  # noqa: PLC0415 - as above
+
+        self._poll()
+        label = request.model_spec.version_label
+        if label not in self.labels:
+            context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"Unrecognized servable version label: {label}")
+        response = get_model_metadata_pb2.GetModelMetadataResponse()
+        response.model_spec.name = self.model
+        response.model_spec.version.value = self.labels[label]
+        return response
 
 
 class SilentRegistry(http.server.BaseHTTPRequestHandler):

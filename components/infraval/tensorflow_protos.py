@@ -38,6 +38,7 @@ with _without_tensorflow():
     from tensorflow.core.framework import function_pb2, tensor_pb2, types_pb2
     from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2, saved_object_graph_pb2, struct_pb2
     from tensorflow_serving.apis import (
+        get_model_metadata_pb2,
         get_model_status_pb2,
         input_pb2,
         model_pb2,
@@ -48,6 +49,7 @@ with _without_tensorflow():
 __all__ = [
     "example_pb2",
     "function_pb2",
+    "get_model_metadata_pb2",
     "get_model_status_pb2",
     "input_pb2",
     "meta_graph_pb2",

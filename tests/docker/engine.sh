@@ -23,9 +23,10 @@ fail() {
 
 install_packages() {
   # /usr/bin/docker, not the first docker of PATH, is the client that comes with dockerd.
-  if ! { command -v dockerd && command -v ip && [ -x /usr/bin/docker ]; } >/dev/null; then
-    command -v apt-get >/dev/null || fail "there is no dockerd or ip here, and no apt-get to install them with."
-    echo "engine.sh: installing docker.io and iproute2" >&2
+  if ! { command -v dockerd && command -v ip && [ -x /usr/bin/docker ] && [ -x /usr/bin/docker-compose ]; } >/dev/null; then
+    command -v apt-get >/dev/null ||
+      fail "there is no dockerd, ip or docker-compose here, and no apt-get to install them with."
+    echo "engine.sh: installing docker.io, docker-compose and iproute2" >&2
     # Debian starts what it installs, unless this says no: one more engine, which nobody here would stop.
     if [ ! -e "$policy" ]; then
       trap 'rm -f "$policy"' EXIT
@@ -34,7 +35,7 @@ install_packages() {
     fi
     # A new machine may be installing its updates.
     { apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
-      apt-get install -y -qq --no-install-recommends -o DPkg::Lock::Timeout=300 docker.io iproute2; } >&2
+      apt-get install -y -qq --no-install-recommends -o DPkg::Lock::Timeout=300 docker.io docker-compose iproute2; } >&2
   fi
 }
 

@@ -21,6 +21,8 @@ VERBS = {
     "compare": "Show two report.json side by side: which gates regressed, and how latencies changed.",
     "bench": "Measure a model's latencies over gRPC and REST, on a running server or one that it boots.",
     "serve": "Serve a model with the embedded server; takes tensorflow_model_server's flags.",
+    "kit": "Write everything to serve a model: configs, docker-compose.yaml, dashboard, Kubernetes manifests.",
+    "label": "Set a version label in a model config file, also under a running server.",
     "completion": "Print a script with which bash, zsh or fish completes infraval's words.",
 }
 

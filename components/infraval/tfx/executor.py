@@ -80,18 +80,8 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             artifacts.results(blessing.uri, directory / "results", "".join(copy.uri for copy in copies)) as output,
         ):
             uri = artifacts.serving_model(model.uri, old=path_utils.is_old_model_artifact(model))
-            warmup = asked.job["warmup"]
-            if warmup.batching_parameters_file:
-                target = directory / "batching_parameters"
-                path = artifacts.fetch(warmup.batching_parameters_file, target, errors.OptionError)
-                warmup = warmup.model_copy(update={"batching_parameters_file": str(path)})
-            server = asked.job["server"]
-            files = {name: getattr(server, name) for name in options.FILES if getattr(server, name)}
-            for name, file_uri in files.items():
-                files[name] = str(artifacts.fetch(file_uri, directory / name, errors.OptionError))
             given = {
-                "warmup": warmup,
-                "server": server.model_copy(update=files),
+                **_with_files(asked, directory),
                 "model": artifacts.fetch(uri, directory / "model", errors.ModelError),
                 "output": output,
             }
@@ -119,6 +109,17 @@ class Executor(base_beam_executor.BaseBeamExecutor):
                     _log.error("Not blessed%s (%s): %s", by, finding.gate, escape.one_line(reason))
             if server.evidence.decisive.server_log:
                 _log.error("The last lines of the server's log%s:\n%s", by, server.evidence.decisive.server_log)
+
+
+def _with_files(asked: from_protos.Asked, directory: Path) -> dict[str, Any]:
+    """The options that name files at URIs, with these copied to the directory."""
+    warmup, server = asked.job["warmup"], asked.job["server"]
+    if warmup.batching_parameters_file:
+        path = artifacts.fetch(warmup.batching_parameters_file, directory / "batching_parameters", errors.OptionError)
+        warmup = warmup.model_copy(update={"batching_parameters_file": str(path)})
+    uris = {name: getattr(server, name) for name in options.FILES if getattr(server, name)}
+    files = {name: str(artifacts.fetch(uri, directory / name, errors.OptionError)) for name, uri in uris.items()}
+    return {"warmup": warmup, "server": server.model_copy(update=files)}
 
 
 def _with_channels(
