@@ -22,17 +22,12 @@ def _flag(default: Any, usage: str) -> Any:
 
 IGNORED = frozenset(
     {
-        "allow_version_labels_for_unavailable_models",
-        "enable_grpc_healthcheck_service",
         "enable_per_model_batching_parameters",
         "enable_profiler",
         "enable_serialization_as_tensor_content",
-        "file_system_poll_wait_seconds",
         "flush_filesystem_caches",
         "grpc_channel_arguments",
         "mixed_precision",
-        "model_config_file",
-        "model_config_file_poll_wait_seconds",
         "monitoring_config_file",
         "num_load_threads",
         "num_tflite_interpreters_per_pool",
@@ -69,6 +64,17 @@ class Options:
     rest_api_num_threads: int = _flag(4 * (os.cpu_count() or 1), "Number of REST requests handled at the same time.")
     model_name: str = _flag("default", "Name under which the model is served.")
     model_base_path: str = _flag("", "Absolute path of the directory that holds the numbered versions.")
+    model_config_file: str = _flag(
+        "", "ModelServerConfig text proto; --model_name and --model_base_path are not looked at then."
+    )
+    model_config_file_poll_wait_seconds: int = _flag(0, "Seconds between two readings of that file; 0 for one only.")
+    file_system_poll_wait_seconds: int = _flag(
+        1, "Seconds between two looks for versions; 0 for one look only, negative for none."
+    )
+    allow_version_labels_for_unavailable_models: bool = _flag(
+        False, "Allow a new label of a version that is not available yet, without which none can be there at the start."
+    )
+    enable_grpc_healthcheck_service: bool = _flag(False, "Answer grpc.health.v1.Health/Check.")
     saved_model_tags: str = _flag("serve", "Comma-separated tags of the meta graph to load.")
     enable_model_warmup: bool = _flag(True, "Replay assets.extra/tf_serving_warmup_requests before serving.")
     num_request_iterations_for_warmup: int = _flag(0, "How often each warmup record is replayed; 0 means once.")
