@@ -102,7 +102,7 @@ class FlagValueError(ValueError):
 
 
 def parse(argv: Sequence[str]) -> tuple[Options, list[str]]:
-    """Parses arguments of the form `--flag=value`, or `--flag` for a boolean.
+    """Parses arguments of the form `--flag=value` or `--flag value`, or `--flag` for a boolean.
 
     Args:
       argv: the arguments without the program's name.
@@ -116,7 +116,7 @@ def parse(argv: Sequence[str]) -> tuple[Options, list[str]]:
     defaults: dict[str, Any] = {field.name: field.default for field in dataclasses.fields(Options)}
     values: dict[str, Any] = {}
     unknown = []
-    for argument in argv:
+    for argument in _with_equals(argv):
         spelled, equals, value = argument.removeprefix("--").partition("=")
         name = _OWN.get(spelled, spelled)
         default = defaults.get(name)
@@ -131,9 +131,25 @@ def parse(argv: Sequence[str]) -> tuple[Options, list[str]]:
     return Options(**values), unknown
 
 
+def _with_equals(argv: Sequence[str]) -> list[str]:
+    """The arguments with `--flag=value` for `--flag value`, which TensorFlow Serving does not know."""
+    booleans = {field.name for field in dataclasses.fields(Options) if isinstance(field.default, bool)}
+    takers = {*(field.name for field in dataclasses.fields(Options)), *IGNORED, *_OWN} - booleans
+    joined: list[str] = []
+    waiting = False
+    for argument in argv:
+        if waiting and not argument.startswith("--"):
+            joined[-1] += f"={argument}"
+            waiting = False
+        else:
+            joined.append(argument)
+            waiting = argument.startswith("--") and argument.removeprefix("--") in takers
+    return joined
+
+
 def ignored(argv: Sequence[str]) -> list[str]:
     """Those of the arguments that TensorFlow Serving knows and this server ignores, without their values."""
-    names = [argument.partition("=")[0] for argument in argv]
+    names = [argument.partition("=")[0] for argument in _with_equals(argv)]
     return [name for name in names if name.startswith("--") and name.removeprefix("--") in IGNORED]
 
 
@@ -150,7 +166,7 @@ def _convert(name: str, text: str, default: bool | int | str) -> bool | int | st
 
 def usage() -> str:
     """The usage text, formatted like TensorFlow Serving's."""
-    return "\n".join(("usage: python -m infraval_server", "Flags:", *_usage_lines()))
+    return "\n".join(("usage: infraval serve", "Flags:", *_usage_lines()))
 
 
 def _usage_lines() -> Iterable[str]:

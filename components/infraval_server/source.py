@@ -61,14 +61,15 @@ class Source:
     def _run(self) -> None:
         try:
             while not self._closed.is_set():
-                self._poll()
+                self.poll()
                 if self._interval_s == 0:
                     break
                 self._closed.wait(self._interval_s)
         except Exception as error:  # noqa: BLE001 - nobody would notice that no version is found any more
             ending.for_bug(error)
 
-    def _poll(self) -> None:
+    def poll(self) -> None:
+        """Looks at the base paths now."""
         with self._lock:
             try:
                 wanted = [(model.name, versions(model)) for model in self._models]

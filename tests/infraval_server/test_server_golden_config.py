@@ -13,6 +13,7 @@ import json
 import math
 import re
 import shutil
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -42,8 +43,8 @@ SECOND_S = 0.05
 
 TIMEOUT_S = 10.0
 
-OTHER_FILES = ("monitoring", "batching_")
-"""Beginnings of cases that are about Prometheus' page; they are replayed elsewhere."""
+OTHERS = ("monitoring", "batching_")
+"""Beginnings of cases that look at Prometheus' page."""
 
 IN_A_PROCESS = ("config_custom_config", "stop_")
 """Beginnings of cases about how the process ends."""
@@ -141,6 +142,28 @@ def layout(text: str) -> set[str]:
     return {line.rstrip(",") for line in text.splitlines()}
 
 
+def write_files(case: Mapping[str, Any], base: Path) -> None:
+    """Lays out a case's models and files."""
+    for model, versions in case["models"].items():
+        (base / model).mkdir()
+        for directory, version in versions.items():
+            shutil.copytree(GOLDEN / "models" / "versioned" / str(version), base / model / directory)
+    for path, content in case.get("files", {}).items():
+        write(base, path, content)
+
+
+def write(base: Path, path: str, content: Any) -> None:
+    """Writes a file by a rename."""
+    target = base / path
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = base.with_name("temporary")
+    if isinstance(content, dict):
+        temporary.write_bytes(base64.b64decode(content["base64"]))
+    else:
+        temporary.write_text(content.replace("<base>", str(base)), encoding="utf-8")
+    temporary.rename(target)
+
+
 class Replay:
     """A server in this process, and the files that it looks at.
 
@@ -164,12 +187,7 @@ class Replay:
         self._server: Any = None
         self.serving = False
         self.exit_code: int | None = None
-        for model, versions in case["models"].items():
-            (base / model).mkdir()
-            for directory, version in versions.items():
-                shutil.copytree(GOLDEN / "models" / "versioned" / str(version), base / model / directory)
-        for path, content in case.get("files", {}).items():
-            self.write(path, content)
+        write_files(case, base)
         self._options, unknown = flags.parse([self.here(flag) for flag in case["flags"]])
         assert unknown == []
         self._starting = threading.Thread(target=self._start)
@@ -215,22 +233,11 @@ class Replay:
         self.until(lambda: new <= self.lines(), step)
         self.golden_lines |= new
 
-    def write(self, path: str, content: Any) -> None:
-        """Writes a file by a rename."""
-        target = self.base / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self.base.parent / "temporary"
-        if isinstance(content, dict):
-            temporary.write_bytes(base64.b64decode(content["base64"]))
-        else:
-            temporary.write_text(self.here(content), encoding="utf-8")
-        temporary.rename(target)
-
     def change(self, step: Mapping[str, Any]) -> None:
         """Does what a step does to files."""
         match step["do"]:
             case "write":
-                self.write(step["file"], {"base64": step["base64"]} if "base64" in step else step["text"])
+                write(self.base, step["file"], {"base64": step["base64"]} if "base64" in step else step["text"])
             case "add":
                 ready = self.base.parent / "ready"
                 shutil.copytree(GOLDEN / step["what"], ready)
@@ -240,7 +247,8 @@ class Replay:
                 ready.rename(self.base / step["to"])
             case "put":
                 path = Path(*Path(step["file"]).parts[2:])
-                self.write(
+                write(
+                    self.base,
                     step["file"],
                     {"base64": base64.b64encode((GOLDEN / step["what"] / path).read_bytes())},
                 )
@@ -437,7 +445,7 @@ def replay(
 
 def replayed_here() -> list[Any]:
     """The cases that run in this process."""
-    left_out = (*OTHER_FILES, *IN_A_PROCESS, *NOT_MATCHED)
+    left_out = (*OTHERS, *IN_A_PROCESS, *NOT_MATCHED)
     return [case for name, case in CASES.items() if not name.startswith(left_out)]
 
 
@@ -462,3 +470,50 @@ def test_serves_as_tensorflow_serving(case: dict[str, Any], replay: Callable[[Ma
         server.wait_for_lines(step)
     extra = server.lines() - server.golden_lines
     assert {line for line in extra if not line.startswith(NOT_RECORDED)} == set()
+
+
+@pytest.mark.parametrize(
+    "case", [CASES[name] for name in CASES if name.startswith(IN_A_PROCESS)], ids=lambda case: case["case"]
+)
+def test_ends_as_tensorflow_serving(case: dict[str, Any], start: Any, tmp_path: Path) -> None:
+    """The exit code is that recorded, but 0 for SIGTERM and SIGINT, as infraval's server says of itself."""
+    write_files(case, tmp_path)
+    server = start(*(flag.replace("<base>", str(tmp_path)) for flag in case["flags"]), versions={})
+    first, *others = case["steps"]
+    if "exit_code" in first:
+        assert server.wait_until_ended() == first["exit_code"]
+        assert others == []
+        assert any(
+            line.startswith("F ModelServer does not yet") for line in comparable(server.log().splitlines(), tmp_path)
+        )
+        return
+    if "seen" in first:
+        server.wait_until_serving()
+    else:
+        server.wait_until_logged("No versions of servable")
+    (last,) = others
+    expected = 0 if last["signal"] in ("SIGTERM", "SIGINT") else last["exit_code"]
+    assert server.end(signal.Signals[last["signal"]]) == expected
+
+
+def test_serves_versions_in_a_process(start: Any, tmp_path: Path) -> None:
+    """The whole way from the command line: a config file, answers by version and label over HTTP, a reload by gRPC."""
+    case = CASES["rest_versions"]
+    write_files(case, tmp_path)
+    server = start(*(flag.replace("<base>", str(tmp_path)) for flag in case["flags"]), versions={}, rest=True)
+    server.wait_until_serving()
+    for path, answer in (("versions/1", 1.0), ("labels/stable", 1.0), ("versions/3", 3.0)):
+        response = server.http("POST", f"/v1/models/a/{path}:predict", '{"instances": [1.0]}')
+        assert json.loads(response.text) == {"predictions": [answer]}
+    request = model_management_pb2.ReloadConfigRequest()
+    request.config.model_config_list.config.add(name="b", base_path=str(tmp_path / "a"), model_platform="tensorflow")
+    server.call("HandleReloadConfigRequest", request, model_management_pb2.ReloadConfigResponse, "ModelService")
+    response = server.http("POST", "/v1/models/b:predict", '{"instances": [1.0]}')
+    assert json.loads(response.text) == {"predictions": [3.0]}
+    assert server.end() == 0
+
+
+def test_every_case_is_known() -> None:
+    """What is left out of the replay names cases of the recording."""
+    assert NOT_MATCHED.keys() <= CASES.keys()
+    assert len(replayed_here()) >= 100
