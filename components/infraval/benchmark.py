@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 from infraval import errors, options, redaction, signals, workspace
+from infraval.production import files as production_files
 from infraval.requests import prediction_logs, preparation
 from infraval.sandbox import base, registry
 from infraval.staging import model as staging
@@ -41,6 +42,8 @@ def benchmark(
     Raises:
       InfravalError: nothing could be measured.
     """
+    production = production_files.read(job)
+    job = production.job
     selection = preparation.select(job)
     boots = not (target or rest)
     if boots:
@@ -52,7 +55,7 @@ def benchmark(
         else:
             logs, constants = _of_warmup_file(job.model), ()
         if boots:
-            return _boot(job, asked, selection, logs, constants, directory, progress)
+            return _boot(production, asked, selection, logs, constants, directory, progress)
         redactor = redaction.Redactor(
             (job.model / "saved_model.pb").read_bytes(),
             (job.server.model_name, *selection.signatures),
@@ -115,7 +118,7 @@ def _check(is_available: bool, flag: str, where: str, model_name: str) -> None:
 
 
 def _boot(
-    job: options.Job,
+    production: production_files.Production,
     asked: bench.Asked,
     selection: preparation.Selection,
     logs: prediction_logs.Logs,
@@ -123,6 +126,7 @@ def _boot(
     directory: Path,
     progress: Callable[[str], None],
 ) -> bench.Benchmark:
+    job = production.job
     progress("Staging the model")
     if job.examples:
         staged = staging.stage(job, logs, directory / "models", constants)
@@ -131,7 +135,7 @@ def _boot(
     server, port, notes = _with_rest(job.server)
     requests = replay.OfLogs(logs, constants)
     at_once = max(asked.concurrency, load.threads_for(asked.rate) if asked.rate else 1)
-    booter = run.booter(job, staged, logs, selection.signatures, directory, progress, at_once)
+    booter = run.booter(production, staged, logs, selection.signatures, directory, progress, at_once)
     found: list[tuple[bench.Measured, ...]] = []
 
     def study(serving: boot.Serving) -> None:

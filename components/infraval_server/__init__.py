@@ -1,10 +1,11 @@
 """The embedded model server: a stand-in for TensorFlow Serving 2.16.1 if there is no `tensorflow_model_server`.
 
 It is started by its arguments only: `python -m infraval_server --port=0 --grpc_socket_path=… --model_base_path=…`. It
-takes TensorFlow Serving's flags, loads the newest version the way TensorFlow Serving does (a TF1 session on the
-MetaGraphDef tagged `serve`, without XLA and soft placement), replays the warmup file by the same rules, and answers
-PredictionService and GetModelStatus over gRPC, and over REST if `--rest_api_port` is given, with the same responses,
-codes, messages, log lines and metrics. If a request would abort TensorFlow Serving, it aborts this server.
+takes TensorFlow Serving's flags, loads the versions that its flags or its `--model_config_file` ask for the way
+TensorFlow Serving does (a TF1 session on the MetaGraphDef tagged `serve`, without XLA and soft placement), replays
+their warmup files by the same rules, and looks for new versions while it runs. It answers PredictionService and
+ModelService over gRPC, and over REST if `--rest_api_port` is given, with the same responses, codes, messages, log
+lines and metrics. If a request would abort TensorFlow Serving, it aborts this server.
 
 Exit codes:
     0    ended by SIGTERM or SIGINT, or after --help or --version (TensorFlow Serving dies of the signal)
@@ -16,8 +17,9 @@ What it does not do, compared with TensorFlow Serving:
   - serve an op that is not registered in the TensorFlow for Python: the process ends (exit code 64), also if only one
     function of the model needs the op, which TensorFlow Serving would load;
   - take variants and resources as inputs: TensorFlow's Python API cannot feed them, and the answer is UNIMPLEMENTED;
-  - CORS, TLS, request logging, ReloadConfig, labels, several models or versions, TensorFlow Lite;
-  - look for new versions while it runs: if there is none at the start, it logs that and waits;
+  - CORS, TLS, request logging, TensorFlow Lite;
+  - read models from other than local files;
+  - count what a ReloadConfigRequest asks for: these metrics are always 0;
   - limit the batches that run or wait: num_batch_threads and max_enqueued_batches have no effect beyond being
     checked;
   - count batches, examples and requests that were logged, or, if XLA may compile, what it compiles: these metrics are

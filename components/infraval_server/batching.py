@@ -11,13 +11,12 @@ import functools
 import itertools
 import threading
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format, wrappers_pb2
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, wrappers_pb2
 
-from infraval_server import log, model, status, tensors
+from infraval_server import log, model, status, tensors, text_proto
 
 _DEFAULT_MAX_BATCH_SIZE = 1000
 """SharedBatchScheduler::QueueOptions::input_batch_size_limit."""
@@ -62,13 +61,7 @@ def read_parameters(path: str) -> Parameters:
       StatusError: the file cannot be read, is not a BatchingParameters text proto, or asks for no threads.
     """
     proto = _message_class()()
-    try:
-        text_format.Parse(Path(path).read_bytes(), proto)
-    except OSError as error:
-        raise status.from_os_error(error, path) from error
-    except (text_format.ParseError, UnicodeDecodeError) as error:
-        log.error(f"Error parsing text-format {_MESSAGE_NAME}: {error}")
-        raise status.invalid_argument(f"Invalid protobuf file: '{path}'") from None
+    text_proto.read(path, proto)
     values = {name: getattr(proto, name).value for name, _, _ in _FIELDS if proto.HasField(name)}
     if values.get("num_batch_threads", 1) < 1:
         raise status.invalid_argument(f"num_batch_threads must be positive; was {values['num_batch_threads']}")

@@ -22,17 +22,12 @@ def _flag(default: Any, usage: str) -> Any:
 
 IGNORED = frozenset(
     {
-        "allow_version_labels_for_unavailable_models",
-        "enable_grpc_healthcheck_service",
         "enable_per_model_batching_parameters",
         "enable_profiler",
         "enable_serialization_as_tensor_content",
-        "file_system_poll_wait_seconds",
         "flush_filesystem_caches",
         "grpc_channel_arguments",
         "mixed_precision",
-        "model_config_file",
-        "model_config_file_poll_wait_seconds",
         "num_load_threads",
         "num_tflite_interpreters_per_pool",
         "num_tflite_pools",
@@ -73,6 +68,17 @@ class Options:
     monitoring_config_file: str = _flag("", "MonitoringConfig text proto: whether Prometheus finds metrics, and where.")
     model_name: str = _flag("default", "Name under which the model is served.")
     model_base_path: str = _flag("", "Absolute path of the directory that holds the numbered versions.")
+    model_config_file: str = _flag(
+        "", "ModelServerConfig text proto; --model_name and --model_base_path are not looked at then."
+    )
+    model_config_file_poll_wait_seconds: int = _flag(0, "Seconds between two readings of that file; 0 for one only.")
+    file_system_poll_wait_seconds: int = _flag(
+        1, "Seconds between two looks for versions; 0 for one look only, negative for none."
+    )
+    allow_version_labels_for_unavailable_models: bool = _flag(
+        False, "Allow a new label of a version that is not available yet, without which none can be there at the start."
+    )
+    enable_grpc_healthcheck_service: bool = _flag(False, "Answer grpc.health.v1.Health/Check.")
     saved_model_tags: str = _flag("serve", "Comma-separated tags of the meta graph to load.")
     enable_model_warmup: bool = _flag(True, "Replay assets.extra/tf_serving_warmup_requests before serving.")
     num_request_iterations_for_warmup: int = _flag(0, "How often each warmup record is replayed; 0 means once.")
@@ -100,7 +106,7 @@ class FlagValueError(ValueError):
 
 
 def parse(argv: Sequence[str]) -> tuple[Options, list[str]]:
-    """Parses arguments of the form `--flag=value`, or `--flag` for a boolean.
+    """Parses arguments of the form `--flag=value` or `--flag value`, or `--flag` for a boolean.
 
     Args:
       argv: the arguments without the program's name.
@@ -114,7 +120,7 @@ def parse(argv: Sequence[str]) -> tuple[Options, list[str]]:
     defaults: dict[str, Any] = {field.name: field.default for field in dataclasses.fields(Options)}
     values: dict[str, Any] = {}
     unknown = []
-    for argument in argv:
+    for argument in _with_equals(argv):
         spelled, equals, value = argument.removeprefix("--").partition("=")
         name = _OWN.get(spelled, spelled)
         default = defaults.get(name)
@@ -129,9 +135,25 @@ def parse(argv: Sequence[str]) -> tuple[Options, list[str]]:
     return Options(**values), unknown
 
 
+def _with_equals(argv: Sequence[str]) -> list[str]:
+    """The arguments with `--flag=value` for `--flag value`, which TensorFlow Serving does not know."""
+    booleans = {field.name for field in dataclasses.fields(Options) if isinstance(field.default, bool)}
+    takers = {*(field.name for field in dataclasses.fields(Options)), *IGNORED, *_OWN} - booleans
+    joined: list[str] = []
+    waiting = False
+    for argument in argv:
+        if waiting and not argument.startswith("--"):
+            joined[-1] += f"={argument}"
+            waiting = False
+        else:
+            joined.append(argument)
+            waiting = argument.startswith("--") and argument.removeprefix("--") in takers
+    return joined
+
+
 def ignored(argv: Sequence[str]) -> list[str]:
     """Those of the arguments that TensorFlow Serving knows and this server ignores, without their values."""
-    names = [argument.partition("=")[0] for argument in argv]
+    names = [argument.partition("=")[0] for argument in _with_equals(argv)]
     return [name for name in names if name.startswith("--") and name.removeprefix("--") in IGNORED]
 
 
@@ -148,7 +170,7 @@ def _convert(name: str, text: str, default: bool | int | str) -> bool | int | st
 
 def usage() -> str:
     """The usage text, formatted like TensorFlow Serving's."""
-    return "\n".join(("usage: python -m infraval_server", "Flags:", *_usage_lines()))
+    return "\n".join(("usage: infraval serve", "Flags:", *_usage_lines()))
 
 
 def _usage_lines() -> Iterable[str]:

@@ -38,10 +38,12 @@ class Model:
     Attributes:
       signatures: SignatureDefs by key.
       run: runs the graph; safe to call from many threads.
+      close: ends the session and frees its variables; nothing may run then or later.
     """
 
     signatures: Mapping[str, Any]
     run: Run
+    close: Callable[[], None]
 
 
 def load(path: Path, tags: Collection[str]) -> Model:
@@ -76,7 +78,7 @@ def load(path: Path, tags: Collection[str]) -> Model:
         init_op = _init_op(meta_graph)
         if init_op:
             _run_op(session, init_op, assets)
-    return Model(meta_graph.signature_def, _SessionRun(session))
+    return Model(meta_graph.signature_def, _SessionRun(session), session.close)
 
 
 def _restore(session: Any, saver: Any, checkpoint: Path, assets: Mapping[str, str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import importlib
 import importlib.metadata
 import logging
@@ -26,7 +27,7 @@ _HOLD_INTERVAL_S = 0.01
 
 
 def main(argv: Sequence[str]) -> int:
-    """Serves a model until a signal ends it; to be called once, from the process's main thread.
+    """Serves models until a signal ends it; to be called once, from the process's main thread.
 
     SIGTERM and SIGINT end the process here with exit code 0, without return: TensorFlow may be in the middle of a
     load, which nothing can interrupt. What says nothing about the model ends it without return too, see `ending`.
@@ -101,7 +102,7 @@ def _serve(options: flags.Options, listening: threading.Event) -> int:
     """
     # TensorFlow takes seconds to import, and asking for help or a wrong flag does not need it.
     with log.held_back():
-        from infraval_server import endpoints, loading, service, xla  # noqa: PLC0415 - see above
+        from infraval_server import core, endpoints, loading, service, xla  # noqa: PLC0415 - see above
 
     endpoints.check(options)
     parameters = loading.check(options)
@@ -110,23 +111,17 @@ def _serve(options: flags.Options, listening: threading.Event) -> int:
         time.sleep(_HOLD_INTERVAL_S)
     if not (options.xla_cpu_compilation_enabled or options.xla_gpu_compilation_enabled):
         xla.disable_compilation()
-    log.info(
-        f"Building single TensorFlow model file config:  model_name: {options.model_name} "
-        f"model_base_path: {options.model_base_path}"
-    )
-    newest = loading.newest_version(options)
-    if newest is None:
-        threading.Event().wait()  # until a signal ends the process
-        return EXIT_OK
-    servable = loading.load(options, parameters, *newest)
+    gc.freeze()  # what is there now stays: when a version is unloaded, only what came later is searched for garbage
+    models = core.Core(options, parameters)
+    models.start()
     server = endpoints.create_server(options)
     listening.set()
-    service.add(server, servable)
+    service.add(server, models, health=options.enable_grpc_healthcheck_service)
     server.start()
     if options.rest_api_port != 0 or options.rest_api_socket_path:
         from infraval_server import rest, rest_server  # noqa: PLC0415 - without REST there is no need for Tornado
 
-        rest_server.start(options, functools.partial(rest.answer, servable))
+        rest_server.start(options, functools.partial(rest.answer, models))
     server.wait_for_termination()
     return EXIT_OK
 

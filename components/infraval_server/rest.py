@@ -18,7 +18,7 @@ from tensorflow_serving.apis import (
     regression_pb2,
 )
 
-from infraval_server import ending, requests, rest_requests, rest_responses, service, status
+from infraval_server import core, ending, requests, rest_requests, rest_responses, service, status
 
 _MAX_INT64 = 2**63 - 1
 _MAX_DIGITS = 19
@@ -74,11 +74,11 @@ _NOT_FOUND = Answer(
 )
 
 
-def answer(servable: requests.Servable, method: str, target: str, body: bytes) -> Answer:
+def answer(models: core.Core, method: str, target: str, body: bytes) -> Answer:
     """Answers a request.
 
     Args:
-      servable: what answers.
+      models: what answers.
       method: `GET`, `POST`, ….
       target: path and query.
       body: JSON for a POST.
@@ -86,7 +86,7 @@ def answer(servable: requests.Servable, method: str, target: str, body: bytes) -
     if not _API.fullmatch(target):
         return _NOT_FOUND
     try:
-        return Answer(200, _dispatch(servable, method, target, body))
+        return Answer(200, _dispatch(models, method, target, body))
     except status.StatusError as error:
         return _failure(error)
     except RecursionError:  # in the parser, or in what reads the parsed lists
@@ -108,51 +108,51 @@ def model_and_api(method: str, target: str) -> tuple[str, str]:
     return urls.unquote(match["name"] or ""), match["end"] if method == "POST" else ""
 
 
-def _dispatch(servable: requests.Servable, method: str, target: str, body: bytes) -> str:
+def _dispatch(models: core.Core, method: str, target: str, body: bytes) -> str:
     if method == "GET" and (match := _GET.fullmatch(target)):
-        return _metadata(servable, match) if match["end"] == "metadata" else _status(servable, match)
+        return _metadata(models, match) if match["end"] == "metadata" else _status(models, match)
     if method == "POST" and (match := _POST.fullmatch(target)) and match["end"] in _METHODS:
-        return _METHODS[match["end"]](servable, match, body)
+        return _METHODS[match["end"]](models, match, body)
     raise status.invalid_argument(f"Malformed request: {method} {target}")
 
 
-def _predict(servable: requests.Servable, match: re.Match[str], body: bytes) -> str:
+def _predict(models: core.Core, match: re.Match[str], body: bytes) -> str:
     request = _for_model(predict_pb2.PredictRequest(), match)
 
     def signature_inputs(signature_name: str) -> Any:
-        service.check_is_for(servable, request.model_spec)
         name = signature_name or requests.DEFAULT_SIGNATURE
-        if name not in servable.model.signatures:
-            raise status.invalid_argument(f'Serving signature name: "{name}" not found in signature def')
-        return servable.model.signatures[name].inputs
+        with models.using(request.model_spec) as servable:
+            if name not in servable.model.signatures:
+                raise status.invalid_argument(f'Serving signature name: "{name}" not found in signature def')
+            return servable.model.signatures[name].inputs
 
     rows = rest_requests.fill_predict(body, signature_inputs, request)
-    return rest_responses.of_predict(service.predict(servable, request), rows=rows)
+    return rest_responses.of_predict(service.predict(models, request), rows=rows)
 
 
-def _classify(servable: requests.Servable, match: re.Match[str], body: bytes) -> str:
+def _classify(models: core.Core, match: re.Match[str], body: bytes) -> str:
     request = _for_model(classification_pb2.ClassificationRequest(), match)
     rest_requests.fill_examples(body, request)
-    return rest_responses.of_classify(service.classify(servable, request))
+    return rest_responses.of_classify(service.classify(models, request))
 
 
-def _regress(servable: requests.Servable, match: re.Match[str], body: bytes) -> str:
+def _regress(models: core.Core, match: re.Match[str], body: bytes) -> str:
     request = _for_model(regression_pb2.RegressionRequest(), match)
     rest_requests.fill_examples(body, request)
-    return rest_responses.of_regress(service.regress(servable, request))
+    return rest_responses.of_regress(service.regress(models, request))
 
 
 _METHODS = {"predict": _predict, "classify": _classify, "regress": _regress}
 
 
-def _status(servable: requests.Servable, match: re.Match[str]) -> str:
+def _status(models: core.Core, match: re.Match[str]) -> str:
     request = _for_model(get_model_status_pb2.GetModelStatusRequest(), match)
-    return rest_responses.of_status(service.get_model_status(servable, request))
+    return rest_responses.of_status(service.get_model_status(models, request))
 
 
-def _metadata(servable: requests.Servable, match: re.Match[str]) -> str:
+def _metadata(models: core.Core, match: re.Match[str]) -> str:
     request = get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=[service.SIGNATURE_DEF])
-    return rest_responses.of_metadata(service.get_model_metadata(servable, _for_model(request, match)))
+    return rest_responses.of_metadata(service.get_model_metadata(models, _for_model(request, match)))
 
 
 def _for_model(request: Any, match: re.Match[str]) -> Any:

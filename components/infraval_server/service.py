@@ -10,17 +10,19 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import grpc
+from google.protobuf import wrappers_pb2
 from tensorflow_serving.apis import (
     classification_pb2,
     get_model_metadata_pb2,
     get_model_status_pb2,
     inference_pb2,
+    model_management_pb2,
     model_pb2,
     predict_pb2,
     regression_pb2,
 )
 
-from infraval_server import ending, metrics, requests, status
+from infraval_server import core, ending, log, metrics, requests, status
 
 _MAX_MESSAGE_BYTES = 1024
 """Longer error messages are cut (source: model_servers/grpc_status_util.cc)."""
@@ -31,17 +33,25 @@ SIGNATURE_DEF = "signature_def"
 _COUNTED = frozenset({"Predict", "Classify", "Regress"})
 """Methods whose requests TensorFlow Serving counts when they come over gRPC."""
 
+_SERVING = 1
+"""grpc.health.v1.HealthCheckResponse.SERVING."""
+
 _GRPC_CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 
-def add(server: Any, servable: requests.Servable) -> None:
+Handler = Callable[[core.Core, Any], Any]
+"""A request to its response; raises StatusError."""
+
+
+def add(server: Any, models: core.Core, *, health: bool = False) -> None:
     """Adds PredictionService and ModelService to a gRPC server.
 
     Args:
       server: a grpc.Server that is not started yet.
-      servable: what answers.
+      models: what answers.
+      health: whether to add the health service too.
     """
-    services: Mapping[str, Mapping[str, tuple[requests.Handler, Any]]] = {
+    services: dict[str, Mapping[str, tuple[Handler, Any]]] = {
         "tensorflow.serving.PredictionService": {
             "Predict": (predict, predict_pb2.PredictRequest),
             "Classify": (classify, classification_pb2.ClassificationRequest),
@@ -51,12 +61,16 @@ def add(server: Any, servable: requests.Servable) -> None:
         },
         "tensorflow.serving.ModelService": {
             "GetModelStatus": (get_model_status, get_model_status_pb2.GetModelStatusRequest),
+            "HandleReloadConfigRequest": (reload_config, model_management_pb2.ReloadConfigRequest),
         },
     }
+    if health:
+        # On the wire a HealthCheckRequest is a StringValue.
+        services["grpc.health.v1.Health"] = {"Check": (_check_health, wrappers_pb2.StringValue)}
     for service, methods in services.items():
         handlers = {
             method: grpc.unary_unary_rpc_method_handler(
-                _rpc(_counted(handler, method), servable),
+                _rpc(_counted(handler, method), models),
                 request_deserializer=request_class.FromString,
                 response_serializer=_serialize,
             )
@@ -69,10 +83,10 @@ def _serialize(response: Any) -> bytes:
     return response.SerializeToString()  # type: ignore[no-any-return]  # protos are untyped here
 
 
-def _rpc(handler: requests.Handler, servable: requests.Servable) -> Callable[[Any, Any], Any]:
+def _rpc(handler: Handler, models: core.Core) -> Callable[[Any, Any], Any]:
     def answer(request: Any, context: Any) -> Any:
         try:
-            return handler(servable, request)
+            return handler(models, request)
         except status.StatusError as error:
             failure = error
         except Exception as error:  # noqa: BLE001 - gRPC would say UNKNOWN, as of a failure of the model's
@@ -85,15 +99,15 @@ def _rpc(handler: requests.Handler, servable: requests.Servable) -> Callable[[An
     return answer
 
 
-def _counted(handler: requests.Handler, method: str) -> requests.Handler:
+def _counted(handler: Handler, method: str) -> Handler:
     """The handler of a method, with its requests counted if TensorFlow Serving counts them."""
     if method not in _COUNTED:
         return handler
 
-    def answer(servable: requests.Servable, request: Any) -> Any:
+    def answer(models: core.Core, request: Any) -> Any:
         started_s = time.perf_counter()
         try:
-            response = handler(servable, request)
+            response = handler(models, request)
         except status.StatusError as error:
             metrics.REQUESTS.add(request.model_spec.name, error.code.name)
             raise
@@ -108,54 +122,54 @@ def _details(error: status.StatusError) -> bytes:
     return message if len(message) <= _MAX_MESSAGE_BYTES else message[:_MAX_MESSAGE_BYTES] + b"...TRUNCATED"
 
 
-def predict(servable: requests.Servable, request: Any) -> Any:
+def predict(models: core.Core, request: Any) -> Any:
     """Answers a PredictRequest that came from outside.
 
     Raises:
-      StatusError: it is for another model or version; see `requests.predict`.
+      StatusError: no version is there for it; see `requests.predict`.
     """
     _check_has_model_spec(request)
-    check_is_for(servable, request.model_spec)
-    return requests.predict(servable, request)
+    with models.using(request.model_spec) as servable:
+        return requests.predict(servable, request)
 
 
-def classify(servable: requests.Servable, request: Any) -> Any:
+def classify(models: core.Core, request: Any) -> Any:
     """Answers a ClassificationRequest that came from outside.
 
     Raises:
-      StatusError: it is for another model or version; see `requests.classify`.
+      StatusError: no version is there for it; see `requests.classify`.
     """
     _check_has_model_spec(request)
-    check_is_for(servable, request.model_spec)
-    return requests.classify(servable, request)
+    with models.using(request.model_spec) as servable:
+        return requests.classify(servable, request)
 
 
-def regress(servable: requests.Servable, request: Any) -> Any:
+def regress(models: core.Core, request: Any) -> Any:
     """Answers a RegressionRequest that came from outside.
 
     Raises:
-      StatusError: it is for another model or version; see `requests.regress`.
+      StatusError: no version is there for it; see `requests.regress`.
     """
     _check_has_model_spec(request)
-    check_is_for(servable, request.model_spec)
-    return requests.regress(servable, request)
+    with models.using(request.model_spec) as servable:
+        return requests.regress(servable, request)
 
 
-def multi_inference(servable: requests.Servable, request: Any) -> Any:
+def multi_inference(models: core.Core, request: Any) -> Any:
     """Answers a MultiInferenceRequest that came from outside.
 
     Raises:
-      StatusError: its first task is for another model or version; see `requests.multi_inference`.
+      StatusError: no version is there for its first task; see `requests.multi_inference`.
     """
-    check_is_for(servable, request.tasks[0].model_spec if request.tasks else model_pb2.ModelSpec())
-    return requests.multi_inference(servable, request)
+    with models.using(request.tasks[0].model_spec if request.tasks else model_pb2.ModelSpec()) as servable:
+        return requests.multi_inference(servable, request)
 
 
-def get_model_metadata(servable: requests.Servable, request: Any) -> Any:
+def get_model_metadata(models: core.Core, request: Any) -> Any:
     """Answers a GetModelMetadataRequest with the SignatureDefs.
 
     Raises:
-      StatusError: it is for another model or version, or asks for something else.
+      StatusError: no version is there for it, or it asks for something else.
     """
     _check_has_model_spec(request)
     if not request.metadata_field:
@@ -163,57 +177,70 @@ def get_model_metadata(servable: requests.Servable, request: Any) -> Any:
     for field in request.metadata_field:
         if field != SIGNATURE_DEF:
             raise status.invalid_argument(f"Metadata field {field} is not supported")
-    check_is_for(servable, request.model_spec)
     signatures = get_model_metadata_pb2.SignatureDefMap()
-    for key, signature in servable.model.signatures.items():
-        signatures.signature_def[key].CopyFrom(signature)
     response = get_model_metadata_pb2.GetModelMetadataResponse()
-    response.model_spec.name = servable.name
-    response.model_spec.version.value = servable.version
+    with models.using(request.model_spec) as servable:
+        for key, signature in servable.model.signatures.items():
+            signatures.signature_def[key].CopyFrom(signature)
+        response.model_spec.name = servable.name
+        response.model_spec.version.value = servable.version
     response.metadata[SIGNATURE_DEF].Pack(signatures)
     return response
 
 
-def get_model_status(servable: requests.Servable, request: Any) -> Any:
-    """Answers a GetModelStatusRequest.
+def get_model_status(models: core.Core, request: Any) -> Any:
+    """Answers a GetModelStatusRequest with the state of one version, or of all of a model.
 
     Raises:
-      StatusError: it is for another model or version.
+      StatusError: the server never knew of such a version.
     """
     _check_has_model_spec(request)
-    spec = request.model_spec
-    if spec.HasField("version") and (spec.name, spec.version.value) != (servable.name, servable.version):
-        raise status.StatusError(
-            status.Code.NOT_FOUND, f"Could not find version {spec.version.value} of model {spec.name}"
-        )
-    if spec.name != servable.name:
-        raise status.StatusError(status.Code.NOT_FOUND, f"Could not find any versions of model {spec.name}")
-    # No other state can be seen: gRPC comes up once the model is loaded, and goes before it is unloaded.
     response = get_model_status_pb2.GetModelStatusResponse()
-    version_status = response.model_version_status.add(
-        version=servable.version, state=get_model_status_pb2.ModelVersionStatus.AVAILABLE
-    )
-    version_status.status.SetInParent()
+    for version in models.versions(request.model_spec):
+        version_status = response.model_version_status.add(version=version.number, state=version.state)
+        version_status.status.SetInParent()
+        if version.failure is not None:
+            version_status.status.error_code = version.failure.code
+            version_status.status.error_message = version.failure.message.encode(errors="surrogateescape").decode(
+                errors="replace"
+            )
     return response
+
+
+def reload_config(models: core.Core, request: Any) -> Any:
+    """Answers a ReloadConfigRequest once the new models are loaded; the metrics asked for stay at 0.
+
+    Raises:
+      StatusError: see `core.Core.reload`.
+    """
+    try:
+        if request.config.WhichOneof("config") != "model_config_list":
+            raise status.invalid_argument(
+                "ServerModelConfig type not supported by HandleReloadConfigRequest. Only ModelConfigList is currently "
+                "supported"
+            )
+        for index, model in enumerate(request.config.model_config_list.config):
+            log.info(
+                f"\nConfig entry\n\tindex : {index}\n\tpath : {model.base_path}\n\tname : {model.name}\n"
+                f"\tplatform : {model.model_platform}"
+            )
+        models.reload(request.config)
+    except status.StatusError as error:
+        log.error(f"ReloadConfig failed: {error.message}")
+        raise
+    response = model_management_pb2.ReloadConfigResponse()
+    response.status.SetInParent()
+    for name in sorted(set(request.metric_names)):
+        response.metric.add(name=name, int64_value_increase=0)
+    return response
+
+
+def _check_health(_: core.Core, request: Any) -> Any:
+    if request.value:
+        raise status.StatusError(status.Code.NOT_FOUND, "service name unknown")
+    return wrappers_pb2.Int32Value(value=_SERVING)  # on the wire a HealthCheckResponse
 
 
 def _check_has_model_spec(request: Any) -> None:
     if not request.HasField("model_spec"):
         raise status.invalid_argument("Missing ModelSpec")
-
-
-def check_is_for(servable: requests.Servable, model_spec: Any) -> None:
-    """Checks that a ModelSpec names the servable.
-
-    Raises:
-      StatusError: it does not.
-    """
-    if not model_spec.name:
-        raise status.invalid_argument("ModelSpec has no name specified.")
-    if model_spec.WhichOneof("version_choice") == "version_label":
-        raise status.invalid_argument(f"Unrecognized servable version label: {model_spec.version_label}")
-    specific = model_spec.HasField("version")
-    if model_spec.name != servable.name or (specific and model_spec.version.value != servable.version):
-        version = model_spec.version.value
-        wanted = f"Specific({model_spec.name}, {version})" if specific else f"Latest({model_spec.name})"
-        raise status.StatusError(status.Code.NOT_FOUND, f"Servable not found for request: {wanted}")

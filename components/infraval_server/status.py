@@ -60,6 +60,8 @@ def from_os_error(error: OSError, path: str) -> StatusError:
         code = Code.NOT_FOUND
     elif isinstance(error, PermissionError):
         code = Code.PERMISSION_DENIED
+    elif isinstance(error, (NotADirectoryError, IsADirectoryError)):
+        code = Code.FAILED_PRECONDITION
     else:
         code = Code.UNKNOWN
     return StatusError(code, f"{path}; {error.strerror}")

@@ -54,6 +54,17 @@ def test_unknown_argument_is_handed_back(argument: str) -> None:
     assert flags.parse([argument]) == (flags.Options(), [argument])
 
 
+def test_a_value_may_be_an_argument_of_its_own() -> None:
+    """As people type it; a boolean stands alone, and what begins with two dashes is the next flag."""
+    argv = ["--port", "8500", "--enable_batching", "--load_retry_interval_micros", "-1", "--num_load_threads", "2"]
+    options, unknown = flags.parse(argv)
+    assert (options.port, options.enable_batching, options.load_retry_interval_micros) == (8500, True, -1)
+    assert unknown == []
+    assert flags.ignored(argv) == ["--num_load_threads"]
+    assert flags.parse(["--model_name", "--port=1"]) == (flags.Options(port=1), ["--model_name"])
+    assert flags.parse(["--enable_batching", "8500"])[1] == ["8500"]
+
+
 def test_every_flag_of_tensorflow_serving_is_known() -> None:
     """The flags in the recorded usage text of a real one; those without effect here are listed separately."""
     case = next(case for case in json.loads(STARTUP.read_text())["cases"] if case["case"] == "unknown_flag")

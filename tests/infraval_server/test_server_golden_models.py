@@ -72,6 +72,9 @@ OF_TENSORFLOW = (
 
 OF_EVERY_START = (
     "I Building single TensorFlow model file config:",
+    "I Adding/updating models.",
+    "I  (Re-)adding model: ",
+    "I Finished adding/updating models",
     "I Running gRPC ModelServer at",
     "I Exporting HTTP/REST API at",
     "I Retrying of Reserving resources for servable:",

@@ -23,6 +23,9 @@ NOT_MATCHED = {
 
 OWN_LINES = (
     "I Building single TensorFlow model file config:",
+    "I Adding/updating models.",
+    "I  (Re-)adding model: ",
+    "I Finished adding/updating models",
     "I Running gRPC ModelServer at",
     "I Ended by SIGTERM.",
     "E Couldn't interpret value many for flag grpc_max_threads.",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import glob
 import logging
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from tfx import types

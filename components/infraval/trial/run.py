@@ -237,7 +237,7 @@ def _launch(production: production_files.Production, base_path: Path) -> base.La
 
 
 def booter(
-    job: options.Job,
+    production: production_files.Production,
     staged: staging.StagedModel,
     logs: prediction_logs.Logs,
     signatures: Iterable[str],
@@ -246,9 +246,10 @@ def booter(
     at_once: int,
 ) -> boot.Booter:
     """A booter of the job's first server, which can take so many requests at once; the arguments are those of `run`."""
+    job = production.job
     own = _server_directory(directory, 0)
     server = next(iter(registry.platform(job.server).each(job.server).values()))
     threads = model_server.grpc_max_threads(max(job.limits.concurrency, at_once))
-    launch = dataclasses.replace(_launch(job, staged.base_path), grpc_max_threads=threads)
+    launch = dataclasses.replace(_launch(production, staged.base_path), grpc_max_threads=threads)
     redactor = _redactor(job, staged, logs, signatures, [own], directory)
     return boot.Booter(server, job.limits, launch, own, redactor, progress, job.warmup.seed)
