@@ -130,8 +130,9 @@ def test_without_a_warmed_batch_size_there_is_no_batching(
 
 def test_batching_can_be_left_out(run: Run, base_path: Path, tmp_path: Path) -> None:
     """The same without the note."""
+    assert "--batching-parameters-file" in run(base_path).stdout
     finished = run(base_path, "--no-batching")
-    assert "without batching" not in finished.stdout
+    assert "batching" not in finished.stdout.replace(str(tmp_path), "")
     _assert_no_batching(tmp_path / "kit")
 
 
@@ -354,6 +355,17 @@ def test_what_no_server_would_start_with_is_refused(
     (tmp_path / "refused" / "INFRA_NOT_BLESSED").touch()
     assert run(tmp_path / "refused").exit_code == 2
     assert not (tmp_path / "kit").exists()
+
+
+@pytest.mark.parametrize(
+    ("load_time_s", "start_s"), [(None, 300), (31.0, 310), (float("inf"), 86400), (float("nan"), 300)]
+)
+def test_a_pod_may_take_a_multiple_of_the_measured_time_to_start(load_time_s: float | None, start_s: int) -> None:
+    """Whatever a report says, between five minutes and a day."""
+    judged = files.Judged(load_time_s=load_time_s)
+    made = files.make(files.Kit("a", Path("/a"), True, "0:0", {"stable": 1}, files.DEFAULT_IMAGE, judged=judged))
+    (container,) = yaml.safe_load(made["kubernetes/deployment.yaml"])["spec"]["template"]["spec"]["containers"]
+    assert container["startupProbe"]["failureThreshold"] * container["startupProbe"]["periodSeconds"] == start_s
 
 
 NAMES = strategies.from_regex("[A-Za-z0-9][A-Za-z0-9._-]{0,62}", fullmatch=True)

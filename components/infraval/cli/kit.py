@@ -135,6 +135,8 @@ def _owner(directory: Path) -> str:
 
 
 def _said(kit: files.Kit, output: Path, *, batching: bool) -> list[str]:
+    from infraval.kit import files  # noqa: PLC0415 - as above
+
     labels = ", ".join(f"{label} is version {version}" for label, version in kit.labels.items())
     lines = [f"written {output}: {kit.name}, {labels}; see README.md there"]
     if kit.judged is None:
@@ -146,7 +148,12 @@ def _said(kit: files.Kit, output: Path, *, batching: bool) -> list[str]:
             f"note    {kit.judged.server} judged the model and {kit.image} did not: judge it with --platform docker "
             f"--image {kit.image}"
         )
-    if batching and not kit.batches:
+    if kit.batches:
+        lines.append(
+            f"note    batches of {', '.join(map(str, kit.batch_sizes))}: judge with --batching-parameters-file "
+            f"{output / files.BATCHING}, or use --no-batching"
+        )
+    elif batching:
         lines.append(
             "note    without batching: no batch size over 1 is in the warmup of every signature and version; cover "
             "more with --batch-size of infraval validate"

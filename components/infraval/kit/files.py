@@ -54,7 +54,7 @@ TEMPLATES = {
 
 _DASHBOARD = "grafana/dashboards/model.json"
 REQUEST = "request.json"
-_BATCHING = "config/batching.config"
+BATCHING = "config/batching.config"
 
 _MAX_VALUES = 100_000
 """In the request of zeros; a signature may declare any shape."""
@@ -64,8 +64,8 @@ _MEMORY_FACTOR = 1.5
 
 _MEMORY_STEP = 64 << 20
 
-_MIN_START_S, _START_FACTOR, _START_PERIOD_S = 300.0, 10.0, 5
-"""How long a pod may take until every version is warm, at least and as a multiple of what was measured."""
+_MIN_START_S, _MAX_START_S, _START_FACTOR, _START_PERIOD_S = 300.0, 86400.0, 10.0, 5
+"""How long a pod may take until every version is warm, at least, at most and as a multiple of what was measured."""
 
 _MAX_K8S_NAME = 50
 """What Kubernetes appends must fit into 63 characters."""
@@ -223,7 +223,7 @@ def make(kit: Kit) -> dict[str, str]:
     contents = {
         path: _environment().get_template(name).render(values)
         for path, name in TEMPLATES.items()
-        if kit.batches or path != _BATCHING
+        if kit.batches or path != BATCHING
     }
     contents[_DASHBOARD] = json.dumps(dashboard.make(kit.name), indent=2) + "\n"
     if request is not None:
@@ -241,7 +241,7 @@ def _memory(kit: Kit) -> int | None:
 
 def _start_s(kit: Kit) -> float:
     measured = kit.judged.load_time_s if kit.judged is not None else None
-    return max(_MIN_START_S, _START_FACTOR * (measured or 0.0) * len(kit.versions))
+    return min(_MAX_START_S, max(_MIN_START_S, _START_FACTOR * (measured or 0.0) * len(kit.versions)))
 
 
 def _shape(tensor: signatures.TensorSpec) -> list[int]:

@@ -150,7 +150,8 @@ class _Server:
         raise self._failure(
             f"did not make version {self._move.version} AVAILABLE within {timeout_s:g} s (--timeout); it was {last}. "
             "The file is as it was. Does the server read this file (--model_config_file), and again after changes "
-            "(--model_config_file_poll_wait_seconds)?"
+            "(--model_config_file_poll_wait_seconds)? It refuses a file in which a label names a version that is not "
+            "AVAILABLE: its log says so."
         )
 
     def wait_until_labelled(self, timeout_s: float, progress: _Progress) -> None:
