@@ -24,6 +24,7 @@ class Core:
         self._options = options
         self._reloading = threading.Lock()
         self._config: Any = None
+        self._started = False
         self._labels: Mapping[str, Mapping[str, int]] = {}
         self._manager = manager.Manager(functools.partial(loading.load, options, parameters))
         self._source = source.Source(self._manager.want, options.file_system_poll_wait_seconds * second_s)
@@ -92,16 +93,15 @@ class Core:
                 return
             models = new.model_config_list.config
             config.check(models, () if self._config is None else self._config.model_config_list.config)
-            first = self._config is None
             self._config = new
             self._labels = self._labels_of(models)
             log.info("Adding/updating models.")
             if kind == "custom_model_config":
                 log.fatal("ModelServer does not yet support custom model config.")
-            self._serve(models, first=first)
+            self._serve(models)
             log.info("Finished adding/updating models")
 
-    def _serve(self, models: Sequence[Any], *, first: bool) -> None:
+    def _serve(self, models: Sequence[Any]) -> None:
         for model in models:
             log.info(f" (Re-)adding model: {model.name}")
         config.check_platforms(models)
@@ -109,8 +109,10 @@ class Core:
         since = self._manager.changes
         self._source.watch(models)
         failed = self._manager.wait_until_loaded(new, since)
+        first = not self._started
         if first:
             self._manager.end_start()
+            self._started = True
         if failed:
             reasons = "".join(f"{{{version.id} due to error: {version.failure}}}, " for version in failed)
             raise status.StatusError(

@@ -22,7 +22,6 @@ def _flag(default: Any, usage: str) -> Any:
 
 IGNORED = frozenset(
     {
-        "enable_per_model_batching_parameters",
         "enable_profiler",
         "enable_serialization_as_tensor_content",
         "flush_filesystem_caches",
@@ -88,6 +87,9 @@ class Options:
     )
     enable_batching: bool = _flag(False, "Run requests in batches, padded to the allowed batch sizes.")
     batching_parameters_file: str = _flag("", "BatchingParameters text proto; needs --enable_batching.")
+    enable_per_model_batching_parameters: bool = _flag(
+        False, "Batch by each model's own batching_params.pbtxt, and not at all without one; needs --enable_batching."
+    )
     xla_cpu_compilation_enabled: bool = _flag(
         False, "Allow XLA to compile for the CPU; if not, functions that need it fail."
     )

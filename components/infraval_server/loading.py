@@ -15,6 +15,9 @@ from infraval_server import batching, flags, log, manager, metrics, model, reque
 
 _Result = TypeVar("_Result")
 
+_OWN_BATCHING_PARAMETERS = "batching_params.pbtxt"
+"""In a version's directory, if each model has batching parameters of its own; without the file it is not batched."""
+
 
 def check(options: flags.Options) -> batching.Parameters | None:
     """Checks the options that say what to load.
@@ -107,6 +110,9 @@ def _retry(options: flags.Options, description: str, attempt: Callable[[], _Resu
 def _load_once(
     options: flags.Options, parameters: batching.Parameters | None, version: manager.Version
 ) -> requests.Servable:
+    if options.enable_batching and options.enable_per_model_batching_parameters:
+        own = version.path / _OWN_BATCHING_PARAMETERS
+        parameters = batching.read_parameters(str(own)) if own.exists() else None
     with metrics.loading(str(version.path)):
         loaded = model.load(version.path, (options.saved_model_tags or "serve").split(","))
     if parameters is not None:

@@ -175,8 +175,10 @@ class Manager:
         return version.state is State.LOADING or (version.wanted and version.state is State.START)
 
     def close(self) -> None:
-        """Waits for loads that are under way, and unloads every version."""
+        """Waits for loads that are under way, and unloads every version; once is enough."""
         with self._changed:
+            if self._closed:
+                return
             self._closed = True
             self._changed.notify_all()
             self._changed.wait_for(lambda: all(version.state is not State.LOADING for version in self._all()))

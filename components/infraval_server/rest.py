@@ -73,6 +73,8 @@ _NOT_FOUND = Answer(
     code="",
 )
 
+_OPTIONS = Answer(400, "", "text/html; charset=ISO-8859-1")
+
 
 def answer(models: core.Core, method: str, target: str, body: bytes) -> Answer:
     """Answers a request.
@@ -85,6 +87,8 @@ def answer(models: core.Core, method: str, target: str, body: bytes) -> Answer:
     """
     if not _API.fullmatch(target):
         return _NOT_FOUND
+    if method == "OPTIONS":
+        return _OPTIONS
     try:
         return Answer(200, _dispatch(models, method, target, body))
     except status.StatusError as error:

@@ -87,13 +87,13 @@ def versions(model: Any) -> Versions:
       StatusError: the base path cannot be read.
     """
     base_path = Path(model.base_path)
-    if not base_path.exists():
-        raise status.StatusError(
-            status.Code.NOT_FOUND,
-            f"Could not find base path {base_path} for servable {model.name} with error NOT_FOUND: {base_path} "
-            "not found",
-        )
     try:
+        if not base_path.exists():
+            raise status.StatusError(
+                status.Code.NOT_FOUND,
+                f"Could not find base path {base_path} for servable {model.name} with error NOT_FOUND: {base_path} "
+                "not found",
+            )
         names = sorted(child.name for child in base_path.iterdir())
     except OSError as error:
         raise status.from_os_error(error, str(base_path)) from error

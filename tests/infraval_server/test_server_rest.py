@@ -120,12 +120,22 @@ def test_client_may_leave_before_the_answer(rest_server: Any) -> None:
     assert "Traceback" not in rest_server.log()
 
 
-@pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "OPTIONS"])
+@pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH"])
 def test_other_methods_are_malformed_requests(method: str, rest_server: Any) -> None:
     """Only GET and POST are answered."""
     response = rest_server.http(method, "/v1/models/sink")
     assert response.status == 400
     assert json.loads(response.text) == {"error": f"Malformed request: {method} /v1/models/sink"}
+
+
+def test_options_has_an_empty_answer(rest_server: Any) -> None:
+    """As recorded from TensorFlow Serving: refused, without a message."""
+    response = rest_server.http("OPTIONS", "/v1/models/sink")
+    assert (response.status, response.headers["Content-Type"], response.text) == (
+        400,
+        "text/html; charset=ISO-8859-1",
+        "",
+    )
 
 
 def test_head_has_no_body(rest_server: Any) -> None:
