@@ -103,6 +103,9 @@ def _serve(options: flags.Options, listening: threading.Event) -> int:
     # TensorFlow takes seconds to import, and asking for help or a wrong flag does not need it.
     with log.held_back():
         from infraval_server import core, endpoints, loading, service, xla  # noqa: PLC0415 - see above
+    has_rest = options.rest_api_port != 0 or options.rest_api_socket_path
+    if has_rest:  # before the load, so that REST comes up at once after it
+        from infraval_server import rest, rest_server  # noqa: PLC0415 - without REST there is no need for Tornado
 
     endpoints.check(options)
     parameters = loading.check(options)
@@ -118,9 +121,7 @@ def _serve(options: flags.Options, listening: threading.Event) -> int:
     listening.set()
     service.add(server, models, health=options.enable_grpc_healthcheck_service)
     server.start()
-    if options.rest_api_port != 0 or options.rest_api_socket_path:
-        from infraval_server import rest, rest_server  # noqa: PLC0415 - without REST there is no need for Tornado
-
+    if has_rest:
         rest_server.start(options, functools.partial(rest.answer, models))
     server.wait_for_termination()
     return EXIT_OK
