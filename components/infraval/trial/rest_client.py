@@ -154,6 +154,8 @@ class Client:
         except (OSError, http.client.HTTPException):
             self._drop(connection)
             return "UNAVAILABLE", "The server closed the connection within its answer."
+        # Unlike `read`, `read1` leaves a response open that is at its end, and the connection would take no request.
+        response.close()
         if response.will_close:
             self._drop(connection)
         if not is_answer:
