@@ -126,44 +126,24 @@ class Client:
             except (OSError, http.client.HTTPException) as error:
                 self._drop(connection)
                 return "UNAVAILABLE", f"The server does not speak HTTP ({type(error).__name__})."
-            return self._read(connection, response, deadline_s, on_answer)
-
-    def _read(
-        self,
-        connection: http.client.HTTPConnection,
-        response: http.client.HTTPResponse,
-        deadline_s: float,
-        on_answer: Callable[[bytes], object],
-    ) -> tuple[str, str]:
-        """Reads an answer, of which only so much is taken."""
-        received = bytearray()
+            break
         is_answer = response.status == http.client.OK
         most = client.MAX_RESPONSE_BYTES if is_answer else client.MAX_ERROR_LENGTH
         try:
-            while chunk := response.read1(_CHUNK_BYTES):
-                received += chunk
-                if time.monotonic() > deadline_s:
-                    self._drop(connection)
-                    return evidence.LATE, "There was no whole answer in time."
-                if len(received) > most:
-                    self._drop(connection)
-                    break
+            received = _body(response, most, deadline_s)
         except TimeoutError:
             self._drop(connection)
             return evidence.LATE, "There was no whole answer in time."
         except (OSError, http.client.HTTPException):
             self._drop(connection)
             return "UNAVAILABLE", "The server closed the connection within its answer."
-        # Unlike `read`, `read1` leaves a response open that is at its end, and the connection would take no request.
-        response.close()
-        if response.will_close:
+        if response.will_close or len(received) > most:
             self._drop(connection)
         if not is_answer:
-            code = _CODES.get(response.status, "UNKNOWN")
-            return code, received[: client.MAX_ERROR_LENGTH].decode(errors="replace")
+            return _CODES.get(response.status, "UNKNOWN"), received[:most].decode(errors="replace")
         if len(received) > most:
             return "RESOURCE_EXHAUSTED", f"The answer is larger than {most >> 20} MiB, the most that infraval receives."
-        on_answer(bytes(received))
+        on_answer(received)
         return evidence.OK, ""
 
     def _connection(self, timeout_s: float) -> tuple[http.client.HTTPConnection, bool]:
@@ -181,3 +161,22 @@ class Client:
     def _drop(self, connection: http.client.HTTPConnection) -> None:
         connection.close()
         self._open.discard(connection)
+
+
+def _body(response: http.client.HTTPResponse, most: int, deadline_s: float) -> bytes:
+    """The body of a response; if it has more than so many bytes, only a little more than these.
+
+    Raises:
+      TimeoutError: it is not whole by `deadline_s`, in seconds of `time.monotonic`.
+      HTTPException: it is cut off.
+    """
+    received = bytearray()
+    while len(received) <= most and (chunk := response.read1(_CHUNK_BYTES)):
+        received += chunk
+        if time.monotonic() > deadline_s:
+            raise TimeoutError
+    if len(received) <= most and response.length:
+        raise http.client.IncompleteRead(b"")
+    # Unlike `read`, `read1` leaves a response open that is at its end, and the connection would take no request.
+    response.close()
+    return bytes(received)
