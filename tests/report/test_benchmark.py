@@ -38,17 +38,8 @@ def test_rows_have_figures_and_intervals() -> None:
     """In milliseconds; what is not known is a question mark, what was not measured is empty."""
     (_, head, aligned, rows), (_, _, _, boots) = benchmark.tables(FOUND)
     assert {len(row) for row in rows} == {len(head)} == {len(aligned)}
-    assert rows[0][1:] == (
-        "4",
-        "gRPC",
-        "closed",
-        "1.00 (0.50-1.50)",
-        "2.00 (0.00-?)",
-        "3.00 (2.50-?)",
-        "1234",
-        "400",
-        "",
-    )
+    assert rows[0][1:4] == ("4", "gRPC", "closed")
+    assert rows[0][4:] == ("1.00 (0.50-1.50)", "2.00 (?-?)", "3.00 (2.50-?)", "1234", "400")
     assert rows[1][4].startswith("~")
     assert rows[3][4:] == ("", "", "", "", "0")
     assert boots[0][1:] == ("4", "500", "2.00", "1.00")
