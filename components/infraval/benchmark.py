@@ -44,6 +44,8 @@ def benchmark(
     Raises:
       InfravalError: nothing could be measured.
     """
+    if rest:
+        rest_client.Client(rest, job.server.model_name).close()  # is it a URL?
     selection = preparation.select(job)
     boots = not (target or rest)
     if boots:
