@@ -63,7 +63,7 @@ def places(server: Any) -> tuple[str, str]:
 def test_a_running_server_is_measured_over_both(rest_server: Any, model: Path) -> None:
     """Each cell, loop and protocol; errors, and what REST does not have, are told."""
     job = options.Job(model=model, server={"model_name": "sink"})
-    asked = bench.Asked(concurrency=2, rate=100.0, budget_s=2.0)
+    asked = bench.Asked(concurrency=2, rate=100.0, budget_s=4.0)
     found = benchmark.benchmark(job, asked, *places(rest_server))
     cells = [each.latencies.cell for each in found.measured if each.latencies.cell]
     assert {cell.batch_size: cell.signature for cell in cells} == {
