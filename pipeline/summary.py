@@ -15,9 +15,13 @@ from ml_metadata import metadata_store
 from ml_metadata.proto import metadata_store_pb2
 
 import config
-from infraval import escape
+from infraval import benchmark, escape, options
 from infraval.report import data, page
-from infraval.report.terminal import cold_table
+from infraval.report.terminal import cold_table, show_benchmark
+from infraval.trial import bench
+
+_BENCH_S = 2.0
+"""Seconds of requests to the model that was pushed."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,6 +137,11 @@ def _show_validation(validator: Component, console: rich.console.Console) -> Non
     console.print(f"The whole report: {Path(validator.outputs['blessing'].uri) / page.PAGE}", markup=False)
 
 
+def _bench(model: Path) -> bench.Benchmark:
+    """What `infraval bench` finds in a few seconds; the first requests of a cold server are shown already."""
+    return benchmark.benchmark(options.Job(model=model), bench.Asked(budget_s=_BENCH_S), cold=False)
+
+
 def _show_pushed(pusher: Component, locations: config.Locations, console: rich.console.Console) -> bool:
     properties = pusher.outputs["pushed_model"].custom_properties
     if not properties["pushed"].int_value:
@@ -143,6 +152,8 @@ def _show_pushed(pusher: Component, locations: config.Locations, console: rich.c
         console.print(f"Pusher: an earlier run pushed to {destination}, which is gone. Push again with --clean.")
         return False
     console.print(f"Pusher: {'an earlier run pushed' if pusher.cached else 'pushed'} to {destination}")
+    console.print("\nHow fast it answers (infraval bench):")
+    show_benchmark(_bench(destination), console)
     console.print("\nServe it:")
     console.print(
         f"  infraval serve --port=8500 --model_name={config.NAME} --model_base_path={locations.serving_model}"

@@ -29,6 +29,8 @@ def benchmark(
     target: str = "",
     rest: str = "",
     progress: Callable[[str], None] = lambda _: None,
+    *,
+    cold: bool = True,
 ) -> bench.Benchmark:
     """Measures the cells of the requests of a job: those made of its examples, else those of the model's warmup file.
 
@@ -38,10 +40,13 @@ def benchmark(
       target: HOST:PORT of a running server's gRPC.
       rest: URL of a running server's REST API.
       progress: called with a sentence about each step.
+      cold: without a running server, also boot the model without its warmup file.
 
     Raises:
       InfravalError: nothing could be measured.
     """
+    if rest:
+        rest_client.Client(rest, job.server.model_name).close()  # is it a URL?
     production = production_files.read(job)
     job = production.job
     selection = preparation.select(job)
@@ -55,7 +60,7 @@ def benchmark(
         else:
             logs, constants = _of_warmup_file(job.model), ()
         if boots:
-            return _boot(production, asked, selection, logs, constants, directory, progress)
+            return _boot(production, asked, selection, logs, constants, directory, progress, cold=cold)
         redactor = redaction.Redactor(
             (job.model / "saved_model.pb").read_bytes(),
             (job.server.model_name, *selection.signatures),
@@ -125,6 +130,8 @@ def _boot(
     constants: Collection[str],
     directory: Path,
     progress: Callable[[str], None],
+    *,
+    cold: bool,
 ) -> bench.Benchmark:
     job = production.job
     progress("Staging the model")
@@ -154,11 +161,13 @@ def _boot(
             measured = bench.measure(logs, constants, connections, asked, booter.redactor, stopped, progress)
             found.append(measured)
 
-    cold = None
-    if staged.warmup.records:
+    without_warmup = None
+    if cold and staged.warmup.records:
         base_path = staging.without_warmup(staged, booter.directory / "cold")
-        cold, _ = booter.boot_until_definite(requests, measured=True, replayed=False, model_base_path=base_path)
-    else:
+        without_warmup, _ = booter.boot_until_definite(
+            requests, measured=True, replayed=False, model_base_path=base_path
+        )
+    elif cold:
         notes.append("The model has no warmup file, so there is no cold beside a warm boot.")
     if port:
         booter.server = server
@@ -171,9 +180,14 @@ def _boot(
             "`infraval validate` says about it.",
             code="model/not-served",
         )
-    named = f"{warm.server.name} ({warm.server.version}), {warm.server.platform} sandbox"
     return bench.Benchmark(
-        named, asked.concurrency, asked.rate, found[-1], cold.latencies if cold else (), warm.latencies, tuple(notes)
+        f"{warm.server.name} ({warm.server.version}), {warm.server.platform} sandbox",
+        asked.concurrency,
+        asked.rate,
+        found[-1],
+        without_warmup.latencies if without_warmup else (),
+        warm.latencies,
+        tuple(notes),
     )
 
 

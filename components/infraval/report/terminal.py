@@ -293,9 +293,9 @@ def _show_identity(console: rich.console.Console, server: evidence.Server) -> No
         _print_line(console, f"flags   without effect on the embedded server: {' '.join(server.ignored_flags)}")
 
 
-def show_benchmark(found: bench.Benchmark) -> None:
-    """Prints what `infraval bench` found."""
-    console = _console()
+def show_benchmark(found: bench.Benchmark, console: rich.console.Console | None = None) -> None:
+    """Prints what `infraval bench` found, on standard output if nothing else is said."""
+    console = console or _console()
     _print_line(console, f"server  {found.server}")
     for title, head, aligned, rows in benchmark.tables(found):
         console.print(title)

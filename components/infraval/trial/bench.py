@@ -112,11 +112,11 @@ def measure(
     def each() -> Iterator[Measured]:
         for cell, few in cells.items():
             requests = replay.OfLogs(few, constants)
+            progress(f"Measuring {cell.signature}:{cell.method.value}, batch size {cell.batch_size}")
             for loop in asked.loops:
                 for protocol, connection in connections.items():
                     if stopped():
                         return
-                    progress(f"Measuring {cell.signature}:{cell.method.value}, batch size {cell.batch_size}")
                     yield _one(protocol, connection, requests, loop, share_s, asked, redactor, stopped)
 
     return tuple(each())

@@ -110,59 +110,41 @@ class Client:
         self, verb: str, path: str, content: bytes, timeout_s: float, on_answer: Callable[[bytes], object]
     ) -> tuple[str, str]:
         deadline_s = time.monotonic() + timeout_s
-        while True:
-            connection, is_used = self._connection(timeout_s)
-            try:
-                connection.request(verb, path, content or None, {"Content-Type": "application/json"} if content else {})
-                response = connection.getresponse()
-            except (ConnectionError, http.client.RemoteDisconnected):
-                self._drop(connection)
-                if is_used:  # the server has closed it while it was idle
-                    continue
-                return "UNAVAILABLE", "The server closed the connection, or does not listen."
-            except TimeoutError:
-                self._drop(connection)
-                return evidence.LATE, "There was no answer in time."
-            except (OSError, http.client.HTTPException) as error:
-                self._drop(connection)
-                return "UNAVAILABLE", f"The server does not speak HTTP ({type(error).__name__})."
-            return self._read(connection, response, deadline_s, on_answer)
-
-    def _read(
-        self,
-        connection: http.client.HTTPConnection,
-        response: http.client.HTTPResponse,
-        deadline_s: float,
-        on_answer: Callable[[bytes], object],
-    ) -> tuple[str, str]:
-        """Reads an answer, of which only so much is taken."""
-        received = bytearray()
-        is_answer = response.status == http.client.OK
-        most = client.MAX_RESPONSE_BYTES if is_answer else client.MAX_ERROR_LENGTH
         try:
-            while chunk := response.read1(_CHUNK_BYTES):
-                received += chunk
-                if time.monotonic() > deadline_s:
-                    self._drop(connection)
-                    return evidence.LATE, "There was no whole answer in time."
-                if len(received) > most:
-                    self._drop(connection)
-                    break
+            response = self._response(verb, path, content, timeout_s)
+            is_answer = response.status == http.client.OK
+            most = client.MAX_RESPONSE_BYTES if is_answer else client.MAX_ERROR_LENGTH
+            received = _body(response, most, deadline_s)
         except TimeoutError:
-            self._drop(connection)
+            self._drop()
             return evidence.LATE, "There was no whole answer in time."
-        except (OSError, http.client.HTTPException):
-            self._drop(connection)
-            return "UNAVAILABLE", "The server closed the connection within its answer."
-        if response.will_close:
-            self._drop(connection)
+        except (OSError, http.client.HTTPException) as error:
+            self._drop()
+            return "UNAVAILABLE", f"The server does not listen, or did not answer in HTTP ({type(error).__name__})."
+        if response.will_close or len(received) > most:
+            self._drop()
         if not is_answer:
-            code = _CODES.get(response.status, "UNKNOWN")
-            return code, received[: client.MAX_ERROR_LENGTH].decode(errors="replace")
+            return _CODES.get(response.status, "UNKNOWN"), received[:most].decode(errors="replace")
         if len(received) > most:
             return "RESOURCE_EXHAUSTED", f"The answer is larger than {most >> 20} MiB, the most that infraval receives."
-        on_answer(bytes(received))
+        on_answer(received)
         return evidence.OK, ""
+
+    def _response(self, verb: str, path: str, content: bytes, timeout_s: float) -> http.client.HTTPResponse:
+        """The beginning of the response to a request."""
+        headers = {"Content-Type": "application/json"} if content else {}
+        connection, is_used = self._connection(timeout_s)
+        try:
+            connection.request(verb, path, content or None, headers)
+            return connection.getresponse()
+        except ConnectionError:
+            if not is_used:
+                raise
+            # The server has closed it while it was idle.
+            self._drop()
+            connection, _ = self._connection(timeout_s)
+            connection.request(verb, path, content or None, headers)
+            return connection.getresponse()
 
     def _connection(self, timeout_s: float) -> tuple[http.client.HTTPConnection, bool]:
         """The connection of this thread, and whether it has been used."""
@@ -176,6 +158,28 @@ class Client:
         self._open.add(made)
         return made, False
 
-    def _drop(self, connection: http.client.HTTPConnection) -> None:
-        connection.close()
-        self._open.discard(connection)
+    def _drop(self) -> None:
+        """Closes the connection of this thread."""
+        connection: http.client.HTTPConnection | None = getattr(self._own, "connection", None)
+        if connection is not None:
+            connection.close()
+            self._open.discard(connection)
+
+
+def _body(response: http.client.HTTPResponse, most: int, deadline_s: float) -> bytes:
+    """The body of a response; if it has more than so many bytes, only a little more than these.
+
+    Raises:
+      TimeoutError: it is not whole by `deadline_s`, in seconds of `time.monotonic`.
+      HTTPException: it is cut off.
+    """
+    received = bytearray()
+    while len(received) <= most and (chunk := response.read1(_CHUNK_BYTES)):
+        received += chunk
+        if time.monotonic() > deadline_s:
+            raise TimeoutError
+    if len(received) <= most and response.length:
+        raise http.client.IncompleteRead(b"")
+    # Unlike `read`, `read1` leaves a response open that is at its end, and the connection would take no request.
+    response.close()
+    return bytes(received)
