@@ -86,6 +86,14 @@ OPTIONS = st.one_of(
         parallel_images=st.integers(1),
     ),
     _some(options.ProcessServer, server_arguments=st.lists(st.sampled_from(["--a", "--b=1", "--b=2"]), max_size=3)),
+    _some(
+        options.ProcessServer,
+        model_config_file=st.text(),
+        monitoring_config_file=st.text(),
+        platform_config_file=st.text(),
+        model_version=st.none() | st.integers(1, 2**63 - 1),
+    ),
+    st.builds(options.ProcessServer, model_config_file=st.text(min_size=1), version_label=st.text()),
     _some(options.KubernetesServer, model_name=st.text(min_size=1)),
 )
 
@@ -179,6 +187,12 @@ WRONG: list[tuple[type[options.Options], dict[str, Any]]] = [
             {"import_ops": None},
             {"model_name": ""},
             {"platform": "docker"},
+            {"model_version": 0},
+            {"model_version": 2**63},
+            {"model_version": "1"},
+            {"model_config_file": 3},
+            {"monitoring_config_file": ["a"]},
+            {"version_label": "stable"},
         )
     ),
     *(
@@ -244,6 +258,8 @@ WRONG: list[tuple[type[options.Options], dict[str, Any]]] = [
             {"server_arguments": ["--saved_model_tags=serve,gpu"]},
             {"server_arguments": ["--batching_parameters_file=/b"]},
             {"server_arguments": ["--model_config_file=/c"]},
+            {"server_arguments": ["--monitoring_config_file=/c"]},
+            {"server_arguments": ["--platform_config_file=/c"]},
             {"server_arguments": ["--ssl_config_file=/c"]},
             {"server_arguments": ["--import-ops=m"]},
             {"server_arguments": ["--hold-until=f"]},
@@ -330,6 +346,10 @@ def test_an_unknown_option_of_a_server_is_answered_with_the_known_ones() -> None
         ({"server": options.DockerServer()}, {"server.images"}),
         ({"server": {"platform": "docker", "images": "a", "base_url": "u", "context": "c"}}, {"server.base_url"}),
         ({"server": {"server": "/opt/tensorflow_model_server", "import_ops": "ops"}}, {"server.import_ops"}),
+        (
+            {"server": {"platform_config_file": "p"}, "warmup": {"batching_parameters_file": "b"}},
+            {"server.platform_config_file"},
+        ),
     ],
 )
 def test_options_that_others_leave_without_effect(given_options: dict[str, Any], names: set[str]) -> None:
@@ -449,6 +469,8 @@ def test_a_gate_that_is_named_must_decide() -> None:
         ({"gates": {"determinism": {"enabled": True}}}, True),
         ({"gates": {"determinism": {"tolerance": 0.1}}}, True),
         ({"warmup": {"batching_parameters_file": "b"}}, True),
+        ({"server": {"server_arguments": "--enable_batching"}}, True),
+        ({"server": {"server_arguments": ["--enable_batching", "--enable_batching=false"]}}, False),
         ({"warmup": {"batching_parameters_file": "b"}, "gates": {"determinism": {"enabled": False}}}, False),
     ],
 )

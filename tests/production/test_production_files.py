@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,13 @@ model_config_list {
 """
 
 
-def job(directory: Path, platform: type[options.ServerOptions] = options.ProcessServer, **texts: bytes) -> options.Job:
+def job(
+    directory: Path, server: Callable[..., options.ServerOptions] = options.ProcessServer, **texts: bytes
+) -> options.Job:
     """A job whose server gets files with these contents, by option."""
     for name, content in texts.items():
         (directory / name).write_bytes(content)
-    return options.Job(model="m", server=platform(**{name: directory / name for name in texts}))
+    return options.Job(model="m", server=server(**{name: directory / name for name in texts}))
 
 
 def test_nothing_changes_without_files() -> None:
@@ -57,7 +60,9 @@ def test_the_model_config_file_names_model_and_version(tmp_path: Path) -> None:
 def test_a_name_must_suit_the_platform(tmp_path: Path) -> None:
     """A container has a directory of that name."""
     with pytest.raises(errors.OptionError, match=r"server\.model_name names a directory .*'a b'"):
-        files.read(job(tmp_path, options.DockerServer, model_config_file=MODELS.encode()))
+        files.read(
+            job(tmp_path, lambda **given: options.DockerServer(images="i", **given), model_config_file=MODELS.encode())
+        )
 
 
 @pytest.mark.parametrize(

@@ -106,8 +106,10 @@ def test_a_remote_model_is_blessed_and_pushed_warm(
         b"max_batch_size { value: 2 } allowed_batch_sizes: 1 allowed_batch_sizes: 2"
     )
     warmup = options.WarmupOptions(batching_parameters_file=f"{BUCKET}/batching.txt")
+    store.objects[f"{BUCKET}/monitoring.txt"] = b"prometheus_config { enable: true }"
+    server = options.ProcessServer(server="embedded", monitoring_config_file=f"{BUCKET}/monitoring.txt")
 
-    run(remote_model, remote_examples, warmup=warmup.to_json())
+    run(remote_model, remote_examples, warmup=warmup.to_json(), server=server.to_json())
 
     assert blessing.get_int_custom_property("blessed") == 1
     assert blessing.get_int_custom_property("has_model") == 1
@@ -207,6 +209,7 @@ def test_a_failed_publication_is_no_blessing(
         ("Format-Serving/variables/variables.index", errors.ModelError),
         ("00001-of-00012.gz", errors.ExamplesError),
         ("batching.txt", errors.OptionError),
+        ("monitoring.txt", errors.OptionError),
     ],
 )
 def test_what_cannot_be_fetched_is_no_verdict(
@@ -221,11 +224,14 @@ def test_what_cannot_be_fetched_is_no_verdict(
 ) -> None:
     """A store that fails says nothing about the model; the message says what could not be read."""
     store.objects[f"{BUCKET}/batching.txt"] = b"max_batch_size { value: 2 }"
+    store.objects[f"{BUCKET}/monitoring.txt"] = b"prometheus_config { enable: true }"
     store.refuses = lambda operation, key: operation == "read" and key.endswith(refused)
     warmup = options.WarmupOptions(batching_parameters_file=f"{BUCKET}/batching.txt")
 
+    server = options.ProcessServer(server="embedded", monitoring_config_file=f"{BUCKET}/monitoring.txt")
+
     with pytest.raises(error, match=f"the store refuses to read .*{refused}"):
-        run(remote_model, remote_examples, warmup=warmup.to_json())
+        run(remote_model, remote_examples, warmup=warmup.to_json(), server=server.to_json())
 
     assert not blessing.mlmd_artifact.custom_properties
     assert store.below(blessing.uri) == {}

@@ -36,7 +36,7 @@ class WarmupOptions(base.Options):
         tuple[base.Count, ...],
         base.Lax,
         base.Once,
-        base.Flag("--batch-size", default="every allowed_batch_sizes of the batching parameters file, else 1"),
+        base.Flag("--batch-size", default="every allowed_batch_sizes of the batching parameters in force, else 1"),
     ] = ()
     """Examples per request; each size is a cell of its own."""
     batching_parameters_file: Annotated[base.PathOrUri, base.Flag("--batching-parameters-file", metavar="PATH")] = ""
