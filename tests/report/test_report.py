@@ -39,7 +39,7 @@ def _server(tag: str, *findings: verdict.Finding) -> verdict.ServerVerdict:
             evidence.Outcome(PREDICT, "OK", "", 0.5),
             evidence.Outcome(CLASSIFY, "INTERNAL", "No.", 12.0),
         ),
-        latencies=(evidence.Latency(PREDICT, 0.0015, 0.001),),
+        latencies=(evidence.Latency(PREDICT, 0.0015, 0.001, graph_builds=89, xla_compilations=90),),
         memory=evidence.Memory(71, 72, 73),
         responses=evidence.Responses(answered=2, largest_bytes=33, largest_request_bytes=22),
         server_log="I Adding/updating models.",
@@ -183,6 +183,8 @@ EXPECTED: dict[str, Any] = {
                     "warm_first_s": 0.0015,
                     "steady_s": 0.001,
                     "is_steady": True,
+                    "graph_builds": 89,
+                    "xla_compilations": 90,
                 },
                 {
                     "cell": {"signature": "classification", "method": "classify", "batch_size": 11},
@@ -194,6 +196,8 @@ EXPECTED: dict[str, Any] = {
                     "warm_first_s": None,
                     "steady_s": None,
                     "is_steady": None,
+                    "graph_builds": None,
+                    "xla_compilations": None,
                 },
             ],
             "requests": [

@@ -43,7 +43,16 @@ class Warm:
         if missing:
             reason = f"The latency of {len(missing)} cells could not be measured. Validate again."
             return verdict.Finding(self.name, verdict.Status.UNDECIDED, (reason,), worst, self.options.ratio, "x")
-        return verdict.Finding(self.name, verdict.Status.PASSED, (), worst, self.options.ratio, "x")
+        return verdict.Finding(self.name, verdict.Status.PASSED, self._allowed(worst), worst, self.options.ratio, "x")
+
+    def _allowed(self, worst: float | None) -> tuple[str, ...]:
+        """Why a ratio above the bar is no failure."""
+        if worst is None or worst <= self.options.ratio:
+            return ()
+        return (
+            f"Each first request above the bar took at most {self.options.floor_ms:g} ms, or not longer than a later "
+            "one.",
+        )
 
     def _badness(self, latency: evidence.Latency) -> tuple[bool, float]:
         """Orders boots: (False, 0) if the cell does not look cold."""

@@ -35,7 +35,7 @@ _MAX_FAILURES = 10
 _LOG_FACTOR = 10
 """How much longer than other strings a server's log may be; its end is kept."""
 
-_MAX_CARRIED = 100_000
+_MAX_CARRIED = 90_000
 """Characters of the JSON."""
 
 _CARRIED_LENGTHS = (escape.MAX_MESSAGE_LENGTH, 400, 80)
