@@ -49,10 +49,8 @@ class Warm:
         """Why a ratio above the bar is no failure."""
         if worst is None or worst <= self.options.ratio:
             return ()
-        return (
-            f"Each first request above the bar took at most {self.options.floor_ms:g} ms, or not longer than a later "
-            "one.",
-        )
+        floor = f"{self.options.floor_ms:g} ms"
+        return (f"Each first request above the bar took at most {floor}, or not longer than a later one.",)
 
     def _badness(self, latency: evidence.Latency) -> tuple[bool, float]:
         """Orders boots: (False, 0) if the cell does not look cold."""

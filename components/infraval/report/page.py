@@ -29,13 +29,13 @@ _MAX_ITEMS = 200
 _MAX_REQUESTS = 50
 """Of the requests in the JSON that the page carries; what it shows of them is about all."""
 
-_MAX_FAILURES = 10
+_MAX_FAILURES = 8
 """Kinds of failed requests that are shown."""
 
 _LOG_FACTOR = 10
 """How much longer than other strings a server's log may be; its end is kept."""
 
-_MAX_CARRIED = 90_000
+_MAX_CARRIED = 100_000
 """Characters of the JSON."""
 
 _CARRIED_LENGTHS = (escape.MAX_MESSAGE_LENGTH, 400, 80)
