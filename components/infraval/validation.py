@@ -83,10 +83,10 @@ def validate(
         if job.baseline is not None and (job.on("baseline") or (job.on("latency") and job.gates.latency.ratios)):
             baseline = staging.stage_as_it_is(job, job.baseline, directory / "baseline")
 
+        recorder.begin("trial")
         shown = run.run(
             production, staged, logs, selection.signatures, directory, progress, constants, ahead, known, baseline
         )
-        recorder.begin("requests")
 
         recorder.begin("gates")
         chosen = all_gates.choose(job.gates, selection.signatures, job.on) if gates is None else gates

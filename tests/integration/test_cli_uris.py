@@ -126,7 +126,7 @@ def test_beam_arguments_and_bounds_reach_the_validation(
     """Without a runner Beam runs in this process, and the sample comes back where the pipeline has temporary files."""
     seen: list[Any] = []
 
-    def validate(job: options.Job, make_pipeline: Any, _: Any, *, sample_in: str) -> None:
+    def validate(job: options.Job, make_pipeline: Any, _: Any, *, sample_in: str, **__: Any) -> None:
         pipeline = make_pipeline and make_pipeline()
         if pipeline:
             Path(pipeline.local_tempdir).rmdir()
