@@ -34,7 +34,11 @@ def start(module: str, argv: list[str], log: str, environment: dict[str, str]) -
             output = os.open(log, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600)
             os.dup2(output, sys.stdout.fileno())
             os.dup2(output, sys.stderr.fileno())
-            signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup, around the tests, ignores it
+            for ignored in (
+                signal.SIGHUP,
+                signal.SIGQUIT,
+            ):  # by nohup around the tests, or by a shell for what it runs aside
+                signal.signal(ignored, signal.SIG_DFL)
             os.environ.update(environment)
             tempfile.tempdir = None
             sys.argv = [module, *argv]
