@@ -23,8 +23,8 @@ from tensorflow_serving.apis import (
 )
 
 GOLDEN = Path(__file__).parent.parent / "golden"
-RECORDED = json.loads((GOLDEN / "monitoring.json").read_text(encoding="utf-8"))
-CASES = RECORDED["cases"]
+RECORDED = json.loads((GOLDEN / "config.json").read_text(encoding="utf-8"))
+CASES = [case for case in RECORDED["cases"] if case["case"].startswith("monitoring")]
 PAGE = "/monitoring/prometheus/metrics"
 NEWER = {":tensorflow:serving:model_warmup_records_read"}
 """Metrics that a later TensorFlow Serving has."""
