@@ -622,6 +622,52 @@ class MemoryUse:
 
 
 @dataclasses.dataclass(frozen=True)
+class Swap:
+    """A server under load that had the baseline, beside which the model appeared as a higher version.
+
+    Attributes:
+      rate: requests per second.
+      before: latencies until the model appeared.
+      during: those of requests that were due after that, until two seconds after the baseline was unloaded.
+      during_p99_since_sent_s: the 99th percentile timed from when requests were really sent: without infraval's lag.
+      failed_before: requests that failed before the model appeared.
+      errors: how many requests failed after that, by the name of the gRPC status code.
+      message: of the first of them, redacted.
+      dropped: requests that were not sent, because too many were in flight.
+      cells_left_out: cells without a request, because the baseline does not answer one or they are too large.
+      answered_s: seconds after which the model answered; None if it did not.
+      unloaded_s: seconds from then until the baseline was unloaded; None if it was not.
+      waited_s: seconds that the swap was waited for.
+      refused: why the server did not load the model; None if it did not say so.
+      death: what the server died of; None if it did not.
+      before_bytes: resident before the model appeared; None if unknown.
+      peak_bytes: the most that was resident since the start; in a container, of the moments at which it was measured.
+    """
+
+    rate: float
+    before: Latencies
+    during: Latencies
+    during_p99_since_sent_s: float = 0.0
+    failed_before: int = 0
+    errors: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    message: str = ""
+    dropped: int = 0
+    cells_left_out: int = 0
+    answered_s: float | None = None
+    unloaded_s: float | None = None
+    waited_s: float = 0.0
+    refused: Refused | None = None
+    death: str | None = None
+    before_bytes: int | None = None
+    peak_bytes: int | None = None
+
+    @property
+    def failed(self) -> int:
+        """Requests that failed, or were not sent, after the model had appeared."""
+        return sum(self.errors.values()) + self.dropped
+
+
+@dataclasses.dataclass(frozen=True)
 class Killer:
     """A malformed request that the server did not survive, or did not answer.
 
@@ -683,6 +729,7 @@ class Evidence:
       model_bytes: bytes of the staged model's files, with its warmup file.
       memory: of the server that answers many requests; None if it was not measured, or is unknown.
       robustness: how malformed requests were taken; None if none were sent.
+      swap: how a server took the model in the place of the baseline; None if it was not tried.
     """
 
     boot: Boot
@@ -700,6 +747,7 @@ class Evidence:
     model_bytes: int = 0
     memory: MemoryUse | None = None
     robustness: Robustness | None = None
+    swap: Swap | None = None
 
     @property
     def server(self) -> Server:

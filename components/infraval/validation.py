@@ -80,7 +80,7 @@ def validate(
         staged = staging.stage(job, logs, directory / "models", constants)
 
         baseline = None
-        if job.baseline is not None and (job.on("baseline") or (job.on("latency") and job.gates.latency.ratios)):
+        if job.baseline is not None and (job.compares or job.on("swap")):
             baseline = staging.stage_as_it_is(job, job.baseline, directory / "baseline")
 
         recorder.begin("trial")

@@ -82,6 +82,13 @@ def test_without_a_baseline_only_bars_in_milliseconds_are_left(
     assert (job.gates.latency.p50_ms, job.gates.latency.ratios, job.on("latency")) == (left, (), left is not None)
 
 
+def test_without_a_baseline_there_is_no_swap(job_of: JobOf) -> None:
+    """The other gates keep their options."""
+    job = job_of({"baseline_model": []}, gates=json.dumps({"swap": {"max_s": 5}, "warm": {"ratio": 5}}))
+    assert not job.on("swap")
+    assert job.gates.warm.ratio == 5
+
+
 def test_the_component_takes_both_channels(importers: tuple[Any, Any]) -> None:
     """Bars on what no channel can bring are a mistake."""
     examples, model = (importer.outputs["result"] for importer in importers)

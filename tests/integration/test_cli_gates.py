@@ -124,3 +124,20 @@ def test_what_is_asked_of_a_gate_decides_its_finding(
     outputs = findings["outputs"]
     assert (outputs["status"], outputs["figure"], outputs["bar"], outputs["unit"]) == ("failed", 0, 1, "responses")
     assert "[0, 5]" in outputs["reasons"][0]
+
+
+def test_rehearse_swap_turns_the_gate_on(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beside other options of it; a mistake is about the gate."""
+    jobs: list[options.Job] = []
+
+    def validate(job: options.Job, *_: Any, **__: Any) -> None:
+        jobs.append(job)
+        raise _ReadError
+
+    monkeypatch.setattr(validation, "validate", validate)
+    given = ("validate", "--model", "m", "--rehearse-swap", "--gate", "swap.rate=5", "--examples", "e")
+    refused = invoke(*given)
+    assert refused.exit_code == 2
+    assert "--gate swap needs a baseline" in refused.output
+    invoke(*given, "--baseline", "b")
+    assert jobs[0].gates.swap == options.SwapGate(enabled=True, rate=5.0)

@@ -13,6 +13,7 @@ from tensorflow_serving.apis import prediction_log_pb2
 
 import infraval
 from infraval import errors, options, verdict
+from infraval import gates as all_gates
 from infraval.requests import prediction_logs
 from infraval.trial import run
 
@@ -150,6 +151,29 @@ def test_a_baseline_beside_the_same_model_and_beside_a_larger_one(
     ]
 
 
+def test_a_server_under_load_swaps_a_model_for_itself(sink_model: Path, sink_examples: Path) -> None:
+    """No request fails and the old one is unloaded; a bar on memory, and only that, fails the same evidence."""
+    swap = {"rate": 50, "before_s": 1}
+    gates = {"baseline": {"enabled": False}, "warm": {"enabled": False}, "swap": swap}
+    judged = _validate(sink_model, sink_examples, baseline=sink_model, gates=gates)
+    assert judged.blessed, judged.failures
+    assert _finding(judged, "swap") == verdict.Finding("swap", verdict.Status.PASSED, (), 0, 0, "requests")
+    (server,) = judged.servers
+    shown = server.evidence.swap
+    assert shown is not None
+    assert server.evidence.baseline is None
+    assert shown.before.requests >= 20
+    assert shown.during.requests >= 20
+    assert shown.answered_s is not None
+    assert shown.unloaded_s is not None
+    assert shown.before_bytes is not None
+    assert shown.peak_bytes is not None
+    assert 10 << 20 < shown.before_bytes <= shown.peak_bytes
+    tight = options.GateOptions(swap={"peak_bytes": "1m"})
+    again = all_gates.judge(server.evidence, all_gates.choose(tight), tight)
+    assert [(each.gate, each.figure, each.bar) for each in again.failures] == [("swap", shown.peak_bytes, 1 << 20)]
+
+
 def test_a_baseline_that_does_not_load_is_no_verdict(
     save_model: SaveModel, secret_examples: Path, odd_models: Path
 ) -> None:
@@ -166,8 +190,9 @@ def test_a_baseline_that_does_not_load_is_no_verdict(
         ({"requests": {}, "baseline": Path(__file__).parent}, "input/baseline"),
         ({"requests": {}, "gates": {"baseline": {"size_ratio": 2}}}, "option/invalid"),
         ({"requests": {}, "gates": {"expected": {"tolerance": 0.1}}}, "option/invalid"),
+        ({"requests": {}, "gates": {"swap": {"enabled": True}}}, "option/invalid"),
     ],
-    ids=["no TFRecord", "no SavedModel", "no baseline", "nothing expected"],
+    ids=["no TFRecord", "no SavedModel", "no baseline", "nothing expected", "nothing to swap"],
 )
 def test_what_there_is_nothing_to_compare_with_is_refused_before_a_server_starts(
     given: dict[str, Any], code: str, sink_model: Path, monkeypatch: pytest.MonkeyPatch

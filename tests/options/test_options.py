@@ -463,6 +463,39 @@ def test_a_gate_that_is_named_must_decide() -> None:
 
 
 @pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ({"examples": "e"}, "baseline"),
+        ({"baseline": "b"}, "examples"),
+        (
+            {"examples": "e", "baseline": "b", "server": {"platform": "docker", "images": ["i"]}},
+            "server.model_transfer",
+        ),
+        (
+            {
+                "examples": "e",
+                "baseline": "b",
+                "server": {"platform": "docker", "images": ["i"], "model_transfer": "mount"},
+            },
+            None,
+        ),
+        ({"examples": "e", "baseline": "b"}, None),
+    ],
+)
+def test_a_swap_needs_a_baseline_requests_and_a_place_for_another_version(
+    given: dict[str, Any], named: str | None
+) -> None:
+    """A container whose model is copied has no such place."""
+    if named is None:
+        assert options.Job(model="m", gates={"swap": {"enabled": True}}, **given).on("swap")
+        return
+    with pytest.raises(errors.OptionError) as caught:
+        options.Job(model="m", gates={"swap": {"enabled": True}}, **given)
+    assert "gates.swap" in str(caught.value)
+    assert named in str(caught.value)
+
+
+@pytest.mark.parametrize(
     ("given", "on"),
     [
         ({}, False),

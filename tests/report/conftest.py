@@ -81,6 +81,20 @@ def _make_report(text: str = "x", *, servers: int = 2, cells: int = 2, requests:
         robustness=evidence.Robustness(
             44, 55, 66, (evidence.Killer(text, method, text, text, text, text, text),), (text,)
         ),
+        swap=evidence.Swap(
+            rate=20.0,
+            before=evidence.Latencies(None, 100, 0.001, 0.002, 0.003, 0.004),
+            during=evidence.Latencies(None, 60, 0.002, 0.003, 0.004, 0.005),
+            errors={text: 7},
+            message=text,
+            answered_s=1.5,
+            unloaded_s=0.25,
+            waited_s=1.75,
+            refused=evidence.Refused(text, text),
+            death=text,
+            before_bytes=16 << 20,
+            peak_bytes=17 << 20,
+        ),
     )
     examples = evidence.Examples(
         shards=4,

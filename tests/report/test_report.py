@@ -79,6 +79,24 @@ def _server(tag: str, *findings: verdict.Finding) -> verdict.ServerVerdict:
             evidence.Memory(74), evidence.Memory(75, 76, 77), 78 << 20, 79, 80.5 * (1 << 20), 81.5 * (1 << 20), "SIGBUS"
         ),
         robustness=robust,
+        swap=evidence.Swap(
+            rate=20.5,
+            before=evidence.Latencies(None, 87),
+            during=evidence.Latencies(None, 88, p99_s=0.25),
+            during_p99_since_sent_s=0.125,
+            failed_before=89,
+            errors={"UNAVAILABLE": 90},
+            message="Gone.",
+            dropped=91,
+            cells_left_out=92,
+            answered_s=1.5,
+            unloaded_s=2.5,
+            waited_s=4.5,
+            refused=evidence.Refused("NOT_FOUND", "No file."),
+            death="SIGFPE",
+            before_bytes=93,
+            peak_bytes=94 << 20,
+        ),
     )
     return verdict.ServerVerdict(shown, findings)
 
@@ -87,6 +105,12 @@ def as_json(judged: verdict.Verdict) -> dict[str, Any]:
     """The report as JSON values."""
     values: dict[str, Any] = data.report(judged).model_dump(mode="json")
     return values
+
+
+def _percentiles(requests: int, p99_s: float) -> dict[str, Any]:
+    """Latencies as JSON values; all others are zero."""
+    shown = {"cell": None, "requests": requests, "p50_s": 0.0, "p90_s": 0.0, "p99_s": p99_s, "max_s": 0.0}
+    return shown | {name: [] for name in ("over", "over_since_sent", "intervals", "intervals_since_sent")}
 
 
 FAILED = verdict.Finding("responses", verdict.Status.FAILED, ("1 of 3 requests failed",), 2, 3, "requests")
@@ -320,6 +344,24 @@ EXPECTED: dict[str, Any] = {
                     }
                 ],
                 "lost": ["Gone."],
+            },
+            "swap": {
+                "rate": 20.5,
+                "before": _percentiles(87, 0.0),
+                "during": _percentiles(88, 0.25),
+                "during_p99_since_sent_s": 0.125,
+                "failed_before": 89,
+                "errors": {"UNAVAILABLE": 90},
+                "message": "Gone.",
+                "dropped": 91,
+                "cells_left_out": 92,
+                "answered_s": 1.5,
+                "unloaded_s": 2.5,
+                "waited_s": 4.5,
+                "refused": {"code": "NOT_FOUND", "message": "No file."},
+                "death": "SIGFPE",
+                "before_bytes": 93,
+                "peak_bytes": 94 << 20,
             },
         }
     ],

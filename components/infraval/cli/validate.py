@@ -27,10 +27,15 @@ _BLESSED, _NOT_BLESSED = 0, 1
     help="Read the examples with Beam, with this pipeline option, such as --beam-arg=--runner=DataflowRunner; "
     "repeatable. By default processes of this machine read them.",
 )
+@click.option("--rehearse-swap", is_flag=True, help="The same as --gate swap.enabled=true.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
 @click.pass_context
-def command(context: click.Context, /, *, as_json: bool, beam_arguments: tuple[str, ...], **_: Any) -> int:
+def command(
+    context: click.Context, /, *, as_json: bool, beam_arguments: tuple[str, ...], rehearse_swap: bool, **_: Any
+) -> int:
     """Validates, and prints the report."""
+    if rehearse_swap:
+        context.params["gates"] = (*context.params.get("gates", ()), "swap.enabled=true")
     job = flags.read(options.Job, context)
     make_pipeline, sample_in = None, ""
     if beam_arguments:

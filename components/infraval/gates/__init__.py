@@ -23,6 +23,7 @@ from infraval.gates.outputs import Outputs
 from infraval.gates.responses import Responses
 from infraval.gates.robust import Robust
 from infraval.gates.size import Size
+from infraval.gates.swap import Swap
 from infraval.gates.unchanged import Unchanged
 from infraval.gates.warm import Warm
 from infraval.gates.warmup import Warmup
@@ -63,6 +64,7 @@ def choose(
         Memory(asked.memory),
         Robust(asked.robust),
         Size(asked.size),
+        Swap(asked.swap),
     )
     return (*always, *(gate for gate in optional if (on or asked.on)(gate.name)))
 

@@ -16,6 +16,7 @@ from infraval.options.gates import (
     OutputsGate,
     RobustGate,
     SizeGate,
+    SwapGate,
     WarmGate,
 )
 from infraval.options.job import Job, ServerMessages
@@ -59,6 +60,7 @@ __all__ = [
     "ServerMessages",
     "ServerOptions",
     "SizeGate",
+    "SwapGate",
     "WarmGate",
     "WarmupOptions",
 ]

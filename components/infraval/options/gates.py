@@ -286,6 +286,29 @@ class SizeGate(Gate):
     """Bytes that a request may have, for a proxy in front of the server; TensorFlow Serving itself takes 2 GiB."""
 
 
+class SwapGate(Gate):
+    """The gate `swap`: a server under load changes from the baseline to the model, and its clients do not notice."""
+
+    group: ClassVar[str] = "gates.swap"
+
+    enabled: bool = False
+    """Whether the gate judges (`--rehearse-swap`); any other option of it also turns it on. Needs a baseline."""
+    rate: Annotated[float, Field(gt=0)] = 20.0
+    """Requests per second to send meanwhile, evenly spaced, whether or not earlier ones were answered."""
+    before_s: base.Seconds = 5.0
+    """Seconds to send them to the baseline alone before the model appears beside it."""
+    max_failed: Annotated[int, Field(ge=0)] = 0
+    """Requests that may fail once the model has appeared."""
+    p99_ms: Bar = None
+    """Milliseconds within which 99 % of the requests must be answered during the swap."""
+    p99_ratio: Bar = None
+    """Largest ratio of the 99th percentile during the swap to the one before it."""
+    max_s: Bar = None
+    """Seconds until the model answers after its directory has appeared; the server looks for one once a second."""
+    peak_bytes: base.Bytes | None = None
+    """Bytes that may be resident at any time, when both models are loaded, such as 2g; null for any number."""
+
+
 class GateOptions(base.Options):
     """What the gates judge by; the gates without options are always on."""
 
@@ -301,6 +324,7 @@ class GateOptions(base.Options):
     memory: Annotated[MemoryGate, base.Lax] = MemoryGate()
     robust: Annotated[RobustGate, base.Lax] = RobustGate()
     size: Annotated[SizeGate, base.Lax] = SizeGate()
+    swap: Annotated[SwapGate, base.Lax] = SwapGate()
 
     @classmethod
     def unknown(cls, key: str) -> str:

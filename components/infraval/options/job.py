@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, SerializeAsAny, model_validator
 
 from infraval.options import base
+from infraval.options.docker import DockerServer, ModelTransfer
 from infraval.options.gates import GateOptions
 from infraval.options.limits import Limits
 from infraval.options.process import ProcessServer
@@ -66,6 +67,12 @@ class Job(base.Options):
         return self.gates.on(gate) or (by_default.get(gate, False) and "enabled" not in own.model_fields_set)
 
     @property
+    def compares(self) -> bool:
+        """Whether the model is compared with the baseline beside it."""
+        compares = self.on("baseline") or (self.on("latency") and bool(self.gates.latency.ratios))
+        return self.baseline is not None and compares
+
+    @property
     def batched(self) -> bool:
         """Whether the server may join requests into batches, as far as the options say."""
         return bool(self.warmup.batching_parameters_file) or self.server.turns_on("enable_batching")
@@ -97,6 +104,7 @@ class Job(base.Options):
                 "drop it."
                 for percentile, _ in self.gates.latency.ratios
             ]
+        mistakes += self._swap_mistakes()
         if self.server.platform_config_file and self.batched:
             mistakes.append(
                 "{server.platform_config_file} takes the place of the server's flags about batching, so "
@@ -116,3 +124,21 @@ class Job(base.Options):
         if mistakes:
             raise base.Mistake("\n".join(mistakes))
         return self
+
+    def _swap_mistakes(self) -> list[str]:
+        if not self.gates.on("swap"):
+            return []
+        mistakes = [
+            f"{{gates.swap}} needs {what}; give {{{name}}} or drop it."
+            for name, what, is_given in (
+                ("baseline", "a baseline to be swapped for the model", self.baseline is not None),
+                ("examples", "requests to send meanwhile", bool(self.examples)),
+            )
+            if not is_given
+        ]
+        if isinstance(self.server, DockerServer) and self.server.model_transfer is not ModelTransfer.MOUNT:
+            mistakes.append(
+                "{gates.swap} with Docker needs {server.model_transfer} mount: a model that is copied into a volume "
+                "cannot get another version beside it. Set that, or drop the gate."
+            )
+        return mistakes

@@ -19,6 +19,8 @@ ADVICE = {
     "load_time": "Compare with the load without the warmup file, below: fewer records and a smaller model load sooner.",
     "memory": "See if it grows with the requests, below. If so, look for state that the model keeps.",
     "robust": "Check the shape and the values of the inputs in the signature, so that a wrong request gets an error.",
+    "swap": "See when it failed, below. Stalls: a smaller model or fewer warmup records load with less work. Memory: "
+    "give the server room for two models.",
     "size": "Leave out what is not served, such as optimizer state and unused assets.",
 }
 """A sentence or two by the name of the gate."""

@@ -97,6 +97,7 @@ class ServerReport(pydantic.BaseModel):
     robustness: evidence.Robustness | None = pydantic.Field(
         None, description="How malformed requests were taken, if any were sent."
     )
+    swap: evidence.Swap | None = pydantic.Field(None, description="The swap, if the gate swap was on.")
 
     @property
     def median_steady_s(self) -> float | None:
@@ -204,6 +205,7 @@ def _server_report(judged: ServerVerdict) -> ServerReport:
         memory_after_load=booted.memory,
         memory=shown.memory,
         robustness=shown.robustness,
+        swap=shown.swap,
     )
 
 

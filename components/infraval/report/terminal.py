@@ -263,6 +263,8 @@ def _studies(found: data.ServerReport, records: int) -> Iterator[str]:
         yield _load(found.load)
     if found.memory is not None:
         yield _memory(found.memory)
+    if found.swap is not None:
+        yield _swap(found.swap)
 
 
 def _load(load: evidence.Load) -> str:
@@ -283,6 +285,16 @@ def _memory(used: evidence.MemoryUse) -> str:
     if slope is not None and error is not None:
         grows = f", growing by {slope / _MIB:.1f} (error {error / _MIB:.1f}) MiB in 1000 requests"
     return f"memory  at most {used.peak_bytes / _MIB:.0f} MiB{grows}"
+
+
+def _swap(swap: evidence.Swap) -> str:
+    """How the server changed from the baseline to the model."""
+    answered = (
+        "the model did not answer" if swap.answered_s is None else f"the model answered in {swap.answered_s:.1f} s"
+    )
+    peak = "" if swap.peak_bytes is None else f", at most {swap.peak_bytes / _MIB:.0f} MiB"
+    p99 = f"p99 {swap.before.p99_s * 1000:.1f} ms before, {swap.during.p99_s * 1000:.1f} ms during"
+    return f"swap    {answered} at {swap.rate:g} requests/s, {swap.failed} failed, {p99}{peak}"
 
 
 def _show_identity(console: rich.console.Console, server: evidence.Server) -> None:

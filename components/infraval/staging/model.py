@@ -125,6 +125,20 @@ def without_warmup(staged: StagedModel, base_path: Path) -> Path:
     return base_path
 
 
+def to_swap(baseline: StagedModel, candidate: StagedModel, base_path: Path, number: int) -> Path:
+    """Makes a model base path with the baseline as a version, and the candidate under a name that is not a version.
+
+    The files are hard links. Renamed to a number, the candidate appears all at once.
+
+    Returns:
+      The candidate's directory.
+    """
+    hidden = base_path / ".candidate"
+    for staged, path in ((baseline, base_path / str(number)), (candidate, hidden)):
+        shutil.copytree(staged.directory, path, copy_function=os.link)
+    return hidden
+
+
 def _version(job: options.Job) -> str:
     """The name of the model's directory in its base path."""
     return str(job.server.model_version or _DEFAULT_VERSION)

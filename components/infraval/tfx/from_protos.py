@@ -71,8 +71,8 @@ class Asked:
         return dataclasses.replace(self, job={**self.job, "gates": options.GateOptions.parse(gates)})
 
     def without_baseline(self) -> Asked:
-        """The same, without the gate `baseline` and the bars of the gate `latency` that are relative to a baseline."""
-        asked = self.without_gate("baseline")
+        """The same, without the gates `baseline` and `swap` and the ratios of the gate `latency`."""
+        asked = self.without_gate("baseline").without_gate("swap")
         gates = asked.job["gates"].model_dump(exclude_unset=True)
         latency = gates.get("latency", {})
         ratios = {name for name in latency if name.endswith("_ratio") and latency[name] is not None}

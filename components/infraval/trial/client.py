@@ -6,7 +6,7 @@ import dataclasses
 import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -115,9 +115,18 @@ class Client:
         Raises:
           SandboxError: what is at the server's socket's path is not the server's socket.
         """
+        available = get_model_status_pb2.ModelVersionStatus.AVAILABLE
+        return any(version.state == available for version in self.versions() or ())
+
+    def versions(self) -> Sequence[Any] | None:
+        """The ModelVersionStatus of each version of the model; None without an answer.
+
+        Raises:
+          SandboxError: what is at the server's socket's path is not the server's socket.
+        """
         channel = self._connected()
         if channel is None:
-            return False
+            return None
         request = get_model_status_pb2.GetModelStatusRequest()
         request.model_spec.name = self._model_name
         call = channel.unary_unary(
@@ -129,9 +138,8 @@ class Client:
             response = call(request, timeout=_STATUS_TIMEOUT_S)
         except grpc.RpcError:
             # It does not listen or does not know the model yet; the sandbox says whether the server is alive.
-            return False
-        available = get_model_status_pb2.ModelVersionStatus.AVAILABLE
-        return any(version.state == available for version in response.model_version_status)
+            return None
+        return tuple(response.model_version_status)
 
     def send(
         self,

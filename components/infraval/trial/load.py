@@ -210,6 +210,49 @@ def put(
     return found, sender.counts.failure
 
 
+@dataclasses.dataclass(frozen=True)
+class Kept:
+    """What became of each request of a load.
+
+    Attributes:
+      ended: those that ended, in that order.
+      dropped: how many were not sent, because too many were in flight.
+      cells: how many there were with requests that could be sent.
+    """
+
+    ended: Sequence[Ended]
+    dropped: int
+    cells: int
+
+
+def keep_up(
+    requests: replay.Requests,
+    connection: Sending,
+    rate: float,
+    timeout_s: float,
+    only: Collection[options.Cell],
+    is_done: Callable[[], bool],
+    stopped: Callable[[], bool],
+) -> Kept:
+    """Sends requests of some cells at a rate until `is_done`, whether they fail or not, and waits for the last ones.
+
+    With `stopped` it ends at once. There must be a request of these cells.
+    """
+    asked = options.LatencyGate(enabled=False, rate=rate, arrivals="constant")
+    ready, cells, _ = _prepare(requests, connection, only)
+    counts, draining = _Kept(cells, asked), False
+
+    def is_over() -> bool:
+        return stopped() or (is_done() and not draining)
+
+    sender = _Sender(ready, connection, asked, timeout_s, random.Random(0), is_over, counts, time.perf_counter())  # noqa: S311 - not used
+    with _short_collections():
+        sender.send_until(math.inf, looks=False)
+        sender.is_over, draining = False, True
+        sender.drain()
+    return Kept(tuple(counts.ended), sender.dropped, len(cells))
+
+
 def _alone(sender: _Sender, end_s: float) -> None:
     """Sends until there is nothing more to learn, or the budget is used up."""
     while not sender.is_over:
@@ -288,7 +331,7 @@ def _prepare(
 
 
 @dataclasses.dataclass(frozen=True)
-class _Ended:
+class Ended:
     """A request that ended; times in seconds of the clock."""
 
     ready: _Ready
@@ -404,7 +447,7 @@ class _Counts:
         self.errors: collections.Counter[str] = collections.Counter()
         self.failure: tuple[int, str] | None = None
 
-    def add(self, ended: _Ended) -> None:
+    def add(self, ended: Ended) -> None:
         """Adds a request that ended."""
         if ended.code != evidence.OK:
             self.errors[ended.code] += 1
@@ -451,6 +494,18 @@ def _is_steady(logarithms: Sequence[float], window: int) -> bool:
         return False
     means = [math.fsum(last[start : start + window]) / window for start in range(0, len(last), window)]
     return max(means) - min(means) <= math.log1p(_TOLERANCE)
+
+
+class _Kept(_Counts):
+    """Keeps what became of each request; none that fails ends the load."""
+
+    def __init__(self, cells: Sequence[options.Cell], asked: options.LatencyGate) -> None:
+        super().__init__(cells, asked, settled_by_s=0.0)
+        self.ended: list[Ended] = []
+
+    def add(self, ended: Ended) -> None:
+        """Adds a request that ended."""
+        self.ended.append(ended)
 
 
 class _Series:
@@ -509,10 +564,10 @@ class _Sender:
         self._most_in_flight = max(
             1, min(_MOST_IN_FLIGHT, connection.most_at_once, _MAX_BYTES_IN_FLIGHT // max(1, largest))
         )
-        self._ended: queue.SimpleQueue[_Ended] = queue.SimpleQueue()
+        self._ended: queue.SimpleQueue[Ended] = queue.SimpleQueue()
         self._series = _Series(asked.budget_s)
         self._lags = _histogram()
-        self._in_flight = self._sent = self._late = self._dropped = 0
+        self._in_flight = self._sent = self._late = self.dropped = 0
         self._seconds = 0.0
         self._next_check_s = 0.0
         self.is_over = False
@@ -523,10 +578,13 @@ class _Sender:
         started_s = time.perf_counter()
         self._send_until(end_s, looks=looks)
         self._seconds += time.perf_counter() - started_s
-        # What is in flight counts too: slow requests are more often in flight than quick ones.
+        self.drain()
+        self.is_over = self.is_over or bool(self.counts.errors)
+
+    def drain(self) -> None:
+        """Waits for what is in flight, which counts too: slow requests are more often in flight than quick ones."""
         while self._in_flight and not self._check():
             self._wait(_CHECK_S)
-        self.is_over = self.is_over or bool(self.counts.errors)
 
     def found(self, left_out: int) -> evidence.Load:
         """As evidence."""
@@ -539,7 +597,7 @@ class _Sender:
             steady=self.counts.steady,
             errors=dict(self.counts.errors),
             late=self._late,
-            dropped=self._dropped,
+            dropped=self.dropped,
             lag_p99_s=lags.get_value_at_percentile(99) / 1e6 if self._sent else 0.0,
             lag_max_s=lags.get_max_value() / 1e6 if self._sent else 0.0,
             seconds=self._seconds,
@@ -564,7 +622,7 @@ class _Sender:
                 if self._in_flight < self._most_in_flight:
                     self._send(due_s)
                 else:
-                    self._dropped += 1
+                    self.dropped += 1
                 due_s += self._gap_s()
             else:
                 self._wait(min(due_s - now_s, end_s - now_s, _CHECK_S))
@@ -581,7 +639,7 @@ class _Sender:
         sent_s = time.perf_counter()
 
         def on_end(code: str, message: str) -> None:
-            ended.put(_Ended(ready, due_s, sent_s, time.perf_counter(), code, message))
+            ended.put(Ended(ready, due_s, sent_s, time.perf_counter(), code, message))
 
         self._in_flight += 1
         self._sent += 1
@@ -594,7 +652,7 @@ class _Sender:
         with contextlib.suppress(queue.Empty):
             self._take(self._ended.get(timeout=seconds))
 
-    def _take(self, ended: _Ended) -> None:
+    def _take(self, ended: Ended) -> None:
         self._in_flight -= 1
         self.counts.add(ended)
         if ended.code == evidence.OK:

@@ -16,7 +16,7 @@ from infraval.requests import expected as expected_logs
 from infraval.requests import prediction_logs
 from infraval.sandbox import base, model_server, registry
 from infraval.staging import model as staging
-from infraval.trial import baseline, boot, determinism, expected, load, memory, replay, robustness
+from infraval.trial import baseline, boot, determinism, expected, load, memory, replay, robustness, swap
 
 
 @contextlib.contextmanager
@@ -113,7 +113,7 @@ def _try(
     repeating = determinism.Study(job, booter) if job.on("determinism") else None
     comparing = expected.Study(known, job.gates.expected.tolerance, booter) if known and job.on("expected") else None
     loading = load.Study(job, booter, compares=other is not None) if job.on("latency") else None
-    beside = baseline.Study(job, staged, other, booter, loading=loading) if other else None
+    beside = baseline.Study(job, staged, other, booter, loading=loading) if other and job.compares else None
     watching = memory.Study(job.gates.memory, booter) if job.on("memory") else None
     studies = [study for study in (repeating, comparing, beside, loading, watching) if study is not None]
     booted, tries = booter.boot_until_definite(requests, measured=True, studies=studies)
@@ -126,6 +126,9 @@ def _try(
                 "but answers the same requests without it. infraval wrote the file, so this is a bug in infraval; "
                 "please report it."
             )
+    swapped = None
+    if other is not None and job.on("swap") and booted.answered_all and len(requests):
+        swapped = swap.rehearse(job, staged, other, requests, booter)
     probes = job.on("robust") and booted.answered_all and len(requests) > 0
     return evidence.Evidence(
         boot=booted,
@@ -143,6 +146,7 @@ def _try(
         baseline=beside.found if beside else None,
         load=loading.found if loading else None,
         model_bytes=staging.size(staged.directory),
+        swap=swapped,
     )
 
 
@@ -224,6 +228,7 @@ def _tell(progress: Callable[[str], None], name: str, what: str) -> None:
 def _launch(production: production_files.Production, base_path: Path) -> base.Launch:
     job = production.job
     at_once = load.at_once(job.gates.latency) if job.gates.on("latency") else 1
+    at_once = max(at_once, load.threads_for(job.gates.swap.rate) if job.gates.on("swap") else 1)
     return base.Launch(
         model_name=job.server.model_name,
         model_base_path=base_path,
