@@ -95,6 +95,29 @@ def test_a_batching_parameters_file_gets_into_the_container(
     assert [outcome.cell.batch_size for outcome in judged.servers[0].evidence.boot.outcomes] == [2, 4]
 
 
+def test_a_container_under_load_swaps_a_model_for_itself(
+    sink_model: Path, sink_examples: Path, server: options.DockerServer
+) -> None:
+    """The version that appears in the mounted base path is loaded, no request fails, and the old one is unloaded."""
+    judged = infraval.validate(
+        infraval.Job(
+            model=sink_model,
+            examples=sink_examples,
+            baseline=sink_model,
+            gates={"baseline": {"enabled": False}, "warm": {"enabled": False}, "swap": {"rate": 50, "before_s": 1}},
+            server=server.model_copy(update={"model_transfer": options.ModelTransfer.MOUNT}),
+        )
+    )
+
+    assert judged.blessed, judged.failures
+    shown = judged.servers[0].evidence.swap
+    assert shown is not None
+    assert shown.during.requests >= 20
+    assert shown.answered_s is not None
+    assert shown.unloaded_s is not None
+    assert shown.peak_bytes is not None
+
+
 def test_the_digits_model_of_the_demo(run_demo: Run, run: Run, base_url: str, image: str, tmp_path: Path) -> None:
     """What Trainer made in the demo is blessed by a container as well, from the command line."""
     demo = run_demo(tmp_path / "demo")
