@@ -19,12 +19,16 @@ HIDDEN = "***"
 
 _PACKAGES = ("tensorflow", "tfx", "apache-beam")
 
-_SECRETS = (
-    re.compile(r"(?<=://)[^/@\s]+(?=@)"),
-    re.compile(r"(?<=\?)[^\s'\"]*(?:signature|token|credential)[^\s'\"]*", re.IGNORECASE),
-    re.compile(r"(\w*(?:secret|token|passw|credential|api_?key|access_key)\w*=)[^\s'\"]+", re.IGNORECASE),
-)
-"""Of a command line: who logs in where, a signed URL's query, and values whose names say that they are secret."""
+_LOGIN = re.compile(r"(?<=://)[^/@\s]+(?=@)")
+_QUERY = re.compile(r"(?<=\?)[^\s'\"]+")
+_NAME = re.compile(r"(?<!\w)\w+=")
+_VALUE = re.compile(r"[^\s'\"]*")
+_SIGNED = re.compile(r"signature|token|credential", re.IGNORECASE)
+_SECRET = re.compile(r"secret|token|passw|credential|api_?key|access_key", re.IGNORECASE)
+"""Of a command line: who logs in where, a signed URL's query, and values whose names say that they are secret.
+
+Each takes a time in proportion to the text, which can be long.
+"""
 
 
 class Recorder:
@@ -129,9 +133,14 @@ def _hidden(value: str) -> str:
 
 
 def _without_secrets(text: str) -> str:
-    for secret in _SECRETS:
-        text = secret.sub(lambda found: (found[1] if found.lastindex else "") + HIDDEN, text)
-    return text
+    text = _LOGIN.sub(HIDDEN, text)
+    text = _QUERY.sub(lambda found: HIDDEN if _SIGNED.search(found[0]) else found[0], text)
+    shown, end = [], 0
+    for name in _NAME.finditer(text):
+        if name.start() >= end and _SECRET.search(name[0]) and (value := _VALUE.match(text, name.end())) and value[0]:
+            shown += [text[end : name.end()], HIDDEN]
+            end = value.end()
+    return "".join([*shown, text[end:]])
 
 
 def _versions(packages: Iterable[str]) -> Iterator[tuple[str, str]]:

@@ -64,6 +64,13 @@ def test_a_command_shows_no_secret(words: list[str]) -> None:
     assert shlex.split(shown)[-2:] == ["--signature", "all"]
 
 
+@pytest.mark.parametrize("part", ["x", "?", "?token", "secret", "://", "://a@", "a=", "token=", "a.", "token=secret "])
+def test_a_long_argument_takes_no_longer_than_its_length(part: str) -> None:
+    """It is not searched again from each of its characters, which would take minutes."""
+    text = part * (200_000 // len(part))
+    assert len(provenance.of_command([text])) <= len(text) * 3
+
+
 def test_a_job_is_a_call_with_the_options_that_were_set() -> None:
     """Python takes it; what is secret is hidden, and what is not an argument left out."""
     server = options.DockerServer(images=("tensorflow/serving:2.16.1",), environment=(f"TOKEN={SECRET}", "HOME"))
