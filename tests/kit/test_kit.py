@@ -113,7 +113,8 @@ def test_batches_have_sizes_that_every_version_has_warmed(
     assert run(base, "--label", "x=1", "--label", "y=2").exit_code == 0
 
     path = tmp_path / "kit" / "config" / "batching.config"
-    assert batch_sizes.batch_sizes(options.WarmupOptions(batching_parameters_file=str(path))) == (1, 4)
+    job = options.Job(model=base / "1", warmup={"batching_parameters_file": str(path)})
+    assert batch_sizes.batch_sizes(job) == (1, 4)
     assert "--batching_parameters_file=/config/batching.config" in _compose(tmp_path / "kit")["serving"]["command"]
 
 
