@@ -122,25 +122,24 @@ def test_a_model_config_file_takes_the_place_of_name_and_base_path(
 
 @pytest.mark.usefixtures("stand_in")
 @pytest.mark.parametrize(
-    ("asked", "arguments", "served"),
+    ("asked", "files", "served"),
     [
-        (False, (), False),
-        (None, (), False),  # TF Serving listens on every address
-        (True, (), True),
-        (True, ("--monitoring_config_file=/m",), False),  # production's own
+        (False, {}, False),
+        (None, {}, False),  # TF Serving listens on every address
+        (True, {}, True),
+        (True, {"monitoring_config_file": b""}, False),  # production's own
     ],
 )
 def test_a_binary_opens_a_rest_port_only_if_asked_to(
     asked: bool | None,
-    arguments: tuple[str, ...],
+    files: dict[str, bytes],
     served: bool,
     private_directory: Path,
     eventually: Eventually,
 ) -> None:
     """Its page has a path in a file that only this user can read."""
-    launch = base.Launch(model_name="serve", model_base_path=Path("/models"), metrics=asked)
-    server = options.ProcessServer(server_arguments=arguments)
-    with process.ProcessSandbox(launch, server, private_directory / "r") as sandbox:
+    launch = base.Launch(model_name="serve", model_base_path=Path("/models"), files=files, metrics=asked)
+    with process.ProcessSandbox(launch, options.ProcessServer(), private_directory / "r") as sandbox:
         assert eventually(sandbox.log)
         config = private_directory / "r" / "monitoring"
         flags = dict(flag.partition("=")[::2] for flag in facts(sandbox)["flags"])
