@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 import pytest
 from tensorflow_serving.apis import prediction_log_pb2
 
-from infraval import evidence, options
+from infraval import evidence
 from infraval.trial import measure, replay
 
 LogOf = Callable[[str], prediction_log_pb2.PredictionLog]
@@ -64,11 +64,10 @@ def test_nothing_is_repeated_after_a_failure(log_of: LogOf) -> None:
 
 def test_each_first_request_has_what_the_counters_moved_with_it(log_of: LogOf) -> None:
     """Those that came while others were repeated, or that a failed request moved, belong to no cell."""
-    cells = [options.Cell(name, options.Method.PREDICT, 1) for name in "abc"]
     scripted = Scripted([(1, "OK"), (1, "INTERNAL"), (1, "OK")])
     pages = iter([evidence.Counters(4, 0), evidence.Counters(5, 0), evidence.Counters(8, 0), evidence.Counters(8, 2)])
     measured = measure.measure(
-        [(cell, log_of(cell.signature)) for cell in cells],
+        replay.OfLogs([log_of(signature) for signature in "abc"]),
         scripted,  # type: ignore[arg-type]
         TIMEOUT_S,
         count=lambda: next(pages),
