@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import builtins
 import html
+import importlib
+import importlib.util
 import re
+import sys
+import types
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tfx.orchestration.experimental.interactive import interactive_context
 from tfx.types import channel, standard_artifacts
 
 import infraval
@@ -50,8 +53,16 @@ def test_the_page_goes_to_an_object_store_without_a_marker(page: Path, store: An
         artifacts.write_page(page, "remotetest://bucket/task/other")
 
 
+@pytest.fixture
+def interactive_context(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """TFX's module. It imports nbformat for an export, which nothing here calls; not every TFX comes with that."""
+    if importlib.util.find_spec("nbformat") is None:
+        monkeypatch.setitem(sys.modules, "nbformat", types.ModuleType("nbformat"))
+    return importlib.import_module("tfx.orchestration.experimental.interactive.interactive_context")
+
+
 def test_interactive_context_shows_the_page_of_a_blessing(
-    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    page: Path, tmp_path: Path, interactive_context: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In a frame without scripts; a blessing of InfraValidator's own, which has no page, shows nothing more."""
     assert infraval.WarmupInfraValidator is not None  # importing it registers what is shown
