@@ -61,6 +61,8 @@ def interactive_context(monkeypatch: pytest.MonkeyPatch) -> Any:
     return importlib.import_module("tfx.orchestration.experimental.interactive.interactive_context")
 
 
+# TFX 1.21 still takes it from there.
+@pytest.mark.filterwarnings("ignore:Importing display from IPython.core.display is deprecated:DeprecationWarning")
 def test_interactive_context_shows_the_page_of_a_blessing(
     page: Path, tmp_path: Path, interactive_context: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
