@@ -97,7 +97,7 @@ def test_a_status_is_the_code_that_grpc_has_for_it(
 
 
 def test_a_connection_that_was_closed_while_idle_is_opened_again(serve: Serve, servers: list[_Server]) -> None:
-    """That is no failure of the request."""
+    """That is not a failure of the request."""
 
     def answer(handler: Handler) -> bool:
         handler.reply(200, b"{}")
