@@ -134,8 +134,8 @@ def _version(entry: Any, server: options.ServerOptions, path: Path) -> int | Non
     if server.version_label and server.version_label not in entry.version_labels and server.model_version is None:
         known = escape.names(sorted(entry.version_labels)) if entry.version_labels else "none"
         raise errors.OptionError(
-            f"--version-label (server.version_label) {server.version_label!r} is not a label of {escape.name(entry.name)} "
-            f"in {path}, which has {known}. Name one of these, or say with --model-version (server.model_version) "
+            f"--version-label (server.version_label) {server.version_label!r} is not a label of "
+            f"{escape.name(entry.name)} in {path}, which has {known}. Name one of these, or say with --model-version (server.model_version) "
             "which version the label is to move to."
         )
     if server.model_version is not None:
