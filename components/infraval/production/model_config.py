@@ -135,8 +135,8 @@ def _version(entry: Any, server: options.ServerOptions, path: Path) -> int | Non
         known = escape.names(sorted(entry.version_labels)) if entry.version_labels else "none"
         raise errors.OptionError(
             f"--version-label (server.version_label) {server.version_label!r} is not a label of "
-            f"{escape.name(entry.name)} in {path}, which has {known}. Name one of these, or say with --model-version (server.model_version) "
-            "which version the label is to move to."
+            f"{escape.name(entry.name)} in {path}, which has {known}. Name one of these, or say with "
+            "--model-version (server.model_version) which version the label is to move to."
         )
     if server.model_version is not None:
         return server.model_version
