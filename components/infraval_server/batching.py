@@ -14,9 +14,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, wrappers_pb2
+from google.protobuf import descriptor_pb2, descriptor_pool, wrappers_pb2
 
-from infraval_server import log, model, status, tensors, text_proto
+from infraval_server import log, model, status, tensors, text_proto, wire
 
 _DEFAULT_MAX_BATCH_SIZE = 1000
 """SharedBatchScheduler::QueueOptions::input_batch_size_limit."""
@@ -101,10 +101,7 @@ def _message_class() -> Any:
     pool = descriptor_pool.DescriptorPool()
     pool.AddSerializedFile(wrappers_pb2.DESCRIPTOR.serialized_pb)
     pool.AddSerializedFile(file.SerializeToString())
-    descriptor = pool.FindMessageTypeByName(_MESSAGE_NAME)
-    if hasattr(message_factory, "GetMessageClass"):
-        return message_factory.GetMessageClass(descriptor)
-    return message_factory.MessageFactory(pool).GetPrototype(descriptor)  # protobuf 3.20
+    return wire.message_class(pool, _MESSAGE_NAME)
 
 
 def wrap(run: model.Run, parameters: Parameters) -> model.Run:
