@@ -67,18 +67,34 @@ is_ready_or_dead() {
   answers || ! kill -0 "$1" 2>/dev/null
 }
 
+# Whether this engine's dockerd runs. One that a signal has just killed is there for a moment longer.
+runs() {
+  owns "$run/dockerd.pid" || return 1
+  await is_ready_or_gone || fail "the engine runs and does not answer; see $directory/dockerd.log."
+  owns "$run/dockerd.pid"
+}
+
+is_ready_or_gone() {
+  answers || ! owns "$run/dockerd.pid"
+}
+
 # Whether no dockerd, containerd or shim of a container is left; a shim's container goes first.
 has_ended() {
   ! grep --quiet --no-messages --fixed-strings "$run/exec" /proc/[0-9]*/cmdline
 }
 
-# A killed engine leaves mounts of containers that no engine knows of.
+unmount() {
+  umount "$1" 2>/dev/null
+}
+
+# A killed engine leaves mounts of containers that no engine knows of. They may be busy for a moment: a process that ends
+# loses its arguments, by which `has_ended` finds it, before it closes its files.
 remove_mounts() {
   local mount
   # The kernel writes a space as \040.
   awk -v run="$run/" -v data="$directory/data/" '{ gsub(/\\040/, " ", $2) }
     index($2 "/", run) == 1 || index($2 "/", data) == 1 { print $2 }' /proc/self/mounts | sort --reverse |
-    while IFS= read -r mount; do umount "$mount"; done
+    while IFS= read -r mount; do await unmount "$mount" || umount "$mount"; done
 }
 
 make_bridge() {
@@ -100,8 +116,7 @@ make_bridge() {
 }
 
 start() {
-  if owns "$run/dockerd.pid"; then
-    await answers || fail "the engine runs and does not answer; see $directory/dockerd.log."
+  if runs; then
     return
   fi
   # dockerd takes any process with such an id for its former self.
@@ -138,9 +153,8 @@ start() {
 stop() {
   if [ -e "$run" ]; then
     # What a killed engine left running, the same engine finds and ends when it starts again.
-    has_ended || owns "$run/dockerd.pid" || start
-    if owns "$run/dockerd.pid"; then
-      await answers || fail "the engine runs and does not answer; see $directory/dockerd.log."
+    has_ended || runs || start
+    if runs; then
       docker ps --all --quiet | xargs --no-run-if-empty /usr/bin/docker --host "$url" rm --force --volumes >/dev/null
       kill "$(cat "$run/dockerd.pid")"
       await has_ended || fail "the engine does not end; see $directory/dockerd.log."

@@ -248,6 +248,20 @@ def test_stopping_a_killed_engine_ends_its_containers(
     assert traces(url, folder) == NO_TRACES
 
 
+def test_stopping_waits_for_files_that_are_still_open(script: Script, folder: Path) -> None:
+    """What a process of a killed engine has open keeps its mount busy until that process has ended."""
+    url = script("start")
+    os.kill(dockerd_pid(url), signal.SIGKILL)
+    script("start")  # the second dockerd leaves the mounts of the first
+    holds = 'exec 3<"$1"; while [ -e "$2" ]; do sleep 0.05; done; sleep 1'
+    command = ["sh", "-c", holds, "sh", folder / "one" / "data" / "engine-id", run_directory(url) / "dockerd.pid"]
+
+    with subprocess.Popen(command):
+        script("stop")
+
+    assert traces(url, folder) == NO_TRACES
+
+
 def test_an_engine_does_not_see_what_is_hidden(script: Script, tmp_path: Path) -> None:
     """With --hide, the engine's /tmp is not the client's: a bind mount of a client's folder is refused."""
     hidden = tmp_path / "client"
