@@ -34,6 +34,9 @@ _CHUNK_BYTES = 1 << 19
 _GZIP = 16 + zlib.MAX_WBITS
 """Makes zlib expect the header and the end of gzip."""
 
+_CHECKSUM = struct.Struct("<I")
+_MASK = 0xA282EAD8
+
 _WRONG_CHECKSUM = "a checksum is wrong"
 
 
@@ -70,9 +73,9 @@ def write_to(file: BinaryIO, records: Iterable[bytes]) -> int:
     count = 0
     for record in records:
         length = _LENGTH.pack(len(record))
-        file.write(length + _checksums([length]).tobytes())
+        file.write(length + _checksum(length))
         file.write(record)
-        file.write(_checksums([record]).tobytes())
+        file.write(_checksum(record))
         count += 1
         del record  # which may be large, before the next is made
     return count
@@ -111,14 +114,14 @@ def read_from(
     """
     count, left = 0, size
     content = _decompressed(raw) if is_gzip else iter(functools.partial(raw.read, _CHUNK_BYTES), b"")
-    buffer = bytearray()
+    buffer: bytes | bytearray = b""
     while True:
         if _holds_record(buffer, left, count, max_record_bytes):
             is_large = FRAME_BYTES + _LENGTH.unpack_from(buffer)[0] >= _CHUNK_BYTES
             records, used, fault = _large_record(buffer) if is_large else _records(bytes(buffer))
             count += len(records)
             left = None if left is None else left - used
-            del buffer[:used]
+            buffer = bytes(memoryview(buffer)[used:])
             if records:
                 yield records
                 records = []  # a large one is not to be in memory while the next is read
@@ -131,6 +134,8 @@ def read_from(
             raise CorruptError(count, "its content is damaged, cut off, or not gzip at all") from None
         if more is None:
             break
+        if len(buffer) >= _CHUNK_BYTES and isinstance(buffer, bytes):
+            buffer = bytearray(buffer)  # it holds a part of a large record; bytes would be copied with each addition
         buffer += more
     if buffer:
         raise CorruptError(count, "it ends within a record")
@@ -174,16 +179,16 @@ def _records(block: bytes) -> tuple[list[bytes], int, str]:
     return records, start, ""
 
 
-def _large_record(buffer: bytearray) -> tuple[list[bytes], int, str]:
+def _large_record(buffer: bytes | bytearray) -> tuple[list[bytes], int, str]:
     """The same for a first record that is a chunk by itself, of which no other copy is made."""
     end = FRAME_BYTES + _LENGTH.unpack_from(buffer)[0]
     with memoryview(buffer) as view:
         head, record, tail = bytes(view[:HEADER_BYTES]), bytes(view[HEADER_BYTES : end - 4]), bytes(view[end - 4 : end])
-    wrong = _checksums([head[: _LENGTH.size], record]).tobytes() != head[_LENGTH.size :] + tail
+    wrong = _checksum(head[: _LENGTH.size]) + _checksum(record) != head[_LENGTH.size :] + tail
     return ([], end, _WRONG_CHECKSUM) if wrong else ([record], end, "")
 
 
-def _holds_record(buffer: bytearray, left: int | None, count: int, max_record_bytes: int) -> bool:
+def _holds_record(buffer: bytes | bytearray, left: int | None, count: int, max_record_bytes: int) -> bool:
     """Whether a whole record is in the buffer; refuses one that cannot be in the file before reading on for it."""
     if len(buffer) < HEADER_BYTES:
         return False
@@ -191,7 +196,7 @@ def _holds_record(buffer: bytearray, left: int | None, count: int, max_record_by
     if len(buffer) >= FRAME_BYTES + length:
         return True
     header = bytes(buffer[:HEADER_BYTES])
-    if _checksums([header[: _LENGTH.size]]).tobytes() != header[_LENGTH.size :]:
+    if _checksum(header[: _LENGTH.size]) != header[_LENGTH.size :]:
         raise CorruptError(count, _WRONG_CHECKSUM)
     if left is not None and length > left - FRAME_BYTES:
         raise CorruptError(count, f"the next record claims {length} bytes, more than the file has left")
@@ -205,8 +210,14 @@ def _stored(block: bytes, places: npt.NDArray[np.int_]) -> npt.NDArray[np.uint32
     return np.frombuffer(block, np.uint8)[places[:, None] + np.arange(4)].view("<u4")[:, 0]
 
 
+def _checksum(part: bytes) -> bytes:
+    """The masked checksum (tensorflow/core/lib/hash/crc32c.h) as it is stored."""
+    value = google_crc32c.value(part)
+    return _CHECKSUM.pack(((value >> 15 | value << 17) + _MASK) & 0xFFFFFFFF)
+
+
 def _checksums(parts: list[bytes]) -> npt.NDArray[np.uint32]:
-    """The masked checksums (tensorflow/core/lib/hash/crc32c.h), little-endian: uint32[parts]."""
+    """Those of many at once, little-endian: uint32[parts]."""
     return _masked(np.fromiter(map(google_crc32c.value, parts), np.uint32, len(parts)))
 
 
@@ -230,4 +241,4 @@ def _length_tables() -> list[npt.NDArray[np.uint32]]:
 
 
 def _masked(checksums: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:
-    return (((checksums >> 15) | (checksums << 17)) + np.uint32(0xA282EAD8)).astype("<u4")
+    return (((checksums >> 15) | (checksums << 17)) + np.uint32(_MASK)).astype("<u4")
