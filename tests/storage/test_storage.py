@@ -107,6 +107,17 @@ def test_a_scheme_that_nothing_knows() -> None:
         storage.find("nowhere://x")
 
 
+def test_s3_without_credentials_is_an_error_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beam would try again for ten minutes, far beyond the time that a test has."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE", "AWS_ROLE_ARN"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        monkeypatch.setenv(name, str(tmp_path / "none"))
+    with pytest.raises(OSError, match="AWS_PROFILE"):
+        storage.find("s3://bucket/examples/*")
+
+
 def test_nothing_is_imported_for_paths(tmp_path: Path) -> None:
     """Neither Beam nor TFX, both of which take seconds."""
     (tmp_path / "a").write_bytes(b"")

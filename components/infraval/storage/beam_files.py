@@ -64,11 +64,29 @@ class _File:
         self.close()
 
 
+@functools.cache
+def _check_s3_credentials(access_key_id: str | None) -> None:
+    """Beam takes the lack of credentials for an outage, and tries again for ten minutes."""
+    with contextlib.suppress(ImportError):  # of which Beam says what to install
+        import boto3  # noqa: PLC0415 - part of apache-beam[aws]
+
+        if not access_key_id and boto3.session.Session().get_credentials() is None:
+            raise OSError(
+                errno.EACCES,
+                "no AWS credentials were found; set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or "
+                "give Beam's workers a role",
+            )
+
+
 def _system(uri: str) -> Any:
     systems = filesystems.FileSystems
     if not (systems._pipeline_options or value_provider.RuntimeValueProvider.runtime_options):  # noqa: SLF001 - no other way to ask
         # No pipeline has been made in this process, and some of the file systems fail without options.
         systems.set_options(pipeline_options.PipelineOptions([]))
+    if storage.scheme(uri) == "s3":
+        options = systems._pipeline_options or value_provider.RuntimeValueProvider.runtime_options  # noqa: SLF001 - as above
+        given = options if isinstance(options, dict) else options.get_all_options()
+        _check_s3_credentials(given.get("s3_access_key_id"))
     return systems.get_filesystem(uri)
 
 
