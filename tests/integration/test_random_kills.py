@@ -26,7 +26,7 @@ PRELOADED = [
     "infraval.sandbox.process.sandbox",
     "infraval.trial.run",
 ]
-KILLS = {"stand-in": 40, "embedded": 15} if "CI" in os.environ else {"stand-in": 110, "embedded": 40}
+KILLS = {"stand-in": 24, "embedded": 8} if "CI" in os.environ else {"stand-in": 110, "embedded": 40}
 """By server. With TensorFlow's import in them, its runs take seconds. The moments are others in each run of CI."""
 
 Run = Callable[[Path, "float | None", signal.Signals], "tuple[int, str]"]
