@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import dataclasses
+import gc
 import http.client
 import json
 import os
@@ -230,6 +231,14 @@ def _launch_interpreter(argv: Sequence[str], log_path: Path) -> tuple[int, Calla
             stderr=log,
         )
     return process.pid, process.poll
+
+
+@pytest.fixture(autouse=True)
+def frozen() -> Iterator[None]:
+    """As in the server's own process: what was there before it is not searched for garbage when it unloads a version."""
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture
