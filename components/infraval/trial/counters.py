@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from infraval import evidence
-from infraval.sandbox import base
+from infraval.sandbox import base, metrics_page
 
 _NAMES = {
     "graph_builds": ":tensorflow:core:graph_build_calls",
@@ -21,8 +21,11 @@ _MAX_LINES = 100_000
 
 
 def read(sandbox: base.Sandbox) -> evidence.Counters | None:
-    """What the server in a sandbox has counted; None if its page cannot be read."""
-    page = sandbox.metrics()
+    """What the server in a sandbox has counted; None if its page is not served."""
+    try:
+        page = sandbox.metrics()
+    except metrics_page.NoPageError as error:
+        return evidence.Counters(unknown=str(error))
     return None if page is None else parse(page)
 
 
