@@ -7,13 +7,6 @@ import re
 from infraval import evidence
 from infraval.sandbox import base, metrics_page
 
-_NAMES = {
-    "graph_builds": ":tensorflow:core:graph_build_calls",
-    "xla_compilations": ":tensorflow:core:xla_compilations",
-    "warmup_records": ":tensorflow:serving:model_warmup_records_read",
-}
-"""Of the metrics, by field of `evidence.Counters`."""
-
 _NUMBER = re.compile(rb"[0-9]{1,19}")
 
 _MAX_LINES = 100_000
@@ -32,7 +25,11 @@ def read(sandbox: base.Sandbox) -> evidence.Counters | None:
 def parse(page: bytes) -> evidence.Counters:
     """What a page says of the counters; of one that is there with several labels, the sum."""
     lines = page.split(b"\n", _MAX_LINES)[:_MAX_LINES]
-    return evidence.Counters(**{field: _value(lines, name.encode()) for field, name in _NAMES.items()})
+    return evidence.Counters(
+        graph_builds=_value(lines, b":tensorflow:core:graph_build_calls"),
+        xla_compilations=_value(lines, b":tensorflow:core:xla_compilations"),
+        warmup_records=_value(lines, b":tensorflow:serving:model_warmup_records_read"),
+    )
 
 
 def moved(before: evidence.Counters | None, after: evidence.Counters | None) -> dict[str, int | None]:
