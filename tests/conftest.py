@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -178,6 +179,24 @@ def sink_model() -> Path:
 
 
 @pytest.fixture(scope="session")
+def half_warm_sink(sink_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The sink with a warmup file that holds one request, for its signature `serving_default`."""
+    import tensorflow as tf  # noqa: PLC0415 - seconds, and not every test needs it
+    from tensorflow_serving.apis import prediction_log_pb2  # noqa: PLC0415 - the same
+
+    log = prediction_log_pb2.PredictionLog()
+    log.predict_log.request.model_spec.signature_name = "serving_default"
+    log.predict_log.request.inputs["x"].CopyFrom(tf.make_tensor_proto([[1.0, 2.0, 3.0]]))
+    model = tmp_path_factory.mktemp("model") / "half_warm"
+    shutil.copytree(sink_model, model)
+    warmup_file = model / "assets.extra" / "tf_serving_warmup_requests"
+    warmup_file.parent.mkdir()
+    with tf.io.TFRecordWriter(str(warmup_file)) as writer:
+        writer.write(log.SerializeToString())
+    return model
+
+
+@pytest.fixture(scope="session")
 def odd_models() -> Path:
     """Directories of unusual models that a real TF Serving was asked about: golden/models.json."""
     return Path(__file__).parent / "golden" / "models" / "odd"
@@ -238,20 +257,27 @@ def secret_examples(secret: str, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 @pytest.fixture(scope="session")
 def save_model(tmp_path_factory: pytest.TempPathFactory) -> SaveModel:
-    """Exports `serving_default` over serialized examples that calls a function of feature `name`."""
+    """Exports `serving_default` over serialized examples that calls a function of feature `name`; others by name."""
     import tensorflow as tf  # noqa: PLC0415 - the same
 
-    def save(function: Callable[[tf.Tensor], tf.Tensor], assets: tuple[tf.saved_model.Asset, ...] = ()) -> Path:
-        module = tf.Module()
-        module.assets = assets
-
+    def serving(function: Callable[[tf.Tensor], tf.Tensor]) -> Callable[..., Any]:
         @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
         def serve(examples: tf.Tensor) -> dict[str, tf.Tensor]:
             features = tf.io.parse_example(examples, {"name": tf.io.FixedLenFeature([], tf.string)})
             return {"result": function(features["name"])}
 
+        return serve
+
+    def save(
+        function: Callable[[tf.Tensor], tf.Tensor],
+        assets: tuple[tf.saved_model.Asset, ...] = (),
+        **others: Callable[[tf.Tensor], tf.Tensor],
+    ) -> Path:
+        module = tf.Module()
+        module.assets = assets
+        signatures = {name: serving(each) for name, each in {"serving_default": function, **others}.items()}
         directory = tmp_path_factory.mktemp("model") / "exported"
-        tf.saved_model.save(module, str(directory), signatures={"serving_default": serve})
+        tf.saved_model.save(module, str(directory), signatures=signatures)
         return directory
 
     return save

@@ -101,11 +101,13 @@ class Counters:
       graph_builds: sets of inputs and outputs for which it has made a graph ready to run.
       xla_compilations: what XLA has compiled.
       warmup_records: records of warmup files that it has read; TF Serving counts them since 2.20.
+      unknown: why nothing is known although it was asked for; else empty.
     """
 
     graph_builds: int | None = None
     xla_compilations: int | None = None
     warmup_records: int | None = None
+    unknown: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -468,7 +470,7 @@ class Boot:
       death: what the server died of while it answered; None if it did not die.
       latencies: by cell, if they were measured.
       memory: after the load, warmup included; None if unknown.
-      counters: when the server became AVAILABLE; None if they could not be read.
+      counters: when the server became AVAILABLE; None if they were not to be read.
       server_log: the last lines of the server's log, redacted, if it crashed or was not ready in time; else empty.
     """
 

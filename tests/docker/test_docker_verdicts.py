@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import docker
 import pytest
 from google.protobuf import json_format
 from tfx.dsl.components.base import base_beam_executor
@@ -60,7 +61,7 @@ def test_taxi_by_every_method(
 def test_all_of_the_sink(
     sink_model: Path, sink_examples: Path, sink_features: tuple[str, ...], server: options.DockerServer
 ) -> None:
-    """Every signature that `all` can feed is answered, and warm."""
+    """Every signature that `all` can feed is answered, and warm, which the server's own counters say as well."""
     judged = infraval.validate(
         infraval.Job(
             model=sink_model,
@@ -72,7 +73,42 @@ def test_all_of_the_sink(
     )
 
     assert judged.blessed, judged.failures
-    assert judged.servers[0].evidence.boot.records_replayed == len(judged.servers[0].evidence.boot.outcomes) == 18
+    boot = judged.servers[0].evidence.boot
+    assert boot.records_replayed == len(boot.outcomes) == 18
+    assert boot.counters is not None
+    assert boot.counters.warmup_records == 18
+    assert [(each.graph_builds, each.xla_compilations) for each in boot.latencies] == [(0, 0)] * 18
+
+
+def test_a_signature_without_a_warmup_record_is_cold_by_the_counters_in_the_container(
+    half_warm_sink: Path, sink_examples: Path, server: options.DockerServer, engine: docker.DockerClient
+) -> None:
+    """They are read while no port leads out of it, and the reason has the figure."""
+    ways_in: list[object] = []
+
+    def look(line: str) -> None:
+        if line.startswith("Sending requests"):
+            (container,) = engine.containers.list()
+            ways_in.append((container.attrs["HostConfig"]["NetworkMode"], any(container.ports.values())))
+
+    judged = infraval.validate(
+        infraval.Job(
+            model=half_warm_sink,
+            examples=sink_examples,
+            requests={"signatures": ("serving_default", "two_inputs"), "features": ("two_inputs/b=count",)},
+            warmup={"existing": "keep"},
+            gates={"warm": {"more_boots": 0}},
+            server=server,
+        ),
+        progress=look,
+    )
+
+    assert ways_in[:1] == [("none", False)]
+    assert [finding.gate for finding in judged.failures] == ["warm"]
+    moved = {each.cell.signature: each.graph_builds for each in judged.servers[0].evidence.boot.latencies}
+    assert moved == {"serving_default": 0, "two_inputs": 1}
+    (reason,) = judged.failures[0].reasons
+    assert "graph_build_calls by 1" in reason
 
 
 def test_a_batching_parameters_file_gets_into_the_container(

@@ -84,6 +84,15 @@ def test_a_first_request_for_which_the_server_builds_is_cold_however_fast(
         assert (f"{name} by {count}" in "".join(found.reasons)) == (found.failed and bool(count))
 
 
+def test_counters_that_could_not_be_read_are_told_and_fail_nothing() -> None:
+    """Latency alone decides then."""
+    given = shown(latency(ONE, 0.001), latency(FOUR, 0.001))
+    boot = dataclasses.replace(given.boot, records_replayed=2, counters=evidence.Counters(unknown="No bash."))
+    found = Warm(options.WarmGate()).judge(dataclasses.replace(given, boot=boot))
+    assert (found.status, found.reasons) == (Status.PASSED, ("No bash.",))
+    assert Warmup().judge(dataclasses.replace(given, boot=boot)).status is Status.PASSED
+
+
 @pytest.mark.parametrize(("counted", "status"), [(None, Status.PASSED), (2, Status.PASSED), (1, Status.FAILED)])
 def test_the_servers_count_of_warmup_records_is_believed_as_well_as_its_log(
     counted: int | None, status: Status

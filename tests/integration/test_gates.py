@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import tensorflow as tf
-from tensorflow_serving.apis import prediction_log_pb2
 
 import infraval
 from infraval import gates as all_gates
@@ -67,22 +65,11 @@ def test_a_model_with_right_answers_passes(save_model: SaveModel, secret_example
     assert boot.counters.warmup_records == boot.records_replayed == 3
 
 
-def test_a_signature_without_a_warmup_record_is_cold_however_fast(
-    sink_model: Path, sink_examples: Path, tmp_path: Path
-) -> None:
+def test_a_signature_without_a_warmup_record_is_cold_however_fast(half_warm_sink: Path, sink_examples: Path) -> None:
     """The server's counter tells; the signature that the file warms passes, also at another batch size."""
     warmed, cold = "serving_default", "two_inputs"
-    log = prediction_log_pb2.PredictionLog()
-    log.predict_log.request.model_spec.signature_name = warmed
-    log.predict_log.request.inputs["x"].CopyFrom(tf.make_tensor_proto([[1.0, 2.0, 3.0]]))
-    model = tmp_path / "model"
-    shutil.copytree(sink_model, model)
-    warmup_file = model / options.WARMUP_FILE
-    warmup_file.parent.mkdir()
-    with tf.io.TFRecordWriter(str(warmup_file)) as writer:
-        writer.write(log.SerializeToString())
     judged = _validate(
-        model,
+        half_warm_sink,
         sink_examples,
         requests={"signatures": (warmed, cold), "features": ("two_inputs/b=count",)},
         warmup={"existing": "keep", "batch_sizes": (1, 4)},

@@ -57,6 +57,13 @@ def _share_of_batch(names: tf.Tensor) -> tf.Tensor:
     return numbers / tf.reduce_sum(numbers)
 
 
+def _numbers_after_a_while(names: tf.Tensor) -> tf.Tensor:
+    """The same numbers, a third of a second later."""
+    end_s = tf.timestamp() + 0.33
+    (now_s,) = tf.while_loop(lambda now_s: now_s < end_s, lambda _: [tf.timestamp()], [tf.timestamp()])
+    return tf.minimum(_numbers(names), tf.cast(now_s, tf.float32))
+
+
 @pytest.fixture
 def padded(tmp_path: Path) -> Path:
     """A batching parameters file that pads every batch to four."""
@@ -125,11 +132,13 @@ def test_an_answer_that_is_not_as_recorded_fails_for_that_alone(
 def test_a_baseline_beside_the_same_model_and_beside_a_larger_one(
     save_model: SaveModel, secret_examples: Path, tmp_path: Path
 ) -> None:
-    """The same model passes; twice the size fails exactly this gate, and so does another answer."""
+    """The same model passes, also under load; twice the size fails exactly this gate, and so does another answer."""
     model, other = save_model(_numbers), save_model(lambda names: 2 * _numbers(names))
     bars = {"size_ratio": 1.5, "max_difference": 0.5, "p50_ratio": 1000}
-    passed = _validate(model, secret_examples, baseline=model, gates={"baseline": {"budget_s": 1, **bars}})
+    gates = {"baseline": {"budget_s": 1, **bars}, "latency": {"p99_ratio": 10}}
+    passed = _validate(model, secret_examples, baseline=model, gates=gates)
     assert passed.blessed, passed.failures
+    assert _finding(passed, "latency").status is verdict.Status.PASSED
     shown = passed.servers[0].evidence.baseline
     assert shown is not None
     assert shown.size_bytes == shown.baseline_size_bytes > 0
@@ -149,6 +158,30 @@ def test_a_baseline_beside_the_same_model_and_beside_a_larger_one(
         "size_ratio",
         "max_difference",
     ]
+
+
+def test_one_slow_signature_beside_its_good_twin_fails_for_its_latency_alone(
+    save_model: SaveModel, secret_examples: Path
+) -> None:
+    """By the ratio of the 99th percentiles under the same load; the answers are the same."""
+    slow, good = (save_model(_numbers, other=each) for each in (_numbers_after_a_while, _numbers))
+    judged = _validate(
+        slow,
+        secret_examples,
+        baseline=good,
+        requests={"num_examples": 1, "signatures": ("serving_default", "other")},
+        gates={"baseline": {"budget_s": 1, "max_difference": 0}, "latency": {"p99_ratio": 10, "budget_s": 8}},
+    )
+    assert [finding.gate for finding in judged.failures] == ["latency"]
+    (finding,) = judged.failures
+    assert (finding.bar, finding.unit) == (10, "x")
+    load = judged.servers[0].evidence.load
+    assert load is not None
+    assert load.baseline is not None
+    assert finding.figure == pytest.approx(load.overall.p99_s / load.baseline.overall.p99_s)
+    assert finding.figure > 10
+    p50_s = {each.cell.signature: each.p50_s for each in load.cells if each.cell}
+    assert p50_s["other"] >= 0.33 > p50_s["serving_default"]
 
 
 def test_a_server_under_load_swaps_a_model_for_itself(sink_model: Path, sink_examples: Path) -> None:

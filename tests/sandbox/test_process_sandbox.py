@@ -18,6 +18,7 @@ from tensorflow_serving.config import model_server_config_pb2
 from infraval import errors, evidence, options
 from infraval.sandbox import base
 from infraval.sandbox.process import sandbox as process
+from infraval.trial import counters
 
 MakeSandbox = Callable[..., process.ProcessSandbox]
 Eventually = Callable[..., bool]
@@ -136,8 +137,10 @@ def test_a_binary_opens_a_rest_port_only_if_asked_to(
     served: bool,
     private_directory: Path,
     eventually: Eventually,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Its page has a path in a file that only this user can read."""
+    """Its page has a path in a file that only this user can read; if no page comes, the counters say so."""
+    monkeypatch.setattr(process, "_METRICS_TIMEOUT_S", 0.1)
     launch = base.Launch(model_name="serve", model_base_path=Path("/models"), files=files, metrics=asked)
     with process.ProcessSandbox(launch, options.ProcessServer(), private_directory / "r") as sandbox:
         assert eventually(sandbox.log)
@@ -147,6 +150,9 @@ def test_a_binary_opens_a_rest_port_only_if_asked_to(
         if served:
             assert 0 < int(flags["--rest_api_port"]) < 65536
             assert flags["--monitoring_config_file"] == str(config)
+        known = counters.read(sandbox)
+        assert bool(known and known.unknown) == served
+        assert counters.read(sandbox) is None
 
 
 GOOD_ARGUMENTS = [("--enable_batching",), ("--num_load_threads=2", "--tensorflow_session_config_file=/a=b")]

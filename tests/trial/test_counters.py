@@ -35,11 +35,15 @@ def _of(name: str, numbers: list[int]) -> list[bytes]:
     return [line.encode() for line in (f"# TYPE {name} counter", *samples)]
 
 
-@given(builds=NUMBERS, records=NUMBERS, other=st.lists(OTHER, max_size=5))
-def test_counters_are_found_among_other_lines(builds: list[int], records: list[int], other: list[bytes]) -> None:
+@given(builds=NUMBERS, compiled=st.none() | NUMBERS, records=NUMBERS, other=st.lists(OTHER, max_size=5))
+def test_counters_are_found_among_other_lines(
+    builds: list[int], compiled: list[int] | None, records: list[int], other: list[bytes]
+) -> None:
     """Their sum over labels: 0 if nothing was counted yet; None if the server has no such counter."""
-    page = b"\n".join([*other, *_of(BUILDS, builds), *other, *_of(RECORDS, records), b""])
-    assert counters.parse(page) == evidence.Counters(sum(builds), None, sum(records))
+    lines = [] if compiled is None else _of(COMPILATIONS, compiled)
+    page = b"\n".join([*other, *_of(BUILDS, builds), *lines, *other, *_of(RECORDS, records), b""])
+    known = evidence.Counters(sum(builds), None if compiled is None else sum(compiled), sum(records))
+    assert counters.parse(page) == known
 
 
 @given(st.binary())

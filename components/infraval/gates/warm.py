@@ -15,7 +15,7 @@ class Warm:
 
     A cell that looks cold was measured again on further boots, and the best boot counts: on a busy machine, a first
     request can be slow by chance. If the server's counters are known, a first request for which it built a graph or
-    compiled is cold as well, however fast.
+    compiled is cold as well, however fast; if they could not be read, the reasons say so, and latency alone decides.
 
     Attributes:
       options: what is slow.
@@ -39,11 +39,14 @@ class Warm:
         if cold:
             reasons = capped(map(_reason, cold), "{} more cells are cold; the report lists them.")
             return verdict.Finding(self.name, verdict.Status.FAILED, reasons, worst, self.options.ratio, "x")
+        uncounted = (shown.boot.counters.unknown,) if shown.boot.counters and shown.boot.counters.unknown else ()
         missing = {outcome.cell for outcome in shown.boot.outcomes} - best.keys()
         if missing:
             reason = f"The latency of {len(missing)} cells could not be measured. Validate again."
-            return verdict.Finding(self.name, verdict.Status.UNDECIDED, (reason,), worst, self.options.ratio, "x")
-        return verdict.Finding(self.name, verdict.Status.PASSED, self._allowed(worst), worst, self.options.ratio, "x")
+            reasons = (reason, *uncounted)
+            return verdict.Finding(self.name, verdict.Status.UNDECIDED, reasons, worst, self.options.ratio, "x")
+        reasons = (*self._allowed(worst), *uncounted)
+        return verdict.Finding(self.name, verdict.Status.PASSED, reasons, worst, self.options.ratio, "x")
 
     def _allowed(self, worst: float | None) -> tuple[str, ...]:
         """Why a ratio above the bar is no failure."""

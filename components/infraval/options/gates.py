@@ -85,8 +85,8 @@ class WarmGate(Gate):
     """Boots on which to measure a cell again that looks cold; the best boot counts."""
     counters: bool | None = None
     """Whether a first request for which the server builds a graph, or compiles, is cold however fast. By default if the
-    server's counters can be read without a port, which the embedded server allows as a process; with true, a
-    `tensorflow_model_server` process opens a REST port for that, on every address of this machine."""
+    server's counters can be read without a port of this machine, which a container and the embedded server as a process
+    allow; with true, a `tensorflow_model_server` process opens a REST port for that, on every address."""
 
     def looks_cold(self, first_s: float, steady_s: float, slowest_s: float) -> bool:
         """Whether a first request took too long, and longer than any later one.

@@ -68,7 +68,7 @@ class Launch:
       files: content of what else the server reads, by flag, such as `batching_parameters_file`.
       grpc_max_threads: `--grpc_max_threads`.
       saved_model_tags: `--saved_model_tags`; empty for the server's default, `serve`.
-      metrics: whether the page for Prometheus is served; None if that needs no port.
+      metrics: whether the page for Prometheus is served; None if that opens no port of this machine.
     """
 
     model_name: str
@@ -107,7 +107,11 @@ class Sandbox(Protocol):
         """How much memory the server takes now; None if that is not known, or if it has ended."""
 
     def metrics(self) -> bytes | None:
-        """The page that the server has for Prometheus; None if it cannot be read."""
+        """The page that the server has for Prometheus; None if it serves none, or could not be read before.
+
+        Raises:
+          metrics_page.NoPageError: it cannot be read.
+        """
 
     def log(self) -> str:
         """The last `LOG_TAIL_BYTES` of what the server has written, unredacted; still available after leaving."""

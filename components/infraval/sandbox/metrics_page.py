@@ -1,4 +1,4 @@
-"""The page that a server has for Prometheus: its configuration, and one HTTP request for it.
+"""The page that a server has for Prometheus: its configuration, an HTTP request for it, and what comes back.
 
 The server is untrusted, so what is read is limited in size and time.
 """
@@ -10,12 +10,16 @@ import secrets
 import socket
 import time
 
-_MAX_BYTES = 4 << 20
-"""TF Serving 2.16.1 sends 48 KB with one model."""
+MAX_BYTES = 4 << 20
+"""Of the answer; TF Serving 2.16.1 sends 48 KB with one model."""
 
 _TIMEOUT_S = 5.0
 
 _CHUNK_BYTES = 1 << 16
+
+
+class NoPageError(Exception):
+    """A server's page was to be read and could not be; the message is a sentence that says why."""
 
 
 def new_path() -> str:
@@ -26,6 +30,18 @@ def new_path() -> str:
 def config(path: str) -> str:
     """The content of a `--monitoring_config_file`."""
     return f'prometheus_config {{ enable: true path: "{path}" }}\n'
+
+
+def request(path: str) -> str:
+    """An HTTP request for the page, after which the server hangs up."""
+    return f"GET {path} HTTP/1.0\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+
+
+def content(received: bytes) -> bytes | None:
+    """The page in what a server answered; None if it is none, or too large."""
+    head, _, page = received.partition(b"\r\n\r\n")
+    good = re.match(rb"HTTP/1\.[01] 200 ", head) and len(received) <= MAX_BYTES
+    return page if good else None
 
 
 def read(address: str | tuple[str, int], path: str) -> bytes | None:
@@ -40,13 +56,11 @@ def read(address: str | tuple[str, int], path: str) -> bytes | None:
         connection.settimeout(_TIMEOUT_S)
         connection.connect(address)
         try:
-            connection.sendall(f"GET {path} HTTP/1.0\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
+            connection.sendall(request(path).encode())
             received = bytearray()
-            while (chunk := connection.recv(_CHUNK_BYTES)) and len(received) <= _MAX_BYTES:
+            while (chunk := connection.recv(_CHUNK_BYTES)) and len(received) <= MAX_BYTES:
                 received += chunk
                 connection.settimeout(max(0.001, deadline_s - time.monotonic()))
         except OSError:  # it was late, or hung up
             return None
-    head, _, page = bytes(received).partition(b"\r\n\r\n")
-    good = re.match(rb"HTTP/1\.[01] 200 ", head) and len(received) <= _MAX_BYTES
-    return page if good else None
+    return content(bytes(received))

@@ -5,14 +5,7 @@ from __future__ import annotations
 import re
 
 from infraval import evidence
-from infraval.sandbox import base
-
-_NAMES = {
-    "graph_builds": ":tensorflow:core:graph_build_calls",
-    "xla_compilations": ":tensorflow:core:xla_compilations",
-    "warmup_records": ":tensorflow:serving:model_warmup_records_read",
-}
-"""Of the metrics, by field of `evidence.Counters`."""
+from infraval.sandbox import base, metrics_page
 
 _NUMBER = re.compile(rb"[0-9]{1,19}")
 
@@ -21,15 +14,22 @@ _MAX_LINES = 100_000
 
 
 def read(sandbox: base.Sandbox) -> evidence.Counters | None:
-    """What the server in a sandbox has counted; None if its page cannot be read."""
-    page = sandbox.metrics()
+    """What the server in a sandbox has counted; None if its page is not served."""
+    try:
+        page = sandbox.metrics()
+    except metrics_page.NoPageError as error:
+        return evidence.Counters(unknown=str(error))
     return None if page is None else parse(page)
 
 
 def parse(page: bytes) -> evidence.Counters:
     """What a page says of the counters; of one that is there with several labels, the sum."""
     lines = page.split(b"\n", _MAX_LINES)[:_MAX_LINES]
-    return evidence.Counters(**{field: _value(lines, name.encode()) for field, name in _NAMES.items()})
+    return evidence.Counters(
+        graph_builds=_value(lines, b":tensorflow:core:graph_build_calls"),
+        xla_compilations=_value(lines, b":tensorflow:core:xla_compilations"),
+        warmup_records=_value(lines, b":tensorflow:serving:model_warmup_records_read"),
+    )
 
 
 def moved(before: evidence.Counters | None, after: evidence.Counters | None) -> dict[str, int | None]:

@@ -14,10 +14,11 @@ import pytest
 from docker.models.containers import Container
 
 import infraval
-from infraval import errors, options, verdict
+from infraval import errors, evidence, options, verdict
 from infraval.sandbox import base, serving_log
 from infraval.sandbox.docker import sandbox as docker_sandbox
 from infraval.sandbox.docker import watch as docker_watch
+from infraval.trial import counters
 
 pytestmark = pytest.mark.docker
 
@@ -60,7 +61,8 @@ def validate(base_url: str, faulty_image: str, taxi_model: Path, taxi_examples: 
             make_warmup=False,
             server=server,
             limits=limits,
-            gates={"outputs": {"enabled": False}},  # the stand-in's answers are not the model's
+            # The stand-in's answers are not the model's, and it has no counters.
+            gates={"outputs": {"enabled": False}, "warm": {"enabled": False}},
             output=output,
         )
         return infraval.validate(job, progress=progress)
@@ -264,6 +266,22 @@ def test_an_engine_that_is_gone_for_good_is_no_verdict(
     assert name == volume.partition(" ")[0]
     engine.containers.get(name).remove(force=True)
     engine.volumes.get(name).remove()
+
+
+@pytest.mark.parametrize("path", ["/faulty:/usr/local/bin", "/faulty:/usr/local/bin:/usr/bin:/bin"])
+def test_counters_that_cannot_be_read_are_unknown_with_a_reason(
+    path: str, make_sandbox: MakeSandbox, boot: Boot, models: Path
+) -> None:
+    """Without a bash on PATH, or a REST port; the second time at once, and the server is none the worse for it."""
+    launch = base.Launch(model_name="m", model_base_path=models, metrics=None)
+    with make_sandbox(launch=launch, environment=(f"PATH={path}",)) as sandbox:
+        assert boot(sandbox) is None
+        known = counters.read(sandbox)
+        assert known is not None
+        assert known == evidence.Counters(unknown=known.unknown)
+        assert known.unknown
+        assert counters.read(sandbox) is None
+        assert boot(sandbox) is None
 
 
 def test_a_directory_or_socket_that_is_taken_is_an_error(make_sandbox: MakeSandbox, private_directory: Path) -> None:

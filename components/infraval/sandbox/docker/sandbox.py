@@ -21,12 +21,13 @@ from pathlib import Path
 from typing_extensions import Self
 
 from infraval import errors, evidence, options, signals
-from infraval.sandbox import base, model_server
+from infraval.sandbox import base, metrics_page, model_server
 from infraval.sandbox.docker import container as docker_container
 from infraval.sandbox.docker import engine as docker_engine
 from infraval.sandbox.docker import images as docker_images
 from infraval.sandbox.docker import listening as docker_listening
 from infraval.sandbox.docker import memory as docker_memory
+from infraval.sandbox.docker import metrics as docker_metrics
 from infraval.sandbox.docker import model as docker_model
 from infraval.sandbox.docker import owner as docker_owner
 from infraval.sandbox.docker import watch as docker_watch
@@ -75,6 +76,10 @@ class DockerSandbox:
     """The `Sandbox` of a server that runs in a container, from an image that the engine has."""
 
     def __init__(self, launch: base.Launch, docker: options.DockerServer, image: str, run_directory: Path) -> None:
+        self._page = docker_metrics.page_path(launch, docker)
+        if self._page is not None:
+            page = metrics_page.config(self._page).encode()
+            launch = dataclasses.replace(launch, files={**launch.files, "monitoring_config_file": page})
         self._launch = launch
         self._docker = docker
         self._files = model_server.files(launch, f"{base.CONTAINER_BASE_PATH}/{launch.model_name}")
@@ -169,8 +174,18 @@ class DockerSandbox:
             return None
         return docker_memory.parse(stats)
 
-    def metrics(self) -> None:
-        """None: the container has no network, and the images need not hold a program that reads the page inside."""
+    def metrics(self) -> bytes | None:
+        """The page, read in the container: its port is open in there only."""
+        if self._page is None:
+            return None
+        page = docker_metrics.read(self._engine, self._name, self._page)
+        if page is None:
+            self._page = None  # nobody waits for it again
+            raise metrics_page.NoPageError(
+                "The server's counters are not known: bash in the container got no page of them at port "
+                f"{docker_metrics.REST_PORT}."
+            )
+        return page
 
     def log(self) -> str:
         """The end of what the server wrote; raises ServerLostError if the engine does not answer."""

@@ -144,16 +144,23 @@ def output(engine: docker_engine.Engine, container: str, command: Sequence[str])
 
     It may block until the container ends.
     """
-    written = b""
+    return output_bytes(engine, container, command, _OUTPUT_BYTES).decode(errors="replace")
+
+
+def output_bytes(
+    engine: docker_engine.Engine, container: str, command: Sequence[str], most: int, *, errors_too: bool = True
+) -> bytes:
+    """The same as bytes, up to another number of them, with or without what the command writes to standard error."""
+    written = bytearray()
     try:
-        query = engine.api.exec_create(container, list(command))
+        query = engine.api.exec_create(container, list(command), stderr=errors_too)
         stream = engine.api.exec_start(query["Id"], socket=True)
         # docker-py closes neither. An image may write for ever.
         with contextlib.closing(stream), contextlib.closing(stream._response):  # noqa: SLF001 - it has no public name
             for _, chunk in docker.utils.socket.frames_iter(stream, tty=False):
                 written += chunk
-                if len(written) > _OUTPUT_BYTES:
-                    return ""
+                if len(written) > most:
+                    return b""
     except (*docker_engine.API_ERRORS, OSError):
-        return ""  # the container or the engine has ended; docker-py reads this answer from the bare socket
-    return written.decode(errors="replace")
+        return b""  # the container or the engine has ended; docker-py reads this answer from the bare socket
+    return bytes(written)

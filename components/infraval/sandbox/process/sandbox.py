@@ -200,9 +200,11 @@ class ProcessSandbox:
 
     def metrics(self) -> bytes | None:
         """The page; a server serves it a moment after it answers over gRPC."""
+        if self._page is None:
+            return None
         page = None
         deadline_s = time.monotonic() + _METRICS_TIMEOUT_S
-        while self._page is not None and time.monotonic() < deadline_s and self.poll() is None:
+        while time.monotonic() < deadline_s and self.poll() is None:
             try:
                 page = metrics_page.read(*self._page)
                 break
@@ -210,6 +212,7 @@ class ProcessSandbox:
                 time.sleep(base.POLL_INTERVAL_S)
         if page is None:
             self._page = None  # nobody waits for it again
+            raise metrics_page.NoPageError("The server's counters are not known: its page of them did not answer.")
         return page
 
     def log(self) -> str:
