@@ -35,7 +35,6 @@ IGNORED = frozenset(
         "platform_config_file",
         "prefer_tflite_model",
         "remove_unused_fields_from_bundle_metagraph",
-        "rest_api_enable_cors_support",
         "rest_api_timeout_in_ms",
         "skip_initialize_tpu",
         "ssl_config_file",
@@ -64,6 +63,7 @@ class Options:
         "",
         "Path of a UNIX socket for the REST API, beside or instead of its port; not a flag of TensorFlow Serving.",
     )
+    rest_api_enable_cors_support: bool = _flag(False, "Let pages of any origin read what the REST API answers.")
     monitoring_config_file: str = _flag("", "MonitoringConfig text proto: whether Prometheus finds metrics, and where.")
     model_name: str = _flag("default", "Name under which the model is served.")
     model_base_path: str = _flag("", "Absolute path of the directory that holds the numbered versions.")

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-from google.protobuf import descriptor_pb2, descriptor_pool, text_format
+from google.protobuf import descriptor_pb2, descriptor_pool
 
-from infraval_server import log, metrics, rest, status, wire
+from infraval_server import metrics, rest, text_proto, wire
 
 _DEFAULT_PATH = "/monitoring/prometheus/metrics"
 
@@ -29,16 +28,7 @@ def page_path(config_file: str) -> str | None:
       StatusError: the file cannot be read, is empty, or is not a MonitoringConfig text proto.
     """
     config = _message_class()()
-    try:
-        content = Path(config_file).read_bytes()
-        text_format.Parse(content, config)
-    except OSError as error:
-        raise status.from_os_error(error, config_file) from error
-    except (text_format.ParseError, UnicodeDecodeError) as error:
-        log.error(f"Error parsing text-format {_MESSAGE_NAME}: {error}")
-        raise status.invalid_argument(f"Invalid protobuf file: '{config_file}'") from None
-    if not content:
-        raise status.invalid_argument(f"Empty file: '{config_file}'")
+    text_proto.read(config_file, config, of_empty=f"Empty file: '{config_file}'")
     prometheus = config.prometheus_config
     return (prometheus.path or _DEFAULT_PATH) if prometheus.enable else None
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections.abc import Mapping
 from typing import Any
 from urllib import parse as urls
 
@@ -58,12 +59,14 @@ class Answer:
       text: its body; bytes that are not UTF-8 are surrogate escapes.
       content_type: of the body.
       code: name of the status code; empty for what is not for the API.
+      headers: more of them.
     """
 
     http_status: int
     text: str
     content_type: str = "application/json"
     code: str = "OK"
+    headers: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 _NOT_FOUND = Answer(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextlib
+import dataclasses
 import logging
 import os
 import socket
@@ -24,6 +25,12 @@ _MAX_BODY_BYTES = 256 * 1024 * 1024
 
 _GZIP = 16 + zlib.MAX_WBITS
 
+_CORS = {
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Allow-Methods": "POST, GET",
+    "Access-Control-Allow-Headers": "Content-Type",
+}
+
 _IDLE_TIMEOUT_S = 50.0
 """A connection without a request is closed then, as libevent does."""
 
@@ -39,6 +46,8 @@ def start(options: flags.Options, respond: monitoring.Respond) -> None:
       respond: see there; called on many threads at once.
     """
     respond = monitoring.counted(respond)
+    if options.rest_api_enable_cors_support:
+        respond = _with_cors(respond)
     path = options.rest_api_socket_path
     address = f"localhost:{options.rest_api_port}"  # TensorFlow Serving's word for any address
     if options.rest_api_port == 0:
@@ -65,6 +74,16 @@ def start(options: flags.Options, respond: monitoring.Respond) -> None:
     connections = _Connections(respond, workers)
     threading.Thread(target=lambda: asyncio.run(_serve(sockets, connections)), name="http", daemon=True).start()
     log.info(f"Exporting HTTP/REST API at:{address} ...")
+
+
+def _with_cors(respond: monitoring.Respond) -> monitoring.Respond:
+    """What answers requests, and lets pages of any origin read what the API answers, as in TensorFlow Serving."""
+
+    def answer(method: str, target: str, body: bytes) -> rest.Answer:
+        answered = respond(method, target, body)
+        return dataclasses.replace(answered, headers=_CORS) if answered.code else answered
+
+    return answer
 
 
 def _unix_socket(path: str) -> socket.socket:
@@ -134,6 +153,7 @@ class _Request(httputil.HTTPMessageDelegate):
             ending.for_bug(error)
         content = answer.text.encode(errors="surrogateescape")
         headers = httputil.HTTPHeaders({"Content-Type": answer.content_type, "Content-Length": str(len(content))})
+        headers.update(answer.headers)
         phrase = {499: "Client Closed Request"}.get(answer.http_status) or HTTPStatus(answer.http_status).phrase
         written = self._connection.write_headers(
             httputil.ResponseStartLine("HTTP/1.1", answer.http_status, phrase),

@@ -77,6 +77,19 @@ def add(server: Any, models: core.Core, *, health: bool = False) -> None:
             for method, (handler, request_class) in methods.items()
         }
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, handlers),))
+    server.add_generic_rpc_handlers((_Unknown(),))
+
+
+class _Unknown(grpc.GenericRpcHandler):
+    """Takes every method that no one before it took: grpcio would add a message, which C++ does not."""
+
+    def service(self, _: Any) -> Any:
+        """See grpc."""
+        return grpc.stream_stream_rpc_method_handler(_unimplemented)
+
+
+def _unimplemented(_: Any, context: Any) -> Any:
+    return context.abort(grpc.StatusCode.UNIMPLEMENTED, "")
 
 
 def _serialize(response: Any) -> bytes:

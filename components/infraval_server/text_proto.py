@@ -10,12 +10,13 @@ from google.protobuf import text_format
 from infraval_server import log, status
 
 
-def read(path: str, into: Any) -> None:
+def read(path: str, into: Any, of_empty: str = "") -> None:
     """Parses a text proto.
 
     Args:
       path: of the file.
       into: an empty message, to be filled.
+      of_empty: what to say of an empty file; by default what C++ says that maps the file into memory.
 
     Raises:
       StatusError: the file cannot be read, is empty, or is not the text of such a message.
@@ -24,8 +25,8 @@ def read(path: str, into: Any) -> None:
         content = Path(path).read_bytes()
     except OSError as error:
         raise status.from_os_error(error, path) from error
-    if not content:  # TensorFlow Serving maps the file into memory, and an empty one cannot be
-        raise status.invalid_argument(f"{path}; Invalid argument")
+    if not content:
+        raise status.invalid_argument(of_empty or f"{path}; Invalid argument")
     try:
         text_format.Parse(content, into)
     except (text_format.ParseError, UnicodeDecodeError) as error:

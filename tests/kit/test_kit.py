@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import re
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import click.testing
 import hypothesis
-import kubernetes
+import kubernetes_validate
 import pytest
 import yaml
 from google.protobuf import text_format
@@ -37,12 +37,8 @@ GOLDEN_METRICS = (
 )
 """What TF Serving 2.16.1 calls them (golden/config.json, case monitoring)."""
 
-KUBERNETES_MODELS = {
-    "deployment": "V1Deployment",
-    "horizontal-pod-autoscaler": "V2HorizontalPodAutoscaler",
-    "pod-disruption-budget": "V1PodDisruptionBudget",
-    "service": "V1Service",
-}
+KUBERNETES = ("1.27", "1.37")
+"""Versions whose API the manifests are for: an old one that is still about, and the newest one of the schemas."""
 
 
 @pytest.fixture
@@ -173,6 +169,8 @@ def test_the_compose_file_is_well_formed_and_closed(kit: Path, base_path: Path) 
             if volume["type"] == "bind":
                 assert volume["read_only"] is True
                 assert (kit / volume["source"]).is_dir()  # an absolute source stays what it is
+    for name in ("prometheus", "grafana"):
+        assert re.fullmatch(rf"\$\{{{name.upper()}_IMAGE:-[a-z/]+:v?[0-9.]+\}}", services[name]["image"])
     serving = services["serving"]
     assert serving["image"] == "tensorflow/serving:2.16.1"
     assert "--allow_version_labels_for_unavailable_models=true" in serving["command"]
@@ -199,17 +197,26 @@ def test_grafana_is_provisioned_with_what_prometheus_has(kit: Path) -> None:
     assert len({panel["id"] for panel in dashboard["panels"]}) == len(dashboard["panels"])
 
 
-def _objects(kit: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    for name, model in KUBERNETES_MODELS.items():
-        yield model, yaml.safe_load((kit / "kubernetes" / f"{name}.yaml").read_text())
+def _objects(kit: Path) -> dict[str, Any]:
+    """The manifests, by kind."""
+    found = [yaml.safe_load(path.read_text()) for path in (kit / "kubernetes").iterdir()]
+    return {each["kind"]: each for each in found}
 
 
-def test_kubernetes_knows_every_field(kit: Path) -> None:
-    """Read into the official client's models and written back, nothing is lost: a misspelt field would be."""
-    client = kubernetes.client.ApiClient()
-    for model, given in _objects(kit):
-        read = client.deserialize(SimpleNamespace(data=json.dumps(given)), model)
-        assert client.sanitize_for_serialization(read) == given
+@pytest.mark.parametrize("version", KUBERNETES)
+def test_the_manifests_are_what_kubernetes_takes(version: str, run: Run, base_path: Path, tmp_path: Path) -> None:
+    """By its own schemas, in which a field that they do not know is an error; with a measured memory and without."""
+    (tmp_path / "report.json").write_text(data.as_json(_report("tensorflow/serving:2.16.1")))
+    for given in ((), ("--report", tmp_path / "report.json", "--no-batching")):
+        assert run(base_path, *given).exit_code == 0
+        found = _objects(tmp_path / "kit")
+        assert found.keys() == {"Deployment", "HorizontalPodAutoscaler", "PodDisruptionBudget", "Service"}
+        for each in found.values():
+            assert kubernetes_validate.validate(each, version, strict=True) == version
+
+    found["Deployment"]["spec"]["replica"] = 1
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate(found["Deployment"], version, strict=True)
 
 
 def test_the_kustomization_gathers_every_file(kit: Path) -> None:
@@ -219,22 +226,22 @@ def test_the_kustomization_gathers_every_file(kit: Path) -> None:
 
     assert set(found["resources"]) == {f"kubernetes/{path.name}" for path in (kit / "kubernetes").iterdir()}
     assert set(config["files"]) == {f"config/{path.name}" for path in (kit / "config").iterdir()}
-    deployment = dict(_objects(kit))["V1Deployment"]
+    deployment = _objects(kit)["Deployment"]
     volumes = {volume["name"]: volume for volume in deployment["spec"]["template"]["spec"]["volumes"]}
     assert volumes["config"]["configMap"]["name"] == config["name"]
 
 
 def test_the_manifests_fit_each_other_and_know_of_warmup(kit: Path) -> None:
     """One name and one selector; a pod that warms up is neither called nor ended; nobody in it is root."""
-    objects = dict(_objects(kit))
-    pod = objects["V1Deployment"]["spec"]["template"]
+    objects = _objects(kit)
+    pod = objects["Deployment"]["spec"]["template"]
     (container,) = pod["spec"]["containers"]
 
     labels = pod["metadata"]["labels"]
-    assert objects["V1Deployment"]["spec"]["selector"]["matchLabels"] == labels
-    assert objects["V1Service"]["spec"]["selector"] == labels
-    assert objects["V1PodDisruptionBudget"]["spec"]["selector"]["matchLabels"] == labels
-    assert objects["V2HorizontalPodAutoscaler"]["spec"]["scaleTargetRef"]["name"] == "digits"
+    assert objects["Deployment"]["spec"]["selector"]["matchLabels"] == labels
+    assert objects["Service"]["spec"]["selector"] == labels
+    assert objects["PodDisruptionBudget"]["spec"]["selector"]["matchLabels"] == labels
+    assert objects["HorizontalPodAutoscaler"]["spec"]["scaleTargetRef"]["name"] == "digits"
     startup = container["startupProbe"]
     assert startup["httpGet"]["path"] == "/v1/models/digits"
     assert startup["periodSeconds"] * startup["failureThreshold"] >= 300
@@ -298,7 +305,7 @@ def test_a_blessing_is_served_by_who_judged_it(
     serving = _compose(tmp_path / "kit")["serving"]
     assert serving["image"] == image
     assert {volume["target"] for volume in serving["volumes"]} == {"/models/mine/1", "/config"}
-    (container,) = dict(_objects(tmp_path / "kit"))["V1Deployment"]["spec"]["template"]["spec"]["containers"]
+    (container,) = _objects(tmp_path / "kit")["Deployment"]["spec"]["template"]["spec"]["containers"]
     assert container["resources"]["limits"] == {"memory": "512Mi"}  # 300 MiB and a half, in steps of 64
     assert container["startupProbe"]["failureThreshold"] * container["startupProbe"]["periodSeconds"] == 1000
     assert ("judge it with" in finished.stdout) == (image == files.DEFAULT_IMAGE)
@@ -309,7 +316,7 @@ def test_the_memory_is_for_all_versions(run: Run, base_path: Path, tmp_path: Pat
     """A pod holds each of them; a report can be named by hand."""
     (tmp_path / "report.json").write_text(data.as_json(_report("tensorflow/serving:2.16.1")))
     assert run(base_path, "--report", tmp_path / "report.json", "--label", "a=7", "--label", "b=50").exit_code == 0
-    (container,) = dict(_objects(tmp_path / "kit"))["V1Deployment"]["spec"]["template"]["spec"]["containers"]
+    (container,) = _objects(tmp_path / "kit")["Deployment"]["spec"]["template"]["spec"]["containers"]
     assert container["resources"]["limits"] == {"memory": "960Mi"}
 
 
@@ -428,6 +435,18 @@ def test_a_kit_is_replaced_but_not_what_was_edited(run: Run, kit: Path, base_pat
     assert run(base_path, "--label", "stable=101", "--force").exit_code == 0
     assert _config(kit).version_labels == {"stable": 101}
     assert (kit / "mine").exists()
+
+
+def test_the_users_in_the_containers_can_read_the_files(run: Run, base_path: Path, tmp_path: Path) -> None:
+    """Prometheus and Grafana run as others than who wrote the kit, who may be careful."""
+    mask = os.umask(0o077)
+    try:
+        assert run(base_path).exit_code == 0
+    finally:
+        os.umask(mask)
+    written = list((tmp_path / "kit").rglob("*"))
+    assert {path.stat().st_mode & 0o777 for path in written if path.is_file()} == {0o644}
+    assert {path.stat().st_mode & 0o777 for path in written if path.is_dir()} == {0o755}
 
 
 def test_files_of_somebody_else_are_not_replaced(run: Run, base_path: Path, tmp_path: Path) -> None:

@@ -47,6 +47,7 @@ def write(contents: Mapping[str, str], output: Path, *, force: bool) -> None:
             for path, content in encoded.items():
                 (new / path).parent.mkdir(parents=True, exist_ok=True)
                 (new / path).write_bytes(content)
+                (new / path).chmod(0o644)
             with signals.deferred():
                 _replace([*encoded, *obsolete], new, old, output)
     except (OSError, errors.SandboxError) as error:
@@ -85,13 +86,21 @@ def _edited(encoded: Mapping[str, bytes], output: Path, known: Mapping[str, str]
     ]
 
 
+def _make_directory(directory: Path) -> None:
+    """With those above it that are missing; the users in the containers can read them, whatever the umask."""
+    if not directory.exists():
+        _make_directory(directory.parent)
+        directory.mkdir()
+        directory.chmod(0o755)
+
+
 def _replace(paths: list[str], new: Path, old: Path, output: Path) -> None:
     """Moves the new files to their places, those without a new one away, and all back if one cannot be moved."""
     moved: list[str] = []
     try:
         for path in paths:
             target = output / path
-            target.parent.mkdir(parents=True, exist_ok=True)
+            _make_directory(target.parent)
             moved.append(path)
             if target.is_file():
                 (old / path).parent.mkdir(parents=True, exist_ok=True)
