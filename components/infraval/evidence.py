@@ -80,12 +80,14 @@ class Outcome:
       code: name of the gRPC status code, `OK` for an answer.
       message: the server's error message, redacted; empty for an answer.
       latency_s: seconds from sending the request to its answer or error.
+      sent_s: when it was sent, in seconds since the boot began; None if that is not known.
     """
 
     cell: options.Cell
     code: str
     message: str
     latency_s: float
+    sent_s: float | None = None
 
     @property
     def ok(self) -> bool:
@@ -122,6 +124,7 @@ class Latency:
       slowest_s: seconds of the slowest repeat.
       graph_builds: by how much the first request moved the server's counter of them; None if unknown.
       xla_compilations: the same.
+      first_sent_s: when the first request was sent, in seconds since the boot began; None if that is not known.
     """
 
     cell: options.Cell
@@ -131,6 +134,7 @@ class Latency:
     slowest_s: float = 0.0
     graph_builds: int | None = None
     xla_compilations: int | None = None
+    first_sent_s: float | None = None
 
     @property
     def built(self) -> bool:
@@ -456,6 +460,45 @@ class Memory:
 
 
 @dataclasses.dataclass(frozen=True)
+class Phase:
+    """What a boot was busy with: seconds from its beginning to that of the phase, and how many it took."""
+
+    name: str
+    start_s: float
+    seconds: float
+
+
+@dataclasses.dataclass(frozen=True)
+class MemorySample:
+    """How much memory a server took at a time, in seconds since the boot began.
+
+    Attributes:
+      time_s: when it was.
+      resident_bytes: as in `Memory`.
+      anonymous_bytes: as in `Memory`.
+    """
+
+    time_s: float
+    resident_bytes: int
+    anonymous_bytes: int | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Timeline:
+    """When a boot did what.
+
+    Attributes:
+      phases: in their order: `load`, `warmup` (the last part of the load, if the server says how long it took),
+        `first requests` (of each cell, and repeated ones), `requests`, and a phase for each gate with requests of its
+        own: `requests again`, `expected`, `baseline`, `under load`, `many requests`.
+      memory: what the server took meanwhile, at most 400 samples; none while first requests are timed.
+    """
+
+    phases: tuple[Phase, ...] = ()
+    memory: tuple[MemorySample, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
 class Boot:
     """The result of booting a model once.
 
@@ -472,6 +515,7 @@ class Boot:
       memory: after the load, warmup included; None if unknown.
       counters: when the server became AVAILABLE; None if they were not to be read.
       server_log: the last lines of the server's log, redacted, if it crashed or was not ready in time; else empty.
+      timeline: when it did what.
     """
 
     server: Server
@@ -485,6 +529,7 @@ class Boot:
     memory: Memory | None = None
     counters: Counters | None = None
     server_log: str = ""
+    timeline: Timeline = Timeline()
 
     @property
     def definite(self) -> bool:
@@ -495,6 +540,23 @@ class Boot:
     def answered_all(self) -> bool:
         """Whether the model was served and every request was answered."""
         return self.failure is None and self.death is None and all(outcome.ok for outcome in self.outcomes)
+
+
+@dataclasses.dataclass(frozen=True)
+class Quantile:
+    """A percentile of latency.
+
+    Attributes:
+      percentile: such as 99.9.
+      seconds: what it is.
+      low_s: it is not below this, with a confidence of 95 %; 0 if the requests do not tell.
+      high_s: nor above this; None if the requests do not tell.
+    """
+
+    percentile: float
+    seconds: float
+    low_s: float = 0.0
+    high_s: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -512,6 +574,7 @@ class Latencies:
       over_since_sent: the same, timed from when a request was really sent: what is not infraval's own lag.
       intervals: where the percentiles are with a confidence of 95 %.
       intervals_since_sent: the same, timed from when a request was really sent; empty if nothing is compared.
+      curve: percentiles from the median on that the requests are enough for; of all requests, empty for a cell.
     """
 
     cell: options.Cell | None
@@ -524,6 +587,7 @@ class Latencies:
     over_since_sent: tuple[int, ...] = ()
     intervals: tuple[percentile_bars.Interval, ...] = ()
     intervals_since_sent: tuple[percentile_bars.Interval, ...] = ()
+    curve: tuple[Quantile, ...] = ()
 
     def percentile_s(self, percentile: int) -> float:
         """The 50th, 90th or 99th percentile."""
@@ -575,6 +639,7 @@ class Load:
       cells_left_out: cells without a request in the load, because they did not fit into memory.
       points: what happened over time, at most 200.
       baseline: what the baseline did under the same load, in turn; None if it was not compared.
+      start_s: seconds from the beginning of the boot to that of the load; None if that is not known.
     """
 
     overall: Latencies
@@ -593,6 +658,7 @@ class Load:
     cells_left_out: int = 0
     points: tuple[LoadPoint, ...] = ()
     baseline: Load | None = None
+    start_s: float | None = None
 
     @property
     def rate(self) -> float:

@@ -46,7 +46,13 @@ def test_a_good_model_is_blessed_and_its_copy_starts_warm(
     assert report["run"]["asked"].startswith(f"infraval validate --model {taxi_model} --examples ")
     assert [each["name"] for each in report["run"]["stages"]] == ["checks", "requests", "staging", "trial", "gates"]
     assert report["servers"][0]["records_replayed"] == 4
+    phases = report["servers"][0]["timeline"]["phases"]
+    assert [each["name"] for each in phases] == ["load", "warmup", "first requests", "requests"]
+    assert phases[0]["seconds"] + phases[1]["seconds"] == pytest.approx(report["servers"][0]["load_time_s"])
+    assert all(each["resident_bytes"] > 0 for each in report["servers"][0]["timeline"]["memory"])
     requests = report["servers"][0]["requests"]
+    sent_s = [each["sent_s"] for each in requests]
+    assert phases[3]["start_s"] <= min(sent_s) <= max(sent_s) <= phases[3]["start_s"] + phases[3]["seconds"]
     assert {(*each["cell"].values(), each["code"]) for each in requests} == {
         ("predict", "predict", 1, "OK"),
         ("predict", "predict", 4, "OK"),

@@ -196,3 +196,6 @@ def test_a_slow_model_fails_for_its_latency_alone(
     load = judged.servers[0].evidence.load
     assert load is not None
     assert load.points
+    phase = judged.servers[0].evidence.boot.timeline.phases[-1]
+    assert (phase.name, phase.start_s) == ("under load", load.start_s)
+    assert load.points[-1].time_s < phase.seconds

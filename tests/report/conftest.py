@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from infraval import evidence, options, verdict
+from infraval import evidence, options, percentile_bars, verdict
 from infraval.report import data
 
 
@@ -16,14 +16,19 @@ def _make_report(text: str = "x", *, servers: int = 2, cells: int = 2, requests:
     method = options.Method.PREDICT
     called = [options.Cell(text, method, number + 1) for number in range(cells)]
     outcomes = [
-        evidence.Outcome(called[number % cells], text if number % 2 else "OK", text, 0.001 * (number + 1))
+        evidence.Outcome(
+            called[number % cells], text if number % 2 else "OK", text, 0.001 * (number + 1), 4 + number / 1000
+        )
         for number in range(requests)
     ]
     compared = (evidence.Compared(text, method, text, text, 8, 1, 24, 2, 0.25, 0.5, (text,), 8, 1),)
     unanswered = (evidence.Unanswered(text, method, text, text, 3),)
-    latencies = [evidence.Latencies(cell, 1000, 0.002, 0.005, 0.02, 0.3, (8,), (7,)) for cell in called]
+    intervals = tuple(percentile_bars.Interval(each, 0.001 * each, 0.0012 * each) for each in (50, 90, 99))
+    latencies = [
+        evidence.Latencies(cell, 1000, 0.002, 0.005, 0.02, 0.3, (8,), (7,), intervals, intervals) for cell in called
+    ]
     load = evidence.Load(
-        evidence.Latencies(None, 9000, 0.001, 0.004, 0.01, 0.3, (9,), (9,)),
+        evidence.Latencies(None, 9000, 0.001, 0.004, 0.01, 0.3, (9,), (9,), intervals, intervals),
         cells=tuple(latencies),
         sent=9100,
         settling=100,
@@ -33,6 +38,12 @@ def _make_report(text: str = "x", *, servers: int = 2, cells: int = 2, requests:
         death=text,
         seconds=60.0,
         points=tuple(evidence.LoadPoint(number / 3, 45, 0.001, 0.01, 0.02) for number in range(200)),
+        start_s=15.0,
+    )
+    phases = (("load", 0.0, 1.5), ("warmup", 1.5, 0.5), ("first requests", 2.0, 2.0), ("requests", 4.0, 11.0))
+    timeline = evidence.Timeline(
+        tuple(evidence.Phase(*each) for each in (*phases, (text, 15.0, 70.0))),
+        tuple(evidence.MemorySample(number / 5, number << 20, number << 19) for number in range(400)),
     )
     beside = tuple(evidence.Beside(cell, 10, 0.003, 0.002, 0.004, 0.003) for cell in called)
     findings = [
@@ -59,6 +70,7 @@ def _make_report(text: str = "x", *, servers: int = 2, cells: int = 2, requests:
                 warm_first_s=0.002 * (number + 1),
                 steady_s=0.001,
                 is_steady=bool(number % 2),
+                warm_first_sent_s=2.0 + number / 100,
             )
             for number, cell in enumerate(called)
         ],
@@ -95,6 +107,7 @@ def _make_report(text: str = "x", *, servers: int = 2, cells: int = 2, requests:
             before_bytes=16 << 20,
             peak_bytes=17 << 20,
         ),
+        timeline=timeline,
     )
     examples = evidence.Examples(
         shards=4,

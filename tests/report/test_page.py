@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from infraval import errors, evidence, gates, options, verdict
+from infraval import errors, evidence, gates, options, percentile_bars, verdict
 from infraval.report import advice, charts, data, page
 
-MAX_BYTES = 300_000
+MAX_BYTES = 260_000
 Make = Callable[..., data.Report]
 Skeleton = list[tuple[str, tuple[str, ...]]]
 
@@ -38,6 +38,7 @@ class Parsed(html.parser.HTMLParser):
       paths: of each element, the tags that it is in.
       text: what is read, with the titles of pictures.
       carried: the content of the script element.
+      titles: of the pictures.
     """
 
     def __init__(self, content: str) -> None:
@@ -46,6 +47,7 @@ class Parsed(html.parser.HTMLParser):
         self.paths: list[tuple[str, ...]] = []
         self.text: list[str] = []
         self.carried = ""
+        self.titles: list[str] = []
         self._open: list[str] = []
         self.feed(content)
         self.close()
@@ -75,6 +77,8 @@ class Parsed(html.parser.HTMLParser):
             self.carried += data
         elif self._open and self._open[-1] != "style":
             self.text.append(data)
+            if self._open[-2:] == ["svg", "title"]:
+                self.titles.append(data)
 
     def handle_comment(self, data: str) -> None:
         """The template has none."""
@@ -264,9 +268,77 @@ def test_any_number_can_be_shown(make_report: Make, numbers: list[float], count:
     ]
     server.findings = [verdict.Finding("latency", verdict.Status.FAILED, ("x",), numbers[0], numbers[1], "ms")]
     server.load_time_s = numbers[0]
-    drawn = re.findall(r'points="([^"]*)"', page.render(found))
-    places = [float(place) for line in drawn for place in re.split(r"[ ,]", line.strip())]
-    assert all(0 <= place <= charts.WIDTH for place in places)
+    server.timeline = evidence.Timeline(
+        tuple(evidence.Phase("x", *numbers[first : first + 2]) for first in range(4)),
+        tuple(evidence.MemorySample(time_s, count, count) for time_s in numbers),
+    )
+    drawn = [path["d"] or "" for path in Parsed(page.render(found)).all("path")]
+    lines = [path for path in drawn if path.startswith("m")]
+    assert all(-1e-6 <= place <= charts.WIDTH for path in lines for point in _points(path) for place in point)
+    assert all(-8 <= place <= charts.WIDTH for path in drawn if path not in lines for place in _numbers(path))
+
+
+def _numbers(path: str) -> list[float]:
+    return [float(number) for number in re.findall(r"-?(?:\d+\.?\d*|\.\d+)", path)]
+
+
+def _points(path: str) -> list[tuple[float, float]]:
+    """The points of a path as `charts.path` writes it."""
+    numbers = _numbers(path.replace("h0", ""))
+    steps = zip(numbers[::2], numbers[1::2], strict=True)
+    return list(itertools.accumulate(steps, lambda at, step: (at[0] + step[0], at[1] + step[1])))
+
+
+@given(points=st.lists(st.tuples(st.floats(-1000, 1000), st.floats(-1000, 1000)), max_size=9), dots=st.booleans())
+def test_a_path_goes_through_its_points(points: list[tuple[float, float]], dots: bool) -> None:
+    """To a tenth; no error adds up."""
+    rounded = [(round(x * 10) / 10, round(y * 10) / 10) for x, y in points]
+    expected = [pytest.approx(point, abs=1e-6) for point, _ in itertools.groupby(rounded)]
+    assert _points(charts.path(points, dots=dots)) == expected
+
+
+def test_latency_and_memory_have_one_time_axis(report: data.Report) -> None:
+    """Of the boot: each phase has its place, wide enough to be seen, and what happened in it is drawn there."""
+    (server, _) = report.servers
+    times = charts.Times.of(server.timeline)
+    assert times is not None
+    latency = charts.latency_over_time(server, times, server.requests, charts.Bar(0.015, "bar"))
+    memory = charts.memory_over_time(server.timeline, times, charts.Bar())
+    assert latency is not None
+    assert memory is not None
+    assert latency.zones == memory.zones
+    assert [each.split()[0] for each in latency.phases[:4]] == ["load", "warmup", "first", "requests"]
+    assert min(zone.end - zone.start for zone in latency.zones) > (charts.RIGHT - charts.LEFT) / 11
+    lines = dict(zip(("firsts", "requests", "p50", "p99", "slowest"), latency.lines, strict=True))
+    for name, zone in {"firsts": 2, "requests": 3, "p50": 4, "p99": 4, "slowest": 4}.items():
+        assert all(latency.zones[zone].start <= x <= latency.zones[zone].end for x, _ in lines[name].points)
+    assert [each.label for each in latency.x_ticks] == ["0", "1.5", "2", "4", "15", "85"]
+    resident, anonymous = memory.lines
+    assert resident.points[-1][1] < anonymous.points[-1][1]
+    assert memory.y_ticks[0].label == "0 bytes"
+
+
+def test_without_times_requests_and_load_have_charts_of_their_own(report: data.Report) -> None:
+    """As in reports of versions that did not note them."""
+    for server in report.servers:
+        server.timeline = None
+    titles = [each.split(" ")[0] for each in Parsed(page.render(report)).titles]
+    assert titles == ["Latency", "Percentiles", "Latency"] * 2
+
+
+def test_percentiles_have_the_band_of_their_confidence() -> None:
+    """Up to the top of the picture if the requests are too few for an upper bound."""
+    intervals = (percentile_bars.Interval(50, 0.002, 0.004), percentile_bars.Interval(99, 0.005))
+    load = evidence.Load(evidence.Latencies(None, 150, 0.003, 0.004, 0.01, 0.02, intervals=intervals))
+    drawn = charts.percentiles(load, charts.Bar(0.05, "bar of p99"))
+    assert drawn is not None
+    (line,) = drawn.lines
+    low50, low99, high99, high50 = line.band
+    assert low50[0] == high50[0] == line.points[0][0]
+    assert high50[1] < line.points[0][1] < low50[1]
+    assert high99[1] == charts.TOP < line.points[2][1] < low99[1]
+    assert drawn.bar is not None
+    assert drawn.bar.label == "bar of p99 50 ms"
 
 
 def test_charts_keep_the_slowest_of_many_requests() -> None:
@@ -285,7 +357,7 @@ def test_charts_keep_the_slowest_of_many_requests() -> None:
 def test_a_rare_percentile_is_far_to_the_right() -> None:
     """The axis is logarithmic in what is above: p50, p90 and p99 are about evenly spaced."""
     load = evidence.Load(evidence.Latencies(None, 10_000, 0.001, 0.01, 0.1, 1.0))
-    drawn = charts.percentiles(load, 0.05)
+    drawn = charts.percentiles(load, charts.Bar(0.05))
     assert drawn is not None
     assert [tick.label for tick in drawn.x_ticks] == ["p50", "p90", "p99", "p99.9", "p99.99"]
     places = [tick.at for tick in drawn.x_ticks[1:]]

@@ -112,6 +112,9 @@ def test_only_the_load_is_load_time(begins_s: float, clock: Clock, boot_on: Boot
     assert booted.failure is None
     assert booted.load_time_s == pytest.approx(2.0, abs=0.1)
     assert booted.memory == evidence.Memory(int(begins_s) + 2)
+    load, requests = booted.timeline.phases
+    assert load == evidence.Phase("load", 0.0, booted.load_time_s)
+    assert requests.start_s == booted.load_time_s
 
 
 @pytest.mark.parametrize("begins_s", [0.0, 100.0])

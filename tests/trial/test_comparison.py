@@ -230,6 +230,7 @@ def test_the_top_class_is_its_label() -> None:
     assert (changed[1].rows, changed[1].rows_differing) == (1, 1)
     tensors_differ = one_output(tensor([[0.1, 0.9], [0.6, 0.4]]), tensor([[0.2, 0.8], [0.4, 0.6]]))
     assert (tensors_differ.rows, tensors_differ.rows_differing) == (2, 1)
+    assert type(tensors_differ.rows_differing) is int  # NumPy's own is no JSON
     assert one_output(tensor([[1, 2]], "int64"), tensor([[2, 1]], "int64")).rows == 0
 
 

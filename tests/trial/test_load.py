@@ -97,6 +97,14 @@ def test_the_load_ends_once_the_bars_are_decided(
     assert sum(point.requests for point in found.points) == found.sent
     assert len(found.points) <= load.MOST_POINTS
     assert found.overall.p50_s <= found.overall.p90_s <= found.overall.p99_s <= found.overall.max_s
+    curve = {each.percentile: each for each in found.overall.curve}
+    assert [curve[each].seconds for each in (50, 90, 99)] == [
+        found.overall.p50_s,
+        found.overall.p90_s,
+        found.overall.p99_s,
+    ]
+    assert max(curve) <= 100 - 100 / found.overall.requests
+    assert all(each.low_s <= each.seconds <= (each.high_s or found.overall.max_s) for each in curve.values())
     assert not found.errors
 
 

@@ -41,6 +41,9 @@ class CellSummary(pydantic.BaseModel):
         None, description="By how much the first request moved the server's counter of them; null if unknown."
     )
     xla_compilations: int | None = pydantic.Field(None, description="The same.")
+    warm_first_sent_s: float | None = pydantic.Field(
+        None, description="When that first request was sent, in seconds since the boot began."
+    )
 
     @property
     def warm_ratio(self) -> float | None:
@@ -98,6 +101,9 @@ class ServerReport(pydantic.BaseModel):
         None, description="How malformed requests were taken, if any were sent."
     )
     swap: evidence.Swap | None = pydantic.Field(None, description="The swap, if the gate swap was on.")
+    timeline: evidence.Timeline | None = pydantic.Field(
+        None, description="When the boot that is judged did what, and the memory that its server took meanwhile."
+    )
 
     @property
     def median_steady_s(self) -> float | None:
@@ -206,6 +212,7 @@ def _server_report(judged: ServerVerdict) -> ServerReport:
         memory=shown.memory,
         robustness=shown.robustness,
         swap=shown.swap,
+        timeline=booted.timeline,
     )
 
 
@@ -229,6 +236,7 @@ def _cells(shown: evidence.Evidence) -> list[CellSummary]:
             is_steady=warm[cell].is_steady if cell in warm else None,
             graph_builds=warm[cell].graph_builds if cell in warm else None,
             xla_compilations=warm[cell].xla_compilations if cell in warm else None,
+            warm_first_sent_s=warm[cell].first_sent_s if cell in warm else None,
         )
         for cell, outcomes in by_cell.items()
     ]

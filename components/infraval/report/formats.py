@@ -74,7 +74,7 @@ def measure(value: float | None, unit: str) -> str:
         return known[unit](value)
     if value is None:
         return MISSING
-    return seconds(value / 1000) if unit == "ms" else f"{number(value)} {unit}".rstrip()
+    return seconds(value / 1000) if unit == "ms" else f"{number(value)} {escape.name(unit)}".rstrip()
 
 
 def call(cell: options.Cell) -> str:

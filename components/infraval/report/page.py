@@ -14,7 +14,7 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from infraval import escape, evidence
+from infraval import escape
 from infraval.gates import baseline
 from infraval.report import advice, charts, comparison, data, formats
 
@@ -29,16 +29,19 @@ _MAX_ITEMS = 200
 _MAX_REQUESTS = 50
 """Of the requests in the JSON that the page carries; what it shows of them is about all."""
 
-_MAX_FAILURES = 8
+_MAX_FAILURES = 20
 """Kinds of failed requests that are shown."""
+
+_BRIEF = 400
+"""Characters of a message in a table; report.json has all of it."""
 
 _LOG_FACTOR = 10
 """How much longer than other strings a server's log may be; its end is kept."""
 
-_MAX_CARRIED = 100_000
-"""Characters of the JSON."""
+_MAX_CARRIED = 80_000
+"""Bytes of the JSON as it is in the page."""
 
-_CARRIED_LENGTHS = (escape.MAX_MESSAGE_LENGTH, 400, 80)
+_CARRIED_LENGTHS = (escape.MAX_MESSAGE_LENGTH, 400, 80, 20)
 """Characters that each string in it may have; fewer are tried if it is too long."""
 
 _HEAT = (2.0, 5.0, 10.0)
@@ -141,8 +144,10 @@ def render_comparison(
     return f"{shown}\n"
 
 
-def _carried(short: dict[str, Any]) -> tuple[Any, bool]:
-    """The report that the page carries, as JSON values, and whether anything was left out."""
+def _carried(short: dict[str, Any]) -> tuple[str, bool]:
+    """The report that the page carries, as JSON that is safe in a script element, and whether anything was left out."""
+    from jinja2 import utils  # noqa: PLC0415 - takes a moment, and a run without an output does not need it
+
     is_cut = False
     servers = []
     for server in short["servers"]:
@@ -153,10 +158,11 @@ def _carried(short: dict[str, Any]) -> tuple[Any, bool]:
         carried, shorter = _shortened(carried, length)
         is_cut = is_cut or shorter
         # In JSON, what is not finite becomes null.
-        content = data.Report.model_validate(carried).model_dump_json()
+        plain = json.loads(data.Report.model_validate(carried).model_dump_json())
+        content = utils.htmlsafe_json_dumps(plain, separators=(",", ":"))
         if len(content) <= _MAX_CARRIED:
             break
-    return json.loads(content), is_cut
+    return content, is_cut
 
 
 def _shortened(value: Any, length: int, key: str = "") -> tuple[Any, bool]:
@@ -184,7 +190,7 @@ def _judged(number: int, report: data.Report, whole: data.ServerReport) -> _Judg
         report=server,
         batch_sizes=tuple(sorted({cell.cell.batch_size for cell in server.cells})),
         heat=_heat(server.cells),
-        charts=_charts(server, whole.requests),
+        charts=_charts(server, whole),
         failures=tuple(failures[:_MAX_FAILURES]),
         more_failures=sum(each.requests for each in failures[_MAX_FAILURES:]),
         median_steady_s=whole.median_steady_s,
@@ -210,14 +216,33 @@ def _heat(cells: Iterable[data.CellSummary]) -> tuple[tuple[str, tuple[_Heat | N
     return tuple((call, tuple(row.get(size) for size in sizes)) for call, row in by_call.items())
 
 
-def _charts(server: data.ServerReport, outcomes: list[evidence.Outcome]) -> tuple[charts.Chart, ...]:
-    bar_s = next(
-        (each.bar / 1000 for each in server.findings if each.gate == "latency" and each.bar and each.unit == "ms"), None
-    )
-    drawn = [charts.replay(outcomes)]
+def _charts(server: data.ServerReport, whole: data.ServerReport) -> tuple[charts.Chart, ...]:
+    latency = _latency_bar(server)
+    peak = next((each.bar for each in server.findings if each.gate == "memory" and each.unit == "bytes"), None)
+    times = charts.Times.of(server.timeline)
+    drawn: list[charts.Chart | None] = []
+    if times is not None:
+        drawn.append(charts.latency_over_time(server, times, whole.requests, latency))
+        drawn.append(charts.memory_over_time(whole.timeline, times, charts.Bar(peak, "bar of the peak")))
+    elif server.load is not None:
+        drawn.append(charts.load_over_time(server.load, latency))
     if server.load is not None:
-        drawn = [charts.over_time(server.load, bar_s), charts.percentiles(server.load, bar_s), *drawn]
+        drawn.append(charts.percentiles(server.load, latency))
+    if times is None:
+        drawn.append(charts.replay(whole.requests))
     return tuple(chart for chart in drawn if chart is not None)
+
+
+def _latency_bar(server: data.ServerReport) -> charts.Bar:
+    """The bar in milliseconds that the gate judges by, and of which percentile it is, as far as its figure tells."""
+    found = next((each for each in server.findings if each.gate == "latency" and each.bar and each.unit == "ms"), None)
+    if found is None or found.bar is None:
+        return charts.Bar()
+    known = [] if server.load is None else [server.load.overall, *server.load.cells]
+    of = next(
+        (f" of p{each}" for each in (50, 90, 99) for one in known if one.percentile_s(each) * 1000 == found.figure), ""
+    )
+    return charts.Bar(found.bar / 1000, f"bar{of}")
 
 
 def _change(ratio: float | None) -> str:
@@ -246,13 +271,14 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.policies["json.dumps_kwargs"] = {"separators": (",", ":")}
     environment.filters |= {
+        "brief": lambda text: escape.cut(text, _BRIEF),
         "call": formats.call,
         "change": _change,
         "measure": formats.measure,
         "name": escape.name,
         "number": formats.number,
+        "path": charts.path,
         "ratio": formats.ratio,
         "seconds": formats.seconds,
         "share": formats.share,

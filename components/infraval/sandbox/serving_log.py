@@ -20,6 +20,7 @@ _REFUSED = re.compile(
 _WARMUP_END = re.compile(
     r"No warmup data file found at |"
     r"Finished reading warmup data for model at [^\n]*\. Number of warmup records read: (?P<records>\d+)\."
+    r"(?: Elapsed time \(microseconds\): (?P<micros>\d{1,15})\.)?"
 )
 _BEGINS_TO_LOAD = re.compile(r"Building single TensorFlow model file config:|Adding/updating models\.")
 """The first is written only without a model config file."""
@@ -64,6 +65,12 @@ def warmup_records_read(log: str) -> int | None:
     """How many warmup records the last load replayed, 0 without a warmup file; None if no load got past them."""
     ends = [*_WARMUP_END.finditer(log)]
     return int(ends[-1]["records"] or 0) if ends else None
+
+
+def warmup_seconds(log: str) -> float:
+    """How long the warmup of the last load took, as the server says; 0 if there was none."""
+    ends = [*_WARMUP_END.finditer(log)]
+    return int(ends[-1]["micros"] or 0) / 1e6 if ends else 0.0
 
 
 def addresses(log: str) -> set[str]:

@@ -65,6 +65,7 @@ class Study:
         """
         kept: list[evidence.Baseline] = []
         self._booter.progress("Booting the baseline beside the model")
+        serving.times.begin("baseline")
         other = self._booter.beside(self._baseline.base_path, "baseline")
 
         def compare(beside: boot.Serving) -> None:

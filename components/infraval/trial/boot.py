@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import threading
@@ -13,7 +14,7 @@ from typing import TypeAlias
 from infraval import errors, evidence, options, redaction
 from infraval import progress as telling
 from infraval.sandbox import base, registry, serving_log
-from infraval.trial import blame, client, counters, measure, replay, responses
+from infraval.trial import blame, client, counters, measure, replay, responses, timeline
 
 _EMBEDDED_START_TIMEOUT_S = 300.0
 """How long the embedded server may take to import TensorFlow."""
@@ -35,11 +36,13 @@ class Serving:
       connection: to it.
       sandbox: that it runs in.
       requests: what was sent.
+      times: gets the phases of a study.
     """
 
     connection: client.Client
     sandbox: base.Sandbox
     requests: replay.Requests
+    times: timeline.Recorder = dataclasses.field(default_factory=timeline.Recorder)
 
 
 Study: TypeAlias = Callable[[Serving], None]
@@ -149,6 +152,7 @@ class Booter:
             client.Client(
                 sandbox.target, self.server.model_name, self.server.model_version, self.server.version_label
             ) as connection,
+            contextlib.ExitStack() as on_leaving,
         ):
             self._connection = connection
             server = sandbox.identity
@@ -159,19 +163,15 @@ class Booter:
                 server = dataclasses.replace(server, ignored_flags=serving_log.ignored_flags(sandbox.log()))
             if server.ignored_flags:
                 self.progress(f"Flags without effect on the embedded server: {' '.join(server.ignored_flags)}")
-            limit_s = self.limits.max_loading_time_s
-            failure: evidence.Refused | evidence.Crashed | evidence.Late | None = None
-            try:
-                ended = ended or self._wait_until(connection.available, sandbox, started_s + limit_s)
-            except TimeoutError:
-                failure = evidence.Late(limit_s)
-            self._check_arguments(sandbox)
-            if ended is not None:
-                failure = blame.failed_load(sandbox, ended, self.redactor)
+            times = timeline.Recorder(started_s, time.monotonic)
+            if replayed:
+                on_leaving.enter_context(times.watching(sandbox.memory))
+            failure = self._loaded(connection, sandbox, started_s, ended)
             if failure is not None:
-                refused = isinstance(failure, evidence.Refused)
-                return evidence.Boot(server, failure, server_log="" if refused else self.redactor.log(sandbox.log()))
-            load_time_s = time.monotonic() - started_s
+                log = "" if isinstance(failure, evidence.Refused) else self.redactor.log(sandbox.log())
+                return evidence.Boot(server, failure, server_log=log, timeline=times.found())
+            load_time_s = times.begin("first requests" if measured else "requests")
+            warmup_s = serving_log.warmup_seconds(sandbox.log())
             records = serving_log.warmup_records_read(sandbox.log())
             self.progress(f"AVAILABLE after {load_time_s:.1f} s, warmup records replayed: {records or 0}")
             self.check_aborted()
@@ -179,7 +179,9 @@ class Booter:
             timeout_s = self.limits.request_timeout_s
             count = functools.partial(counters.read, sandbox)
             counted = count() if measured else None
-            latencies = measure.measure(requests, connection, timeout_s, repeated, count) if measured else ()
+            now_s = times.now_s
+            latencies = measure.measure(requests, connection, timeout_s, repeated, count, now_s) if measured else ()
+            times.begin("requests")
             sent = requests if replayed else replay.OfLogs(())
             keeper = responses.Keeper(self.limits.response_memory_bytes, self.seed)
             if len(sent):
@@ -191,6 +193,7 @@ class Booter:
                 self.limits,
                 lambda: sandbox.poll() is not None,
                 keeper,
+                now_s,
                 done=telling.Counter(self.progress, "Sending requests", len(sent)).add,
             )
             self.check_aborted()
@@ -208,8 +211,21 @@ class Booter:
                 server_log=self.redactor.log(sandbox.log()) if death else "",
             )
             for study in studies if boot.answered_all else ():
-                study(Serving(connection, sandbox, requests))
-            return boot
+                study(Serving(connection, sandbox, requests, times))
+            return dataclasses.replace(boot, timeline=times.found(warmup_s))
+
+    def _loaded(
+        self, connection: client.Client, sandbox: base.Sandbox, started_s: float, ended: base.ServerExit | None
+    ) -> evidence.Refused | evidence.Crashed | evidence.Late | None:
+        """Waits until the model is AVAILABLE, unless the server has ended; returns why it is not served."""
+        limit_s = self.limits.max_loading_time_s
+        late = None
+        try:
+            ended = ended or self._wait_until(connection.available, sandbox, started_s + limit_s)
+        except TimeoutError:
+            late = evidence.Late(limit_s)
+        self._check_arguments(sandbox)
+        return late if ended is None else blame.failed_load(sandbox, ended, self.redactor)
 
     def _begin_to_load(self, sandbox: base.Sandbox) -> tuple[float, base.ServerExit | None]:
         """Waits until the embedded server has imported TensorFlow, for which the model is not to blame.

@@ -215,7 +215,7 @@ def _tops(output: _Output) -> Sequence[object]:
     if not whole or output.dtype.startswith("complex"):
         return ()
     rows = np.asarray(output.values).astype(np.float64).reshape(-1, output.shape[-1])
-    return list(np.argmax(rows, axis=1))
+    return np.argmax(rows, axis=1).tolist()  # type: ignore[no-any-return]
 
 
 def _outputs(method: options.Method, content: bytes) -> dict[str, _Output] | None:

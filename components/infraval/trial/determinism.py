@@ -45,6 +45,7 @@ class Study:
         self._unanswered: Counter[tuple[str, options.Method, str, str]] = Counter()
         at_once = max(_AT_ONCE, self._booter.limits.concurrency)
         self._booter.progress("Sending the same requests again, alone and together")
+        serving.times.begin("requests again")
         alone: list[evidence.Compared] = []
         together: list[evidence.Compared] = []
         count = 0

@@ -24,6 +24,7 @@ class Study:
         """Sends them as the other requests were sent."""
         requests = replay.OfLogs(self._known.logs)
         self._booter.progress(f"Comparing with {len(requests)} expected responses")
+        serving.times.begin("expected")
         comparer = _Comparer(self._tolerance)
         outcomes = replay.replay(
             requests,

@@ -49,6 +49,8 @@ _SETTLING_SHARE = 0.2
 
 _PERCENTILES = (50, 90, 99)
 
+_CURVE = (50, 75, 90, 95, 98, 99, 99.5, 99.9, 99.99)
+
 _EARLY_LOOKS = 5
 """How often to look before the bars can be passed: a slow model fails with few requests."""
 
@@ -136,10 +138,19 @@ class Study:
             self._booter.check_aborted()
             return serving.sandbox.poll() is not None
 
-        timeout_s = self._booter.limits.request_timeout_s
-        found = put(serving.requests, serving.connection, self._asked, timeout_s, self._seed, stopped, other)
+        started_s: list[float] = []
+        found, failure = put(
+            serving.requests,
+            serving.connection,
+            self._asked,
+            self._booter.limits.request_timeout_s,
+            self._seed,
+            stopped,
+            other,
+            lambda: started_s.append(serving.times.begin("under load")),
+        )
         self._booter.check_aborted()
-        return found
+        return dataclasses.replace(found, start_s=started_s[0]), failure
 
 
 class Sending(Protocol):
@@ -176,16 +187,19 @@ def put(
     seed: int = 0,
     stopped: Callable[[], bool] = lambda: False,
     other: Other | None = None,
+    begins: Callable[[], object] = lambda: None,
 ) -> _Found:
     """Puts a server under load until each bar is decided, a request fails, `stopped` says so or the budget is used up.
 
     The other server gets the same load in turn, in blocks so short that whatever slows the machine down slows both. A
-    ratio above its bar is only decided at the end, because it takes more than a moment to slow a server down.
+    ratio above its bar is only decided at the end, because it takes more than a moment to slow a server down. `begins`
+    is called when the load does, once the requests are ready to be sent.
 
     Returns:
       What the server did, and the position and message, unredacted, of the first request that failed.
     """
     ready, cells, left_out = _prepare(requests, connection)
+    begins()
     begin_s = time.perf_counter()
     rng = random.Random(seed)  # noqa: S311 - times of arrival, not a secret
 
@@ -393,7 +407,14 @@ class _Tally:
             tuple(self._over_since_sent),
             tuple(_interval(self._histogram, percentile) for percentile in _PERCENTILES),
             tuple(_interval(self._since_sent, percentile) for percentile in _PERCENTILES if self._since_sent),
+            tuple(self._curve()) if self.cell is None else (),
         )
+
+    def _curve(self) -> Iterator[evidence.Quantile]:
+        for percentile in _CURVE:
+            if self.requests * (100 - percentile) >= 100:  # noqa: PLR2004 - at least one request is beyond it
+                seconds = self._histogram.get_value_at_percentile(percentile) / 1e6
+                yield evidence.Quantile(percentile, seconds, *_bounds(self._histogram, percentile))
 
 
 def _histogram() -> histogram.HdrHistogram:
@@ -403,15 +424,18 @@ def _histogram() -> histogram.HdrHistogram:
 
 def _interval(latencies: histogram.HdrHistogram, percentile: int) -> percentile_bars.Interval:
     """Where a percentile is."""
+    return percentile_bars.Interval(percentile, *_bounds(latencies, percentile))
+
+
+def _bounds(latencies: histogram.HdrHistogram, percentile: float) -> tuple[float, float | None]:
+    """The ends of the interval; 0 and None if the requests do not tell."""
     requests = latencies.get_total_count()
     lowest, highest = percentile_bars.ranks(requests, percentile / 100)
 
     def seconds(rank: int) -> float:
         return float(latencies.get_value_at_percentile(100 * rank / requests)) / 1e6
 
-    return percentile_bars.Interval(
-        percentile, seconds(lowest) if lowest else 0.0, seconds(highest) if highest <= requests else None
-    )
+    return seconds(lowest) if lowest else 0.0, seconds(highest) if highest <= requests else None
 
 
 class _Looks:

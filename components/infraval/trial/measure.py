@@ -34,13 +34,14 @@ def measure(
 
     Must come before any other request of the boot. Each request may take `timeout_s`; after one that takes longer,
     nothing more is sent. Only cells in `repeated` are repeated, by default all. `count` says what the server has
-    counted: it is asked before and after each first request.
+    counted: it is asked before and after each first request. `clock` says the seconds since the boot began.
 
     Returns:
       The latencies by cell, without cells that were not repeated, or whose first or second request was not answered.
     """
     first_of = replay.first_of_each_cell(requests)
     firsts = {}
+    sent = {}
     moved = {}
     before = count()
     for cell, position in first_of.items():
@@ -48,7 +49,7 @@ def measure(
         started = clock()
         code, _ = connection.send(log, timeout_s)
         if code == evidence.OK:
-            firsts[cell] = clock() - started
+            firsts[cell], sent[cell] = clock() - started, started
         elif code == evidence.LATE:
             return ()
         after = count()
@@ -62,7 +63,15 @@ def measure(
         if seconds:
             steady = statistics.median(seconds[-_WINDOWS * _WINDOW :])
             latencies.append(
-                evidence.Latency(cell, firsts[cell], steady, _is_steady(seconds), max(seconds), **moved[cell])
+                evidence.Latency(
+                    cell,
+                    firsts[cell],
+                    steady,
+                    _is_steady(seconds),
+                    max(seconds),
+                    first_sent_s=sent[cell],
+                    **moved[cell],
+                )
             )
     return tuple(latencies)
 

@@ -50,6 +50,7 @@ class Study:
         if before is None or not len(serving.requests):
             return
         self._booter.progress(f"Watching the server's memory over {self._asked.requests} requests")
+        serving.times.begin("many requests")
         samples = [(0, before)]
         end_s = self._clock() + self._asked.budget_s
         slopes: list[tuple[float, float]] = []

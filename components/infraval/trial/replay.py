@@ -127,8 +127,8 @@ def replay(
 
     Requests that the server may have turned away because of the others are sent again, one at a time, and the second
     outcome counts. Large ones are not sent at the same time. Once `stopped` says that the server has ended, no more
-    requests are sent. Error messages are redacted. `keeper` gets the answers. `done` is called
-    after each request, in any thread.
+    requests are sent. Error messages are redacted. `keeper` gets the answers. `clock` says the seconds since the boot
+    began. `done` is called after each request, in any thread.
 
     Returns:
       The outcomes in the order of the requests; fewer than requests if the server ended.
@@ -155,7 +155,7 @@ def replay(
             )
         if not alone:
             done()
-        return evidence.Outcome(cell, code, shown, latency_s)
+        return evidence.Outcome(cell, code, shown, latency_s, started)
 
     reader = _Reader(requests)
     pool = futures.ThreadPoolExecutor(limits.concurrency, thread_name_prefix="replay")
