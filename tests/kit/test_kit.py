@@ -111,6 +111,12 @@ def test_batches_have_sizes_that_every_version_has_warmed(
     path = tmp_path / "kit" / "config" / "batching.config"
     job = options.Job(model=base / "1", warmup={"batching_parameters_file": str(path)})
     assert batch_sizes.batch_sizes(job) == (1, 4)
+    # TF Serving refuses another maximum than the last size, also if it splits large requests.
+    assert re.findall(r"^(\w*batch\w*size\w*).*?(\d+)", path.read_text(), re.MULTILINE) == [
+        ("allowed_batch_sizes", "1"),
+        ("allowed_batch_sizes", "4"),
+        ("max_batch_size", "4"),
+    ]
     assert "--batching_parameters_file=/config/batching.config" in _compose(tmp_path / "kit")["serving"]["command"]
 
 
