@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import tempfile
 import time
@@ -48,6 +49,19 @@ def image(engine: docker.DockerClient) -> str:
 
 
 @pytest.fixture(scope="session")
+def demo(run_demo: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The results of the digits pipeline, which has pushed two versions: another seed made the second one."""
+    results = tmp_path_factory.mktemp("demo") / "results"
+    changed = tmp_path_factory.mktemp("changed") / "pipeline"
+    shutil.copytree(HERE.parents[1] / "pipeline", changed, ignore=shutil.ignore_patterns("__pycache__"))
+    trainer = changed / "modules" / "digits_trainer.py"
+    trainer.write_text(trainer.read_text().replace("set_random_seed(0)", "set_random_seed(1)"))
+    for finished in (run_demo(results), run_demo(results, pipeline=changed)):
+        assert finished.returncode == 0, finished.stdout + finished.stderr
+    return results
+
+
+@pytest.fixture(scope="session")
 def second_engine(engine: docker.DockerClient, image: str) -> Iterator[docker.DockerClient]:
     """A client of an engine that sees another temp folder than its clients, and has the image too."""
     directory = HERE.parents[1] / "build" / "second-engine"
@@ -81,7 +95,7 @@ def start_container(engine: docker.DockerClient, image: str) -> Iterator[StartCo
         container.remove(force=True, v=True)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def eventually() -> Eventually:
     """Polls a condition until it holds; fails with what `explain` says if it does not."""
 

@@ -154,12 +154,10 @@ def test_a_container_under_load_swaps_a_model_for_itself(
     assert shown.peak_bytes is not None
 
 
-def test_the_digits_model_of_the_demo(run_demo: Run, run: Run, base_url: str, image: str, tmp_path: Path) -> None:
+def test_the_digits_model_of_the_demo(demo: Path, run: Run, base_url: str, image: str, tmp_path: Path) -> None:
     """What Trainer made in the demo is blessed by a container as well, from the command line."""
-    demo = run_demo(tmp_path / "demo")
-    assert demo.returncode == 0, demo.stderr
-    (model,) = tmp_path.glob("demo/artifacts/Trainer/model/*/Format-Serving")
-    examples = f"{tmp_path}/demo/artifacts/ImportExampleGen/examples/*/Split-eval/*"
+    (model,) = demo.glob("artifacts/Trainer/model/*/Format-Serving")
+    examples = f"{demo}/artifacts/ImportExampleGen/examples/*/Split-eval/*"
     calls = ["serving_default", "serving_preprocess", "classify:classify", "regress:regress"]
 
     finished = run(
