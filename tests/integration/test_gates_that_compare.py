@@ -207,6 +207,56 @@ def test_a_server_under_load_swaps_a_model_for_itself(sink_model: Path, sink_exa
     assert [(each.gate, each.figure, each.bar) for each in again.failures] == [("swap", shown.peak_bytes, 1 << 20)]
 
 
+WEIGHTS_BYTES = 128 << 20
+
+
+def _first_takes(seconds: float, save_model: SaveModel) -> Path:
+    """A model with weights, whose first request takes so long."""
+    weights = tf.Variable(tf.zeros([WEIGHTS_BYTES // 4]))
+    calls = tf.Variable(0)
+
+    def wait() -> tf.Tensor:
+        start_s = tf.timestamp()
+        return tf.while_loop(lambda _: tf.timestamp() - start_s < seconds, lambda count: count + 1, [tf.constant(0)])[0]
+
+    def answer(names: tf.Tensor) -> tf.Tensor:
+        with tf.control_dependencies([tf.cond(calls.assign_add(1) > 1, lambda: tf.constant(0), wait)]):
+            return _numbers(names) + weights[0]
+
+    return save_model(answer, (weights, calls))
+
+
+@pytest.mark.slow
+def test_a_long_warmup_fails_no_request_and_two_models_need_the_memory_of_two(
+    save_model: SaveModel, secret_examples: Path
+) -> None:
+    """Five seconds of warmup under load; a bar between the memory of one model and of two fails the same evidence.
+
+    Slow: three servers warm up.
+    """
+    swap = {"rate": 50, "before_s": 1}
+    judged = _validate(
+        _first_takes(5, save_model),
+        secret_examples,
+        baseline=_first_takes(0, save_model),
+        gates={"baseline": {"enabled": False}, "warm": {"enabled": False}, "swap": swap},
+    )
+    assert judged.blessed, judged.failures
+    assert _finding(judged, "swap") == verdict.Finding("swap", verdict.Status.PASSED, (), 0, 0, "requests")
+    (server,) = judged.servers
+    shown = server.evidence.swap
+    assert shown is not None
+    assert (shown.failed, shown.failed_before) == (0, 0)
+    assert shown.answered_s is not None
+    assert shown.answered_s >= 5
+    assert shown.during.requests >= 5 * swap["rate"]
+    assert shown.unloaded_s is not None
+    assert shown.before_bytes is not None
+    limit = options.GateOptions(swap={"peak_bytes": shown.before_bytes + WEIGHTS_BYTES // 2})
+    again = all_gates.judge(server.evidence, all_gates.choose(limit), limit)
+    assert [(each.gate, each.figure, each.unit) for each in again.failures] == [("swap", shown.peak_bytes, "bytes")]
+
+
 def test_a_baseline_that_does_not_load_is_no_verdict(
     save_model: SaveModel, secret_examples: Path, odd_models: Path
 ) -> None:
