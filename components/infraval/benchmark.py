@@ -13,7 +13,7 @@ from infraval.production import files as production_files
 from infraval.requests import prediction_logs, preparation
 from infraval.sandbox import base, registry
 from infraval.staging import model as staging
-from infraval.trial import bench, boot, client, load, replay, rest_client, run
+from infraval.trial import bench, boot, client, load, replay, rest_client, run, sending
 
 _REST_PORT = "--rest_api_port"
 _START_TIMEOUT_S = 60.0
@@ -98,7 +98,7 @@ def _of_warmup_file(model: Path) -> prediction_logs.Logs:
 
 def _running(
     model_name: str, target: str, rest: str, stack: contextlib.ExitStack
-) -> Iterator[tuple[bench.Protocol, load.Sending]]:
+) -> Iterator[tuple[bench.Protocol, sending.Connection]]:
     """Connections to a running server.
 
     Raises:
@@ -147,7 +147,7 @@ def _boot(
 
     def study(serving: boot.Serving) -> None:
         with contextlib.ExitStack() as stack:
-            connections: dict[bench.Protocol, load.Sending] = {"grpc": serving.connection}
+            connections: dict[bench.Protocol, sending.Connection] = {"grpc": serving.connection}
             if port:
                 http = stack.enter_context(rest_client.Client(f"http://127.0.0.1:{port}", server.model_name))
                 if _wait(http, serving.sandbox):

@@ -235,7 +235,7 @@ def _launch_interpreter(argv: Sequence[str], log_path: Path) -> tuple[int, Calla
 
 @pytest.fixture(autouse=True)
 def frozen() -> Iterator[None]:
-    """As in the server's own process: what was there before it is not searched for garbage when it unloads a version."""
+    """As in the server's own process: what was there before is not searched for garbage when a version is unloaded."""
     gc.freeze()
     yield
     gc.unfreeze()

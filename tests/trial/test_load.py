@@ -12,7 +12,7 @@ from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
 from infraval import errors, evidence, options, verdict
 from infraval.gates.latency import Latency
-from infraval.trial import client, load, replay
+from infraval.trial import client, load, replay, sending, tallies
 
 Serve = Callable[..., str]
 LogOf = Callable[[str], prediction_log_pb2.PredictionLog]
@@ -67,7 +67,7 @@ def test_a_stall_cannot_hide_in_an_open_loop(
     serve: Serve, requests_of: Callable[..., replay.Requests], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What was due during the stall counts; a closed loop sees one slow request."""
-    monkeypatch.setattr(load, "_EARLY_LOOKS", 0)  # a busy machine must not fail the server before it stalls
+    monkeypatch.setattr(tallies, "_EARLY_LOOKS", 0)  # a busy machine must not fail the server before it stalls
     asked = {"p99_ms": 100.0, "budget_s": 4.0}
     target = serve(Stalling(), "open")
     opened = put(target, requests_of("s"), rate=200.0, arrivals="constant", **asked)
@@ -95,7 +95,7 @@ def test_the_load_ends_once_the_bars_are_decided(
     assert [each.cell.signature for each in found.cells if each.cell] == ["a", "b"]
     assert abs(found.cells[0].requests - found.cells[1].requests) <= 20
     assert sum(point.requests for point in found.points) == found.sent
-    assert len(found.points) <= load.MOST_POINTS
+    assert len(found.points) <= tallies.MOST_POINTS
     assert found.overall.p50_s <= found.overall.p90_s <= found.overall.p99_s <= found.overall.max_s
     curve = {each.percentile: each for each in found.overall.curve}
     assert [curve[each].seconds for each in (50, 90, 99)] == [
@@ -205,7 +205,7 @@ def test_what_cannot_be_sent_is_counted(
     serve: Serve, requests_of: Callable[..., replay.Requests], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A server that never answers: so many requests wait that others are dropped."""
-    monkeypatch.setattr(load, "_MOST_IN_FLIGHT", 3)
+    monkeypatch.setattr(sending, "_MOST_IN_FLIGHT", 3)
     ended = threading.Event()
 
     def hang(_request: Any, _context: grpc.ServicerContext) -> Any:
@@ -237,7 +237,7 @@ def test_requests_that_do_not_fit_into_memory_are_left_out(
     serve: Serve, requests_of: Callable[..., replay.Requests], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One is always sent."""
-    monkeypatch.setattr(load, "_MAX_BYTES", 1)
+    monkeypatch.setattr(sending, "_MAX_BYTES", 1)
     asked = {"p50_ms": 20_000.0, "per": "cell"}
     found = put(serve(), requests_of("a", "b", "c"), **asked)
     assert (len(found.cells), found.cells_left_out) == (1, 2)

@@ -8,7 +8,7 @@ from typing import Literal
 
 from infraval import evidence, options, redaction
 from infraval.tensorflow_protos import prediction_log_pb2
-from infraval.trial import load, replay, rest_json
+from infraval.trial import load, replay, rest_json, sending
 
 Protocol = Literal["grpc", "rest"]
 
@@ -96,7 +96,7 @@ class Benchmark:
 def measure(
     logs: Sequence[prediction_log_pb2.PredictionLog],
     constants: Collection[str],
-    connections: Mapping[Protocol, load.Sending],
+    connections: Mapping[Protocol, sending.Connection],
     asked: Asked,
     redactor: redaction.Redactor,
     stopped: Callable[[], bool] = lambda: False,
@@ -131,7 +131,7 @@ def _by_cell(requests: replay.Requests) -> dict[options.Cell, list[prediction_lo
 
 def _one(
     protocol: Protocol,
-    connection: load.Sending,
+    connection: sending.Connection,
     requests: replay.Requests,
     loop: Mapping[str, float | int],
     budget_s: float,

@@ -236,7 +236,7 @@ class Study:
         failed = [each for each in kept.ended if each.code != evidence.OK]
         early = [each for each in failed if each.ended_s < appeared_s]
         late = [each for each in failed if each.ended_s >= appeared_s]
-        outcomes = [evidence.Outcome(serving.requests.cell(each.ready.position), each.code, "", 0.0) for each in failed]
+        outcomes = [evidence.Outcome(serving.requests.cell(each.position), each.code, "", 0.0) for each in failed]
         death = blame.death_while_serving(
             serving.sandbox, outcomes, self._booter.redactor, serving.connection.available
         )
@@ -247,7 +247,7 @@ class Study:
             )
         message = ""
         if late:
-            message = self._booter.redactor.message(late[0].message, serving.requests[late[0].ready.position][1])
+            message = self._booter.redactor.message(late[0].message, serving.requests[late[0].position][1])
         return evidence.Swap(
             rate=self._asked.rate,
             before=latencies([each.ended_s - each.due_s for each in before if each.code == evidence.OK]),
