@@ -28,6 +28,9 @@ _EVEN_SHARE = 0.5
 _CLOSEST = 36
 """What is between two labels of a horizontal axis, at least."""
 
+_ABOVE_A_BAR = 1.3
+"""How much further an axis goes, so that there is room for what the bar is called."""
+
 _SHORTEST_S = 1e-6
 """A logarithmic axis has no zero."""
 
@@ -389,7 +392,7 @@ def _chart(
     values = [y for _, y in every]
     asked = None if bar.value is None or not math.isfinite(bar.value) else _clamped(bar.value)
     sure = [_clamped(value) for line in drawn for _, *ends in line.around for value in ends if value]
-    y_axis, shown = upward([*values, *sure, *([] if asked is None else [asked])])
+    y_axis, shown = upward([*values, *sure, *([] if asked is None else [asked * _ABOVE_A_BAR])])
     x_axis = across(min(x for x, _ in every), max(x for x, _ in every))
 
     def at(x: float, y: float | None) -> Point:
