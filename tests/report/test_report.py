@@ -124,7 +124,7 @@ def as_json(judged: verdict.Verdict) -> dict[str, Any]:
 def _percentiles(requests: int, p99_s: float) -> dict[str, Any]:
     """Latencies as JSON values; all others are zero."""
     shown = {"cell": None, "requests": requests, "p50_s": 0.0, "p90_s": 0.0, "p99_s": p99_s, "max_s": 0.0}
-    return shown | {name: [] for name in ("over", "over_since_sent", "intervals", "intervals_since_sent")}
+    return shown | {name: [] for name in ("over", "over_since_sent", "intervals", "intervals_since_sent", "curve")}
 
 
 FAILED = verdict.Finding("responses", verdict.Status.FAILED, ("1 of 3 requests failed",), 2, 3, "requests")
