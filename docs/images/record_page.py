@@ -15,7 +15,7 @@ from pathlib import Path
 
 from PIL import Image
 
-WIDTH, HEIGHT = 1000, 1500
+WIDTH, HEIGHT = 1000, 1890
 COLORS = 64
 
 

@@ -43,7 +43,7 @@ def _make_report(text: str = "x", *, servers: int = 2, cells: int = 2, requests:
     phases = (("load", 0.0, 1.5), ("warmup", 1.5, 0.5), ("first requests", 2.0, 2.0), ("requests", 4.0, 11.0))
     timeline = evidence.Timeline(
         tuple(evidence.Phase(*each) for each in (*phases, (text, 15.0, 70.0))),
-        tuple(evidence.MemorySample(number / 5, number << 20, number << 19) for number in range(400)),
+        tuple(evidence.MemorySample(number / 2.5, number << 20, number << 19) for number in range(200)),
     )
     beside = tuple(evidence.Beside(cell, 10, 0.003, 0.002, 0.004, 0.003) for cell in called)
     findings = [

@@ -35,19 +35,32 @@ def _server(tag: str, *findings: verdict.Finding) -> verdict.ServerVerdict:
         load_time_s=1.5,
         records_replayed=5,
         outcomes=(
-            evidence.Outcome(PREDICT, "OK", "", 0.0125),
+            evidence.Outcome(PREDICT, "OK", "", 0.0125, 2.5),
             evidence.Outcome(PREDICT, "OK", "", 0.5),
             evidence.Outcome(CLASSIFY, "INTERNAL", "No.", 12.0),
         ),
-        latencies=(evidence.Latency(PREDICT, 0.0015, 0.001, graph_builds=89, xla_compilations=90),),
+        latencies=(evidence.Latency(PREDICT, 0.0015, 0.001, graph_builds=89, xla_compilations=90, first_sent_s=1.75),),
         memory=evidence.Memory(71, 72, 73),
         responses=evidence.Responses(answered=2, largest_bytes=33, largest_request_bytes=22),
         server_log="I Adding/updating models.",
+        timeline=evidence.Timeline(
+            (evidence.Phase("load", 0.0, 1.5),), (evidence.MemorySample(1.0, 91, 92), evidence.MemorySample(2.0, 93))
+        ),
     )
     cold = evidence.Boot(server, load_time_s=1.25, latencies=(evidence.Latency(PREDICT, 0.3, 0.002),))
     load = evidence.Load(
         evidence.Latencies(
-            None, 21, 0.25, 0.5, 0.75, 1.0, (8,), (9,), (Interval(99, 0.625),), (Interval(50, 0.125, 0.375),)
+            None,
+            21,
+            0.25,
+            0.5,
+            0.75,
+            1.0,
+            (8,),
+            (9,),
+            (Interval(99, 0.625),),
+            (Interval(50, 0.125, 0.375),),
+            (evidence.Quantile(99.5, 0.875, 0.625),),
         ),
         cells=(evidence.Latencies(PREDICT, 22, over=(10,), over_since_sent=(11,)),),
         sent=60,
@@ -64,6 +77,7 @@ def _server(tag: str, *findings: verdict.Finding) -> verdict.ServerVerdict:
         cells_left_out=27,
         points=(evidence.LoadPoint(2.125, 28, 2.25, 2.5, 2.75),),
         baseline=evidence.Load(evidence.Latencies(None, 29), sent=30),
+        start_s=3.5,
     )
     killer = evidence.Killer("predict", options.Method.PREDICT, "x", "NaN", "{}", "SIGSEGV", "F")
     robust = evidence.Robustness(44, 55, 66, (killer,), ("Gone.",))
@@ -110,7 +124,7 @@ def as_json(judged: verdict.Verdict) -> dict[str, Any]:
 def _percentiles(requests: int, p99_s: float) -> dict[str, Any]:
     """Latencies as JSON values; all others are zero."""
     shown = {"cell": None, "requests": requests, "p50_s": 0.0, "p90_s": 0.0, "p99_s": p99_s, "max_s": 0.0}
-    return shown | {name: [] for name in ("over", "over_since_sent", "intervals", "intervals_since_sent")}
+    return shown | {name: [] for name in ("over", "over_since_sent", "intervals", "intervals_since_sent", "curve")}
 
 
 FAILED = verdict.Finding("responses", verdict.Status.FAILED, ("1 of 3 requests failed",), 2, 3, "requests")
@@ -209,6 +223,7 @@ EXPECTED: dict[str, Any] = {
                     "is_steady": True,
                     "graph_builds": 89,
                     "xla_compilations": 90,
+                    "warm_first_sent_s": 1.75,
                 },
                 {
                     "cell": {"signature": "classification", "method": "classify", "batch_size": 11},
@@ -222,6 +237,7 @@ EXPECTED: dict[str, Any] = {
                     "is_steady": None,
                     "graph_builds": None,
                     "xla_compilations": None,
+                    "warm_first_sent_s": None,
                 },
             ],
             "requests": [
@@ -230,18 +246,21 @@ EXPECTED: dict[str, Any] = {
                     "code": "OK",
                     "message": "",
                     "latency_s": 0.0125,
+                    "sent_s": 2.5,
                 },
                 {
                     "cell": {"signature": "predict", "method": "predict", "batch_size": 10},
                     "code": "OK",
                     "message": "",
                     "latency_s": 0.5,
+                    "sent_s": None,
                 },
                 {
                     "cell": {"signature": "classification", "method": "classify", "batch_size": 11},
                     "code": "INTERNAL",
                     "message": "No.",
                     "latency_s": 12.0,
+                    "sent_s": None,
                 },
             ],
             "determinism": None,
@@ -259,6 +278,7 @@ EXPECTED: dict[str, Any] = {
                     "over_since_sent": [9],
                     "intervals": [{"percentile": 99, "low_s": 0.625, "high_s": None}],
                     "intervals_since_sent": [{"percentile": 50, "low_s": 0.125, "high_s": 0.375}],
+                    "curve": [{"percentile": 99.5, "seconds": 0.875, "low_s": 0.625, "high_s": None}],
                 },
                 "cells": [
                     {
@@ -272,6 +292,7 @@ EXPECTED: dict[str, Any] = {
                         "over_since_sent": [11],
                         "intervals": [],
                         "intervals_since_sent": [],
+                        "curve": [],
                     }
                 ],
                 "sent": 60,
@@ -299,6 +320,7 @@ EXPECTED: dict[str, Any] = {
                         "over_since_sent": [],
                         "intervals": [],
                         "intervals_since_sent": [],
+                        "curve": [],
                     },
                     "cells": [],
                     "sent": 30,
@@ -315,7 +337,16 @@ EXPECTED: dict[str, Any] = {
                     "cells_left_out": 0,
                     "points": [],
                     "baseline": None,
+                    "start_s": None,
                 },
+                "start_s": 3.5,
+            },
+            "timeline": {
+                "phases": [{"name": "load", "start_s": 0.0, "seconds": 1.5}],
+                "memory": [
+                    {"time_s": 1.0, "resident_bytes": 91, "anonymous_bytes": 92},
+                    {"time_s": 2.0, "resident_bytes": 93, "anonymous_bytes": None},
+                ],
             },
             "sizes": {"model": 11, "largest_request": 22, "largest_response": 33},
             "memory_after_load": {"resident_bytes": 71, "anonymous_bytes": 72, "peak_bytes": 73},

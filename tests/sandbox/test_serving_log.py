@@ -122,6 +122,7 @@ def test_other_text_is_neither_a_refusal_nor_an_end_of_warmup(text: str) -> None
     """A log without TF Serving's lines says nothing."""
     assert serving_log.refusal(text) is None
     assert serving_log.warmup_records_read(text) is None
+    assert serving_log.warmup_seconds(text) == 0
     assert serving_log.unregistered_op(text) is None
     assert serving_log.addresses(text) == set()
 
@@ -132,12 +133,14 @@ def test_a_refusal_within_another_text_is_none() -> None:
 
 
 def test_the_last_load_counts() -> None:
-    """Of several loads in one log, the last one's records are told."""
+    """Of several loads in one log, the last one's records are told, and how long its warmup took."""
     line = "I saved_model_warmup_util.cc:234] Finished reading warmup data for model at /m/{}/assets.extra/f. "
     line += "Number of warmup records read: {}. Elapsed time (microseconds): 7.\n"
     assert serving_log.warmup_records_read(line.format(1, 12) + line.format(2, 34)) == 34
+    assert serving_log.warmup_seconds(line.format(1, 12)) == pytest.approx(7e-6)
     none = "I saved_model_warmup_util.cc:82] No warmup data file found at /m/3/assets.extra/f\n"
     assert serving_log.warmup_records_read(line.format(1, 12) + none) == 0
+    assert serving_log.warmup_seconds(line.format(1, 12) + none) == 0
 
 
 def test_an_unregistered_op_is_named() -> None:

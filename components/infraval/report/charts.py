@@ -28,6 +28,9 @@ _EVEN_SHARE = 0.5
 _CLOSEST = 36
 """What is between two labels of a horizontal axis, at least."""
 
+_ABOVE = 1.1
+"""How much further an axis goes, so that there is room for the numbers of the phases, and what a bar is called."""
+
 _SHORTEST_S = 1e-6
 """A logarithmic axis has no zero."""
 
@@ -389,7 +392,7 @@ def _chart(
     values = [y for _, y in every]
     asked = None if bar.value is None or not math.isfinite(bar.value) else _clamped(bar.value)
     sure = [_clamped(value) for line in drawn for _, *ends in line.around for value in ends if value]
-    y_axis, shown = upward([*values, *sure, *([] if asked is None else [asked])])
+    y_axis, shown = upward([*values, *sure, *([] if asked is None else [asked * _ABOVE])])
     x_axis = across(min(x for x, _ in every), max(x for x, _ in every))
 
     def at(x: float, y: float | None) -> Point:
@@ -449,7 +452,7 @@ def _bytes_axis(values: Sequence[float]) -> tuple[_Axis, Callable[[float], str]]
     def shown(size: float) -> str:
         return formats.size(round(size))
 
-    most = max(*values, 1024.0)
+    most = _ABOVE * max(*values, 1024.0)
     unit = 1024.0 ** math.floor(math.log(most, 1024))
     ticks = [tick for tick, _ in _round_ticks(0.0, most / unit)]
     ticks.append(2 * ticks[-1] - ticks[-2])

@@ -10,11 +10,12 @@ import collections
 import dataclasses
 import functools
 import html
+import itertools
 import json
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from infraval import escape
+from infraval import escape, verdict
 from infraval.gates import baseline
 from infraval.report import advice, charts, comparison, data, formats
 
@@ -109,6 +110,7 @@ def render(whole: data.Report) -> str:
         .render(
             report=shown,
             servers=judged,
+            rows=_rows(shown.servers),
             carried=carried,
             is_cut=is_cut or more_is_cut,
             summary=formats.summary(findings),
@@ -198,6 +200,12 @@ def _judged(number: int, report: data.Report, whole: data.ServerReport) -> _Judg
         if beside is None
         else baseline.figures(beside, server.load_time_s, server.memory_after_load, report.warmup.records),
     )
+
+
+def _rows(servers: Sequence[data.ServerReport]) -> list[tuple[int, verdict.Finding]]:
+    """What each gate says, with the number of the server: those of several servers below each other."""
+    by_gate = itertools.zip_longest(*(server.findings for server in servers))
+    return [(number, each) for found in by_gate for number, each in enumerate(found, 1) if each is not None]
 
 
 def _title(number: int, servers: list[data.ServerReport]) -> str:
