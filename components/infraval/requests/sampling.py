@@ -153,6 +153,8 @@ class Sample:
         end = self._end
         ranks = map(xxhash.xxh3_128_digest, records, itertools.repeat(self._seed))
         low = [(number, rank) for number, rank in enumerate(ranks) if rank < end]
+        if counts is None and self._add_new([rank for _, rank in low], [records[number] for number, _ in low]):
+            return
         self._add((rank, records[number], counts[number] if counts else 1) for number, rank in low)
 
     def merge(self, other: Sample) -> None:
@@ -164,6 +166,21 @@ class Sample:
         self.end_at(other._end)
         ranks = (rank for rank in other._found if rank < self._end)
         self._add((rank, *other.at(rank)) for rank in ranks)
+
+    def _add_new(self, ranks: Sequence[bytes], records: Sequence[bytes]) -> bool:
+        """Adds records at once if each is there for the first time, as most are, and memory has room for all."""
+        size = sum(map(len, records))
+        if (
+            self._bytes_in_memory + size > self._limits.memory_bytes
+            or len(set(ranks)) < len(ranks)
+            or not self._found.keys().isdisjoint(ranks)
+        ):
+            return False
+        self._found.update(zip(ranks, records, strict=True))
+        self._bytes_in_memory += size
+        if len(self._found) > 2 * self._size:
+            self._prune()
+        return True
 
     def _add(self, entries: Iterable[tuple[bytes, bytes, int]]) -> None:
         found, all_times = self._found, self._times
