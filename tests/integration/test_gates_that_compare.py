@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
@@ -208,6 +209,7 @@ def test_a_server_under_load_swaps_a_model_for_itself(sink_model: Path, sink_exa
 
 
 WEIGHTS_BYTES = 128 << 20
+BLOCKING_BYTES = 160 << 20
 
 
 def _first_takes(seconds: float, save_model: SaveModel) -> Path:
@@ -255,6 +257,33 @@ def test_a_long_warmup_fails_no_request_and_two_models_need_the_memory_of_two(
     limit = options.GateOptions(swap={"peak_bytes": shown.before_bytes + WEIGHTS_BYTES // 2})
     again = all_gates.judge(server.evidence, all_gates.choose(limit), limit)
     assert [(each.gate, each.figure, each.unit) for each in again.failures] == [("swap", shown.peak_bytes, "bytes")]
+
+
+@pytest.mark.slow
+def test_a_model_that_blocks_the_server_while_it_loads_fails_for_the_swap_alone(
+    save_model: SaveModel, secret_examples: Path
+) -> None:
+    """No request is answered while weights within the graph are parsed; the same weights as a variable do no harm.
+
+    Slow: so many bytes in a graph take a while.
+    """
+    values = np.random.default_rng(0).random(BLOCKING_BYTES // 4, np.float32)
+    variable = tf.Variable(values)
+    swap = {"rate": 50, "before_s": 1, "p99_ms": 350}
+    baseline = save_model(_numbers)
+
+    def finding(model: Path, failing: list[str]) -> verdict.Finding:
+        gates = {"baseline": {"enabled": False}, "warm": {"enabled": False}, "swap": swap}
+        judged = _validate(model, secret_examples, baseline=baseline, gates=gates)
+        assert [failure.gate for failure in judged.failures] == failing
+        return _finding(judged, "swap")
+
+    blocking = finding(save_model(lambda names: _numbers(names) + tf.constant(values)[0]), ["swap"])
+    assert blocking.figure is not None
+    assert blocking.figure > swap["p99_ms"]
+    assert (blocking.bar, blocking.unit) == (swap["p99_ms"], "ms")
+    harmless = finding(save_model(lambda names: _numbers(names) + variable[0], (variable,)), [])
+    assert harmless.status is verdict.Status.PASSED
 
 
 def test_a_baseline_that_does_not_load_is_no_verdict(
