@@ -9,8 +9,8 @@ ADVICE = {
     "below, with what the signature wants.",
     "warmup": "Make a new warmup file (--existing-warmup replace) if the records came with the model.",
     "unchanged": "Find out what writes to the model's directory while it is served: an op of the model, most often.",
-    "outputs": "NaN: look at the weights and at the loss of the training. Another shape or dtype: export the signature "
-    "again. If it is meant, say so (--gate outputs.nan=allow, outputs.not_batched).",
+    "outputs": "If values are NaN, look at the weights and at the loss of the training, or allow them (--gate "
+    "outputs.nan=allow). If a shape or dtype differs, export the signature again.",
     "warm": "Cover the cold cells with the warmup file (--batch-size), or find out what such a request does first.",
     "determinism": "Look for dropout, random ops or state in the serving signature, and for what depends on a batch.",
     "expected": "Compare the outputs that differ, below, and allow rounding (--gate expected.tolerance) if it is that.",
