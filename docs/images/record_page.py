@@ -16,7 +16,7 @@ from pathlib import Path
 
 from PIL import Image
 
-WIDTH, HEIGHT = 1000, 1890
+WIDTH, HEIGHT = 1000, 1970
 COLORS = 64
 
 
