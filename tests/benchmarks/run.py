@@ -1,4 +1,4 @@
-"""Speed of `prepare` against its peers, in one run on one machine; `make bench`.
+"""Speed of `prepare` against its peers, in one run on one machine: `make bench`, or RECORDS=4000000 for more records.
 
 Every measurement is a process of its own, so that none warms or fattens another. Rates are ratios against a peer of
 the same run: absolute numbers say more about the machine than about the code.
@@ -21,7 +21,7 @@ RECORD_BYTES = 136
 FILLER_BYTES = 94
 SHARDS = 8
 REPEATS = 3  # the best counts: whatever else the machine does only ever slows a run down
-RECORDS = 4_000_000  # so many that the time in which processes start does not count
+RECORDS = int(os.environ.get("RECORDS", "1_000_000"))
 FEW, MANY = 100_000, 1_000_000
 MIB = 1 << 20
 SINK = Path(__file__).parents[1] / "golden" / "models" / "sink" / "1"
