@@ -6,7 +6,6 @@ run, and how many passed at the end.
 
 from __future__ import annotations
 
-import os
 import sys
 import tempfile
 import time
@@ -37,10 +36,7 @@ def judge(model: Path) -> tuple[str, str]:
     shown, boot = server.evidence.baseline, server.evidence.boot
     figures = baseline.figures(shown, boot.load_time_s, boot.memory, server.evidence.warmup.records)
     told = ", ".join(f"{name} {figures[name]}" for name in BARS)
-    status = next(each.status.value for each in server.findings if each.gate == "baseline")
-    others = ", ".join(finding.gate for finding in judged.failures if finding.gate != "baseline")
-    took = f"{time.monotonic() - started_s:.0f} s, load {os.getloadavg()[0]:.1f}"
-    return status, f"{told} ({took}{', also failed: ' if others else ''}{others})"
+    return warm_gate.told(judged, "baseline", told, started_s)
 
 
 def main(runs: int) -> int:

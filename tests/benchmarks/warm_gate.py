@@ -31,19 +31,24 @@ def validate(model: Path, *signatures: str, **given: object) -> infraval.Verdict
     )
 
 
+def told(judged: infraval.Verdict, gate: str, figures: str, started_s: float) -> tuple[str, str]:
+    """The status of a gate, and its figures with how the run went that began then."""
+    status = next(each.status.value for each in judged.servers[0].findings if each.gate == gate)
+    others = ", ".join(finding.gate for finding in judged.failures if finding.gate != gate)
+    took = f"{time.monotonic() - started_s:.0f} s, load {os.getloadavg()[0]:.1f}"
+    return status, f"{figures} ({took}{', also failed: ' if others else ''}{others})"
+
+
 def judge(model: Path, *signatures: str, **given: object) -> tuple[str, str]:
     """The status of the gate, and what it was found from."""
     started_s = time.monotonic()
     judged = validate(model, *signatures, **given)
     evidence = judged.servers[0].evidence
-    status = next(each.status.value for each in judged.servers[0].findings if each.gate == "warm")
     latencies = ", ".join(
         f"{each.cell.signature} {each.first_s * 1000:.1f}/{each.steady_s * 1000:.1f}"
         for each in (*evidence.boot.latencies, *evidence.measured_again)
     )
-    others = ", ".join(finding.gate for finding in judged.failures if finding.gate != "warm")
-    took = f"{time.monotonic() - started_s:.0f} s, load {os.getloadavg()[0]:.1f}"
-    return status, f"{latencies} ms ({took}{', also failed: ' if others else ''}{others})"
+    return told(judged, "warm", f"{latencies} ms", started_s)
 
 
 def main(runs: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import math
 from collections.abc import Callable, Iterable, Sequence
@@ -40,6 +41,12 @@ _LARGEST = 1e15
 _LAST = 1e12
 """The horizontal axis ends somewhere, too."""
 
+_BANDS = 2
+"""Lines with a band; more would hide each other."""
+
+_ALL = 100
+"""A percentile is below it."""
+
 _ONE_TWO_FIVE = (1, 2, 5)
 _DECADES_WITH_STEPS = 2
 
@@ -48,6 +55,19 @@ Point = tuple[float, float]
 
 _Around: TypeAlias = tuple[float, float, float | None]
 """The same with what is sure about the second: the least, and the most; None if that is not known."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Bar:
+    """What a gate asks for; None if there is no such bar.
+
+    Attributes:
+      value: in seconds or bytes.
+      name: what it is called.
+    """
+
+    value: float | None = None
+    name: str = "bar"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -155,7 +175,7 @@ class Times:
         ends = [each.start_s for each in phases] + [phases[-1].start_s + phases[-1].seconds]
         return cls(tuple(phases), tuple(itertools.accumulate(ends, max)))
 
-    @property
+    @functools.cached_property
     def places(self) -> list[float]:
         """Of the bounds, between 0 and 1."""
         number, span = len(self.phases), self.bounds[-1] - self.bounds[0]
@@ -200,11 +220,7 @@ def latency_over_time(
     ]
     load = server.load
     if load is not None and load.start_s is not None:
-        start_s = load.start_s
-        lines += [
-            _Drawn(label, [(start_s + point.time_s, getattr(point, name)) for point in load.points])
-            for label, name in (("p50 under load", "p50_s"), ("p99 under load", "p99_s"), ("slowest", "max_s"))
-        ]
+        lines += _under_load(load, load.start_s, ("p50 under load", "p99 under load", "slowest"))
     return _over_time("Latency over time", times, lines, _seconds_axis, bar, failed, named=True)
 
 
@@ -223,11 +239,16 @@ def memory_over_time(timeline: evidence.Timeline | None, times: Times, bar: Bar)
 
 def load_over_time(load: evidence.Load, bar: Bar) -> Chart | None:
     """Latency while the server was under load, if nothing else is known of the time; None if nothing was measured."""
-    lines = [
-        _Drawn(name, [(point.time_s, getattr(point, f"{name}_s")) for point in load.points])
-        for name in ("p50", "p99", "max")
-    ]
+    lines = _under_load(load, 0.0, ("p50", "p99", "max"))
     return _chart("Latency over time under load", "seconds since the load began", lines, _linear, _seconds_axis, bar)
+
+
+def _under_load(load: evidence.Load, start_s: float, labels: Sequence[str]) -> list[_Drawn]:
+    """Median, p99 and slowest over time, on an axis on which the load began then."""
+    return [
+        _Drawn(label, [(start_s + point.time_s, getattr(point, name)) for point in load.points])
+        for label, name in zip(labels, ("p50_s", "p99_s", "max_s"), strict=True)
+    ]
 
 
 def percentiles(load: evidence.Load, bar: Bar) -> Chart | None:
@@ -258,23 +279,6 @@ def replay(outcomes: Sequence[evidence.Outcome]) -> Chart | None:
     name = "latency" if step == 1 else f"slowest of {step} requests"
     lines = [_Drawn(name, points)]
     return _chart("Latency of each request in the replay", "request", lines, _whole, _seconds_axis, marks=failed)
-
-
-@dataclasses.dataclass(frozen=True)
-class Bar:
-    """What a gate asks for; None if there is no such bar.
-
-    Attributes:
-      value: in seconds or bytes.
-      name: what it is called.
-    """
-
-    value: float | None = None
-    name: str = "bar"
-
-
-_BANDS = 2
-"""Lines with a band; more would hide each other."""
 
 
 def path(points: Iterable[Point], *, dots: bool = False) -> str:
@@ -327,10 +331,6 @@ def _intervals(latencies: evidence.Latencies) -> Iterable[_Around]:
     for each in latencies.curve or latencies.intervals:
         if 0 < each.percentile < _ALL:
             yield _rarity(each.percentile), each.low_s, each.high_s
-
-
-_ALL = 100
-"""A percentile is below it."""
 
 
 def _rarity(percentile: float) -> float:

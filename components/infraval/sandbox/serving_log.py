@@ -63,14 +63,20 @@ def refusal(log: str) -> tuple[str, str] | None:
 
 def warmup_records_read(log: str) -> int | None:
     """How many warmup records the last load replayed, 0 without a warmup file; None if no load got past them."""
-    ends = [*_WARMUP_END.finditer(log)]
-    return int(ends[-1]["records"] or 0) if ends else None
+    end = _warmup_end(log)
+    return int(end["records"] or 0) if end else None
 
 
 def warmup_seconds(log: str) -> float:
     """How long the warmup of the last load took, as the server says; 0 if there was none."""
+    end = _warmup_end(log)
+    return int(end["micros"] or 0) / 1e6 if end else 0.0
+
+
+def _warmup_end(log: str) -> re.Match[str] | None:
+    """What the log says of the warmup of the last load."""
     ends = [*_WARMUP_END.finditer(log)]
-    return int(ends[-1]["micros"] or 0) / 1e6 if ends else 0.0
+    return ends[-1] if ends else None
 
 
 def addresses(log: str) -> set[str]:

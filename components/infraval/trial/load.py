@@ -100,8 +100,7 @@ class Study:
             self._booter.check_aborted()
             return serving.sandbox.poll() is not None
 
-        started_s: list[float] = []
-        found, failure = put(
+        found = put(
             serving.requests,
             serving.connection,
             self._asked,
@@ -109,10 +108,10 @@ class Study:
             self._seed,
             stopped,
             other,
-            lambda: started_s.append(serving.times.begin("under load")),
+            lambda: serving.times.begin("under load"),
         )
         self._booter.check_aborted()
-        return dataclasses.replace(found, start_s=started_s[0]), failure
+        return found
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,19 +135,19 @@ def put(
     seed: int = 0,
     stopped: Callable[[], bool] = lambda: False,
     other: Other | None = None,
-    begins: Callable[[], object] = lambda: None,
+    begins: Callable[[], float | None] = lambda: None,
 ) -> _Found:
     """Puts a server under load until each bar is decided, a request fails, `stopped` says so or the budget is used up.
 
     The other server gets the same load in turn, in blocks so short that whatever slows the machine down slows both. A
     ratio above its bar is only decided at the end, because it takes more than a moment to slow a server down. `begins`
-    is called when the load does, once the requests are ready to be sent.
+    is called when the load does, once the requests are ready to be sent, and says when that is: `Load.start_s`.
 
     Returns:
       What the server did, and the position and message, unredacted, of the first request that failed.
     """
     ready, cells, left_out = sending.prepare(requests, connection)
-    begins()
+    start_s = begins()
     begin_s = time.perf_counter()
     rng = random.Random(seed)  # noqa: S311 - times of arrival, not a secret
 
@@ -168,7 +167,7 @@ def put(
             _alone(sender, end_s)
         else:
             _in_turn(sender, rival, asked, end_s)
-    found = sender.found(left_out)
+    found = dataclasses.replace(sender.found(left_out), start_s=start_s)
     if other is not None:
         beside = rival.found(len(cells) - len(their_cells)) if rival else evidence.Load(evidence.Latencies(None))
         found = dataclasses.replace(found, baseline=beside)
