@@ -21,7 +21,13 @@ NEEDED = 100
 def of(path: Path, count: int, record_bytes: int) -> harvest.Harvest:
     """Writes a shard of random records, and reads it."""
     tfrecords.write(path, (os.urandom(record_bytes) for _ in range(count)))
-    return harvest.of_shards([str(path)], sampling.Sample(NEEDED, 0))
+    return _read(path)
+
+
+def _read(path: Path) -> harvest.Harvest:
+    read = harvest.Harvest(sampling.Sample(NEEDED, 0))
+    read.read([str(path)])
+    return read
 
 
 def main() -> None:
@@ -37,9 +43,9 @@ def main() -> None:
                 seconds = []
                 for _ in range(3):
                     started = time.perf_counter()
-                    harvest.of_shards([str(path)], sampling.Sample(NEEDED, 0))
+                    _read(path)
                     seconds.append(time.perf_counter() - started)
-                size = sum(map(len, harvest.dump(parts[0])))
+                size = sum(map(len, parts[0].dump()))
                 merged_ms = _merge_ms(path, parts, count, record_bytes)
                 rate = count / min(seconds)
                 print(
@@ -50,11 +56,12 @@ def main() -> None:
 
 def _merge_ms(path: Path, parts: list[harvest.Harvest], count: int, record_bytes: int) -> float:
     parts = parts + [of(path, min(count, 20_000), record_bytes) for _ in range(MERGED - 1)]
+    dumped = [list(part.dump()) for part in parts]
     started = time.perf_counter()
     whole = harvest.Harvest(sampling.Sample(NEEDED, 0))
-    for part in parts:
-        whole.merge(part)
-    whole.sample.records()
+    for part in dumped:
+        whole.add([part])
+    whole.sample.ranks()
     return (time.perf_counter() - started) / MERGED * 1000
 
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infraval import errors
-from infraval.requests import beam_transform, making, processes, shards
+from infraval.requests import beam_transform, harvest, making, processes, shards
 
 MakePlan = Callable[..., making.Plan]
 
@@ -35,7 +35,7 @@ def test_the_sample_comes_back_through_the_store(
         plan, paths, tmp_path / "work", beam_transform.in_memory_pipeline, "folder://bucket/out"
     )
     here = processes.collect(plan, paths)
-    assert list(found.sample.records()) == list(here.sample.records())
+    assert list(found.dump()) == list(here.dump())
     assert found.records_read == here.records_read == len(taxi_records)
     assert folder_store.files() == before
     assert any("out/infraval-sample-" in opened for opened in folder_store.opened)
@@ -47,9 +47,9 @@ def test_an_interrupted_run_leaves_no_sample(
     """Also if it was written already."""
     before, read = folder_store.files(), beam_transform._read  # noqa: SLF001 - to look when the sample is there
 
-    def interrupt(plan: making.Plan, path: str) -> Any:
+    def interrupt(path: str, into: harvest.Harvest) -> None:
         if not path.endswith("/all-0"):
-            return read(plan, path)
+            return read(path, into)
         assert folder_store.files() != before
         raise KeyboardInterrupt
 
@@ -92,4 +92,4 @@ def test_only_the_first_records_of_each_shard_are_read(uri: str, make_plan: Make
         here = processes.collect(plan, shards.find([uri]))
         there = beam_transform.collect(plan, shards.find([uri]), tmp_path, beam_transform.in_memory_pipeline)
         assert here.records_read == there.records_read == expected
-        assert list(here.sample.records()) == list(there.sample.records())
+        assert list(here.dump()) == list(there.dump())

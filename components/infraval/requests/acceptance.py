@@ -31,5 +31,7 @@ class Acceptance:
             is_list = record_kinds.example_list(record) is not None
             return f"{'an ExampleListWithContext and ' if is_list else ''}not a tf.Example"
         features = example.features.feature
-        causes = (tensors.cause_of_rejection(features, dense) for dense in self._dense_inputs)
-        return next((cause for cause in causes if cause), None)
+        for dense in self._dense_inputs:
+            if cause := tensors.cause_of_rejection(features, dense):
+                return cause
+        return None

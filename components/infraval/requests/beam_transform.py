@@ -44,7 +44,8 @@ class ReadShard(beam.DoFn):
 
     def process(self, path: bytes) -> Iterator[bytes]:
         """One path for each path."""
-        read = harvest.of_shards([os.fsdecode(path)], self._plan.empty_sample(), self._plan.records_per_shard)
+        read = self._plan.empty_harvest()
+        read.read([os.fsdecode(path)], self._plan.records_per_shard)
         yield _write(read, f"{self._folder}/shard-{_digest(path).hex()}")
 
 
@@ -59,10 +60,10 @@ class MergeHarvests(beam.DoFn):
     def process(self, part: tuple[int, Iterable[bytes]]) -> Iterator[bytes]:
         """One path for each part."""
         number, paths = part
-        merged = harvest.Harvest(self._plan.empty_sample())
+        merged = self._plan.empty_harvest()
         for path in paths:
             try:
-                merged.merge(_read(self._plan, os.fsdecode(path)))
+                _read(os.fsdecode(path), merged)
             except errors.ExamplesError as error:
                 merged.problems += ((error.code, str(error)),)
         yield _write(merged, f"{self._folder}/{self._name}-{number}")
@@ -71,12 +72,12 @@ class MergeHarvests(beam.DoFn):
 def _write(whole: harvest.Harvest, path: str) -> bytes:
     """Writes a harvest, not with Beam's own TFRecord sink: with some runners it reports success and writes nothing."""
     with storage.writing(path) as file:
-        tfrecords.write_to(file, harvest.dump(whole))
+        tfrecords.write_to(file, whole.dump())
     return os.fsencode(path)
 
 
-def _read(plan: making.Plan, path: str) -> harvest.Harvest:
-    """Reads back a harvest.
+def _read(path: str, into: harvest.Harvest) -> None:
+    """Reads back a harvest, and adds it to another.
 
     Raises:
       ExamplesError: it is not there, or cannot be read.
@@ -91,7 +92,7 @@ def _read(plan: making.Plan, path: str) -> harvest.Harvest:
                 code="examples/no-result",
             )
         with storage.reading(path) as file:
-            return harvest.load_from(file, plan.empty_sample())
+            into.add(tfrecords.read_from(file))
     except (OSError, tfrecords.CorruptError, ValueError) as error:
         raise errors.ExamplesError(
             f"The result of Beam's workers cannot be read from {path}: {storage.cause(error)}.",
@@ -184,7 +185,9 @@ def collect(
                 | "Shards" >> beam.Create([os.fsencode(path) for path in paths])
                 | "Collect" >> Collect(plan, folder, parts)
             )
-        return _read(plan, f"{folder}/{_ALL}-0")
+        whole = plan.empty_harvest()
+        _read(f"{folder}/{_ALL}-0", whole)
+        return whole
 
 
 @contextlib.contextmanager

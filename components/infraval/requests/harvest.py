@@ -7,15 +7,13 @@ them, and the form in which its result comes back.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
-import struct
-from collections.abc import Iterable, Iterator
-from typing import Any, BinaryIO
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 from infraval import errors
-from infraval.requests import sampling, shards, tfrecords
-
-_COUNT = struct.Struct("<Q")
+from infraval.requests import sampling, shards
 
 
 @dataclasses.dataclass
@@ -32,68 +30,49 @@ class Harvest:
     records_read: int = 0
     problems: tuple[tuple[str, str], ...] = ()
 
-    def merge(self, other: Harvest) -> None:
-        """Adds what is known of other shards."""
-        self.sample.merge(other.sample)
-        self.records_read += other.records_read
-        self.problems += other.problems
+    def read(self, paths: Iterable[str], records_per_shard: int | None = None) -> None:
+        """Reads shards, or the first records of each; what is wrong with one is a problem."""
+        for path in paths:
+            try:
+                for records in shards.read(path, records_per_shard):
+                    self.records_read += len(records)
+                    self.sample.add(records)
+                    del records  # which may be large, before the next are read
+            except errors.ExamplesError as error:
+                self.problems += ((error.code, str(error)),)
 
+    def dump(self) -> Iterator[bytes]:
+        """The harvest as records: what `add` takes in another process, or from a store, and can be nothing but data."""
+        ranks = self.sample.ranks()
+        head = {
+            "records_read": self.records_read,
+            "problems": self.problems,
+            "end": self.sample.end.hex(),
+            "times": [self.sample.times(rank) for rank in ranks],
+        }
+        yield json.dumps(head).encode()
+        yield from map(self.sample.record, ranks)
 
-def of_shards(paths: Iterable[str], sample: sampling.Sample, records_per_shard: int | None = None) -> Harvest:
-    """Reads shards, or the first records of each, into an empty sample; what is wrong with one is in the result."""
-    harvest = Harvest(sample)
-    for path in paths:
+    def add(self, dumped: Iterable[Sequence[bytes]]) -> None:
+        """Adds what is known of other shards, by what `dump` gave of them, in chunks of any size.
+
+        Raises:
+          ValueError: that is not what `dump` gives, or only a part of it; the harvest is of no use any more.
+        """
+        chunks = (chunk for chunk in dumped if chunk)
         try:
-            for records in shards.read(path, records_per_shard):
-                harvest.records_read += len(records)
-                harvest.sample.add(records)
-                del records  # which may be large, before the next are read
-        except errors.ExamplesError as error:
-            harvest.problems += ((error.code, str(error)),)
-    return harvest
-
-
-def dump(harvest: Harvest) -> Iterator[bytes]:
-    """A harvest as records: what may be read back from another process or a store, and can be nothing but data."""
-    ranks = harvest.sample.ranks()
-    head = {
-        "records_read": harvest.records_read,
-        "problems": harvest.problems,
-        "end": harvest.sample.end.hex(),
-        "sampled": len(ranks),
-    }
-    yield json.dumps(head).encode()
-    for sampled in map(harvest.sample.at, ranks):
-        yield _COUNT.pack(sampled.times) + sampled.record
-
-
-def load(records: Iterable[bytes], sample: sampling.Sample) -> Harvest:
-    """Reads back what `dump` gave, into an empty sample of the same kind.
-
-    Raises:
-      ValueError: that is not what `dump` gives, or only a part of it.
-    """
-    remaining, sampled = iter(records), 0
-    try:
-        head: dict[str, Any] = json.loads(next(remaining, b""))
-        harvest = Harvest(sample, int(head["records_read"]), tuple((code, text) for code, text in head["problems"]))
-        end = bytes.fromhex(head["end"])
-        for record in remaining:
-            sample.add([record[_COUNT.size :]], _COUNT.unpack_from(record))
-            sampled += 1
-    except (ValueError, TypeError, KeyError, struct.error) as error:
-        raise ValueError(f"not a harvest: {error}") from error
-    if sampled != head.get("sampled"):
-        raise ValueError(f"not a whole harvest: it has {sampled} records")
-    sample.end_at(end)
-    return harvest
-
-
-def load_from(file: BinaryIO, sample: sampling.Sample) -> Harvest:
-    """The same from a TFRecord file of what `dump` gave.
-
-    Raises:
-      CorruptError: it is not a whole TFRecord file.
-      ValueError: it holds something else, or only a part of it.
-    """
-    return load((record for chunk in tfrecords.read_from(file) for record in chunk), sample)
+            head_record, *first = next(chunks, [b""])
+            head: dict[str, Any] = json.loads(head_record)
+            times = [int(count) for count in head["times"]]
+            self.records_read += int(head["records_read"])
+            self.problems += tuple((str(code), str(text)) for code, text in head["problems"])
+            self.sample.end_at(bytes.fromhex(head["end"]))
+        except (ValueError, TypeError, KeyError, OverflowError) as error:
+            raise ValueError(f"not a harvest: {error}") from error
+        counts, added = itertools.chain(times, itertools.repeat(1)), 0
+        for records in itertools.chain([first], chunks):
+            self.sample.add(records, list(itertools.islice(counts, len(records))))
+            added += len(records)
+            del records  # which may be large, before the next are read
+        if added != len(times):
+            raise ValueError(f"not a harvest: it has {added} records instead of the {len(times)} that it claims")

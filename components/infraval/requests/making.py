@@ -47,9 +47,9 @@ class Plan:
         """Records that fill the largest batch and give all distinct examples."""
         return max(self.num_examples, *self.batch_sizes)
 
-    def empty_sample(self) -> sampling.Sample:
-        """A sample that has enough of the records."""
-        return sampling.Sample(self.needed, self.seed)
+    def empty_harvest(self) -> Harvest:
+        """A harvest whose sample has enough of the records."""
+        return Harvest(sampling.Sample(self.needed, self.seed))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,7 +104,7 @@ class _Fitting:
         records: list[bytes] = []
         size = 0
         for position in positions:
-            record = self._sample.at(self.ranks[position]).record
+            record = self._sample.record(self.ranks[position])
             size += len(record)
             if size > _MAX_REQUEST_BYTES:
                 raise _too_large(f"a single request takes more than {_MAX_REQUEST_BYTES >> 20} MiB")
@@ -130,22 +130,22 @@ def make(plan: Plan, harvest: Harvest, path: Path) -> Requests:
     dead_letters: Counter[str] = Counter()
     fitting = _Fitting(plan, harvest.sample)
     checked = 0
-    ranks = harvest.sample.ranks()
+    needed, ranks = plan.needed, harvest.sample.ranks()
     for rank in ranks:
-        record, count = harvest.sample.at(rank)
+        record, count = harvest.sample.record(rank), harvest.sample.times(rank)
         checked += count
         if cause := accept.cause_of_rejection(record):
             dead_letters[cause] += count
-        elif len(fitting.ranks) < plan.needed:
+        elif len(fitting.ranks) < needed:
             fitting.add(rank, record)
         del record  # which may be large, before the next is read
     _check_share(plan, harvest, dead_letters, checked)
-    if len(fitting.ranks) < plan.needed and not harvest.sample.is_whole:
+    if len(fitting.ranks) < needed and not harvest.sample.is_whole:
         if harvest.sample.is_cut:
             raise _too_large(f"the sample of them takes more than {sampling.LIMITS.max_bytes >> 20} MiB")
         raise errors.ExamplesError(
             f"Only {len(fitting.ranks)} of {checked} sampled records can feed the requested signatures, and "
-            f"{plan.needed} are needed. Use fewer (--num-examples, requests.num_examples) or smaller batches "
+            f"{needed} are needed. Use fewer (--num-examples, requests.num_examples) or smaller batches "
             "(--batch-size, warmup.batch_sizes).",
             code="examples/unfit",
         )

@@ -1,7 +1,8 @@
 """A uniform sample of distinct records that comes out the same for any sharding, order or runner.
 
 Every record has a rank, a seeded hash of its content; the sample is the records with the lowest ranks, each with the
-number of times that it occurs. Samples of parts can be merged into the sample of the whole, in any order and grouping.
+number of times that it occurs. The samples of parts, added to one another in any order and grouping, are the sample of
+the whole.
 
 A sample ends before the record with which it would have too many bytes. That record is the same for any sharding too,
 because a part of the examples has no more records, and no more bytes, of lower rank than the whole. For the same
@@ -19,7 +20,7 @@ import itertools
 import os
 import tempfile
 import weakref
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple, cast
 
 import xxhash
@@ -50,13 +51,6 @@ LIMITS = Limits()
 
 _NO_RANK = b"\xff" * 17
 """Higher than any."""
-
-
-class Sampled(NamedTuple):
-    """A distinct record, and how often it occurs."""
-
-    record: bytes
-    times: int
 
 
 class _Place(NamedTuple):
@@ -108,41 +102,42 @@ class Sample:
         self._found: dict[bytes, bytes | _Place] = {}  # a distinct record, or where it is, by rank
         self._times: dict[bytes, int] = {}  # how often each occurs, if more than once
         self._bytes = self._bytes_in_memory = 0
+        self._is_pruned = True
         self._file: _File | None = None
 
     @property
     def is_whole(self) -> bool:
         """Whether every distinct record that was added is in it."""
-        self._prune()
-        return self._end == _NO_RANK
+        return self.end == _NO_RANK
 
     @property
     def is_cut(self) -> bool:
         """Whether there are fewer records than `times_needed` says because they would have too many bytes."""
         return not self.is_whole and len(self._found) < self._assured
 
-    def records(self) -> Iterator[Sampled]:
-        """The sampled records, lowest rank first."""
-        return (self.at(rank) for rank in self.ranks())
-
     def ranks(self) -> list[bytes]:
         """Their ranks, lowest first."""
-        self._prune()
+        self._finish()
         return list(self._found)
 
-    def at(self, rank: bytes) -> Sampled:
+    def record(self, rank: bytes) -> bytes:
         """The sampled record of this rank."""
-        return Sampled(self._read(self._found[rank]), self._times.get(rank, 1))
+        return self._read(self._found[rank])
+
+    def times(self, rank: bytes) -> int:
+        """How often the record of this rank occurs."""
+        return self._times.get(rank, 1)
 
     @property
     def end(self) -> bytes:
         """The lowest rank of a record that the sample has no room for."""
-        self._prune()
+        self._finish()
         return self._end
 
     def end_at(self, rank: bytes) -> None:
         """Drops the records from this rank on."""
-        self._end = min(self._end, rank)
+        if rank < self._end:
+            self._end, self._is_pruned = rank, False
 
     def add(self, records: Sequence[bytes], counts: Sequence[int] | None = None) -> None:
         """Adds records, each as often as its count says, or once; many at once cost less each.
@@ -151,24 +146,17 @@ class Sample:
           ExamplesError: the temporary file cannot be written.
         """
         end = self._end
-        ranks = map(xxhash.xxh3_128_digest, records, itertools.repeat(self._seed))
-        low = [(number, rank) for number, rank in enumerate(ranks) if rank < end]
-        if counts is None and self._add_new([rank for _, rank in low], [records[number] for number, _ in low]):
-            return
-        self._add((rank, records[number], counts[number] if counts else 1) for number, rank in low)
+        ranks = list(map(xxhash.xxh3_128_digest, records, itertools.repeat(self._seed)))
+        low = [number for number, rank in enumerate(ranks) if rank < end]
+        if len(low) < len(ranks):
+            ranks, records = [ranks[number] for number in low], [records[number] for number in low]
+            counts = counts and [counts[number] for number in low]
+        if not self._add_new(ranks, records, counts or ()):
+            self._add(zip(ranks, records, counts or itertools.repeat(1), strict=False))
+        self._is_pruned = False
 
-    def merge(self, other: Sample) -> None:
-        """Adds all that another sample of the same size, seed and limit has seen.
-
-        Raises:
-          ExamplesError: the temporary file cannot be written.
-        """
-        self.end_at(other._end)
-        ranks = (rank for rank in other._found if rank < self._end)
-        self._add((rank, *other.at(rank)) for rank in ranks)
-
-    def _add_new(self, ranks: Sequence[bytes], records: Sequence[bytes]) -> bool:
-        """Adds records at once if each is there for the first time, as most are, and memory has room for all."""
+    def _add_new(self, ranks: Sequence[bytes], records: Sequence[bytes], counts: Sequence[int]) -> bool:
+        """Adds records at once if none of them is there, or comes twice, as most, and memory has room for all."""
         size = sum(map(len, records))
         if (
             self._bytes_in_memory + size > self._limits.memory_bytes
@@ -177,6 +165,7 @@ class Sample:
         ):
             return False
         self._found.update(zip(ranks, records, strict=True))
+        self._times.update((rank, count) for rank, count in zip(ranks, counts, strict=False) if count > 1)
         self._bytes_in_memory += size
         if len(self._found) > 2 * self._size:
             self._prune()
@@ -199,27 +188,38 @@ class Sample:
                     self._move_to_file()
                 found, all_times = self._found, self._times
 
+    def _finish(self) -> None:
+        if not self._is_pruned:
+            self._prune()
+            self._is_pruned = True
+
     def _prune(self) -> None:
         """Drops what the sample has no room for, and orders the rest."""
-        max_bytes = self._limits.max_bytes
-        spare_bytes = min(self._limits.spare_bytes, max_bytes)
         ranks = sorted(self._found)
         room = min(bisect.bisect_left(ranks, self._end), self._size)
         held = [self._found[rank] for rank in ranks[:room]]
-        sizes = map(len, held) if self._file is None else map(_size, held)
-        self._bytes = 0
-        for number, size in enumerate(sizes):
-            if self._bytes + size > (max_bytes if number < self._assured else spare_bytes):
-                room = number
-                break
-            self._bytes += size
+        sizes = list(map(len, held)) if self._file is None else list(map(_size, held))
+        room = self._room(sizes)
         if room < len(ranks):
             self._end = min(self._end, ranks[room])
         self._found = dict(zip(ranks[:room], held, strict=False))
         self._times = {rank: times for rank, times in self._times.items() if rank in self._found}
-        self._bytes_in_memory = self._bytes
+        self._bytes = self._bytes_in_memory = sum(sizes[:room])
         if self._file is not None:
             self._bytes_in_memory = sum(len(each) for each in held[:room] if isinstance(each, bytes))
+
+    def _room(self, sizes: Sequence[int]) -> int:
+        """How many records of these sizes, of the lowest ranks, do not have too many bytes."""
+        max_bytes = self._limits.max_bytes
+        spare_bytes = min(self._limits.spare_bytes, max_bytes)
+        if sum(sizes) <= spare_bytes:
+            return len(sizes)
+        total = 0
+        for number, size in enumerate(sizes):
+            total += size
+            if total > (max_bytes if number < self._assured else spare_bytes):
+                return number
+        return len(sizes)
 
     def _move_to_file(self) -> None:
         """Moves all records from memory to the file, or to a new one if most of it is of dropped records."""

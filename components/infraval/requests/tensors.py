@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -38,16 +39,33 @@ class DenseInput:
     dtype: str
     shape: tuple[int | None, ...] | None
 
+    @functools.cached_property
+    def kind(self) -> str:
+        """Of the tf.train.Feature that can feed it."""
+        return _LISTS[self.dtype]
+
     def element_shape(self, count: int) -> tuple[int, ...] | None:
         """Shape of an element with `count` values; None if no element can have that many."""
+        if not self.takes(count):
+            return None
         if self.shape is None:
             return () if count == 1 else (count,)
-        known = math.prod(size for size in self.shape if size is not None)
-        if None not in self.shape:
-            return tuple(size or 0 for size in self.shape) if count == known else None
-        if known == 0 or count % known:
-            return None
-        return tuple(count // known if size is None else size for size in self.shape)
+        return tuple(count // self._known if size is None else size for size in self.shape)
+
+    def takes(self, count: int) -> bool:
+        """Whether an element can have so many values."""
+        if self._is_fixed:
+            return count == self._known
+        return self.shape is None or (self._known > 0 and count % self._known == 0)
+
+    @functools.cached_property
+    def _known(self) -> int:
+        """The product of the known dimensions, 1 without any."""
+        return math.prod(size for size in self.shape or () if size is not None)
+
+    @functools.cached_property
+    def _is_fixed(self) -> bool:
+        return self.shape is not None and None not in self.shape
 
 
 def feature_list(dtype: str) -> str | None:
@@ -72,13 +90,12 @@ def cause_of_rejection(features: Any, dense: DenseInput) -> str | None:
         return f"no feature {dense.feature!r} (for input {dense.alias!r})"
     feature = features[dense.feature]
     kind = feature.WhichOneof("kind")
-    expected = _LISTS[dense.dtype]
     if kind is None:
-        return f"feature {dense.feature!r} is empty, but input {dense.alias!r} needs {expected}"
-    if kind != expected:
-        return f"feature {dense.feature!r} has kind {kind}, but input {dense.alias!r} needs {expected}"
+        return f"feature {dense.feature!r} is empty, but input {dense.alias!r} needs {dense.kind}"
+    if kind != dense.kind:
+        return f"feature {dense.feature!r} has kind {kind}, but input {dense.alias!r} needs {dense.kind}"
     values = getattr(feature, kind).value
-    if dense.element_shape(len(values)) is None:
+    if not dense.takes(len(values)):
         wanted = signatures.TensorSpec(dense.dtype, dense.shape)
         return f"feature {dense.feature!r} has the wrong number of values for input {dense.alias!r} ({wanted})"
     if kind == "int64_list" and values and not _fits(values, dense.dtype):
@@ -88,7 +105,7 @@ def cause_of_rejection(features: Any, dense: DenseInput) -> str | None:
 
 def element_shape(features: Any, dense: DenseInput) -> tuple[int, ...]:
     """Shape that an accepted example gives an input."""
-    return dense.element_shape(len(getattr(features[dense.feature], _LISTS[dense.dtype]).value)) or ()
+    return dense.element_shape(len(getattr(features[dense.feature], dense.kind).value)) or ()
 
 
 def build(examples: Sequence[Any], dense: DenseInput) -> tensor_pb2.TensorProto:
@@ -96,14 +113,13 @@ def build(examples: Sequence[Any], dense: DenseInput) -> tensor_pb2.TensorProto:
 
     Each element of the batch is the `feature` map of an accepted tf.Example; all must give elements of one shape.
     """
-    kind = _LISTS[dense.dtype]
-    values = [value for features in examples for value in getattr(features[dense.feature], kind).value]
+    values = [value for features in examples for value in getattr(features[dense.feature], dense.kind).value]
     tensor = empty(dense.dtype, (len(examples), *element_shape(examples[0], dense)))
     if dense.dtype == "string":
         tensor.string_val.extend(values)
     else:
         with np.errstate(over="ignore"):  # a float32 beyond float16 becomes infinite, as in any cast
-            array = np.asarray(values, dtype=np.float32 if kind == "float_list" else None)
+            array = np.asarray(values, dtype=np.float32 if dense.kind == "float_list" else None)
             tensor.tensor_content = content(array.astype(dtypes.as_numpy(dense.dtype)))
     return tensor
 

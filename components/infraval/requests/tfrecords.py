@@ -8,7 +8,6 @@ writer takes a file name that is not UTF-8.
 from __future__ import annotations
 
 import functools
-import itertools
 import os
 import struct
 import zlib
@@ -29,7 +28,8 @@ FRAME_BYTES = 16
 _MAX_PROTO_BYTES = 2**31 - 1
 """No serialized proto is larger."""
 
-_CHUNK_BYTES = 1 << 19
+_CHUNK_BYTES = 1 << 17
+"""So few that a chunk and its records stay in a core's cache, and so many that NumPy's calls cost little per record."""
 
 _GZIP = 16 + zlib.MAX_WBITS
 """Makes zlib expect the header and the end of gzip."""
@@ -72,8 +72,7 @@ def write_to(file: BinaryIO, records: Iterable[bytes]) -> int:
     """The same for an open file."""
     count = 0
     for record in records:
-        length = _LENGTH.pack(len(record))
-        file.write(length + _checksum(length))
+        file.write(_header(len(record)))
         file.write(record)
         file.write(_checksum(record))
         count += 1
@@ -167,13 +166,15 @@ def _records(block: bytes) -> tuple[list[bytes], int, str]:
     start, last = 0, min(_CHUNK_BYTES - 1, len(block) - FRAME_BYTES)
     while start <= last:
         add(start)
-        start += FRAME_BYTES + length(block, start)[0]
+        (size,) = length(block, start)
+        start += FRAME_BYTES + size
     if start > len(block):
         start = starts.pop()
-    records = [block[here + HEADER_BYTES : there - 4] for here, there in itertools.pairwise([*starts, start])]
     places = np.array([*starts, start])
-    wrong = _length_checksums(np.diff(places) - FRAME_BYTES) != _stored(block, places[:-1] + _LENGTH.size)
-    wrong |= _checksums(records) != _stored(block, places[1:] - 4)
+    firsts, ends = places[:-1] + HEADER_BYTES, places[1:] - _CHECKSUM.size
+    records = [block[first:end] for first, end in zip(firsts.tolist(), ends.tolist(), strict=True)]
+    wrong = _length_checksums(ends - firsts) != _stored(block, firsts - _CHECKSUM.size)
+    wrong |= _checksums(records) != _stored(block, ends)
     if wrong.any():
         return records[: int(wrong.argmax())], start, _WRONG_CHECKSUM
     return records, start, ""
@@ -183,8 +184,8 @@ def _large_record(buffer: bytes | bytearray) -> tuple[list[bytes], int, str]:
     """The same for a first record that is a chunk by itself, of which no other copy is made."""
     end = FRAME_BYTES + _LENGTH.unpack_from(buffer)[0]
     with memoryview(buffer) as view:
-        head, record, tail = bytes(view[:HEADER_BYTES]), bytes(view[HEADER_BYTES : end - 4]), bytes(view[end - 4 : end])
-    wrong = _checksum(head[: _LENGTH.size]) + _checksum(record) != head[_LENGTH.size :] + tail
+        record = bytes(view[HEADER_BYTES : end - 4])
+        wrong = view[:HEADER_BYTES] != _header(len(record)) or view[end - 4 : end] != _checksum(record)
     return ([], end, _WRONG_CHECKSUM) if wrong else ([record], end, "")
 
 
@@ -195,8 +196,7 @@ def _holds_record(buffer: bytes | bytearray, left: int | None, count: int, max_r
     (length,) = _LENGTH.unpack_from(buffer)
     if len(buffer) >= FRAME_BYTES + length:
         return True
-    header = bytes(buffer[:HEADER_BYTES])
-    if _checksum(header[: _LENGTH.size]) != header[_LENGTH.size :]:
+    if buffer[:HEADER_BYTES] != _header(length):
         raise CorruptError(count, _WRONG_CHECKSUM)
     if left is not None and length > left - FRAME_BYTES:
         raise CorruptError(count, f"the next record claims {length} bytes, more than the file has left")
@@ -207,7 +207,15 @@ def _holds_record(buffer: bytes | bytearray, left: int | None, count: int, max_r
 
 def _stored(block: bytes, places: npt.NDArray[np.int_]) -> npt.NDArray[np.uint32]:
     """The checksums at these places in the block: uint32[places]."""
-    return np.frombuffer(block, np.uint8)[places[:, None] + np.arange(4)].view("<u4")[:, 0]
+    at_each_byte: npt.NDArray[np.uint32] = np.ndarray(len(block) - 3, "<u4", block, strides=1)
+    return at_each_byte[places]
+
+
+@functools.lru_cache(1024)
+def _header(size: int) -> bytes:
+    """What comes before a record of this size."""
+    length = _LENGTH.pack(size)
+    return length + _checksum(length)
 
 
 def _checksum(part: bytes) -> bytes:
