@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from infraval import errors, evidence, gates, options, percentile_bars, verdict
-from infraval.report import advice, charts, data, page
+from infraval.report import advice, axes, charts, data, page
 
 MAX_BYTES = 260_000
 Make = Callable[..., data.Report]
@@ -300,7 +300,7 @@ def test_a_path_goes_through_its_points(points: list[tuple[float, float]], dots:
 def test_latency_and_memory_have_one_time_axis(report: data.Report) -> None:
     """Of the boot: each phase has its place, wide enough to be seen, and what happened in it is drawn there."""
     (server, _) = report.servers
-    times = charts.Times.of(server.timeline)
+    times = axes.Times.of(server.timeline)
     assert times is not None
     latency = charts.latency_over_time(server, times, server.requests, charts.Bar(0.015, "bar"))
     memory = charts.memory_over_time(server.timeline, times, charts.Bar())

@@ -1,16 +1,15 @@
-"""Line charts of latency and memory: where each line and tick goes. The page's template draws them as SVG."""
+"""Line charts of latency and memory: what each shows, and where it goes. The page's template draws them as SVG."""
 
 from __future__ import annotations
 
 import dataclasses
-import functools
 import itertools
 import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeAlias
 
 from infraval import evidence
-from infraval.report import data, formats
+from infraval.report import axes, data, formats
 
 WIDTH, HEIGHT = 480, 240
 LEFT, RIGHT, TOP, BOTTOM = 68, 462, 10, 200
@@ -22,33 +21,14 @@ MAX_LINES = 9
 MAX_POINTS = 200
 """Points of a line; each is the slowest of its stretch."""
 
-_MAX_PHASES = 12
-_EVEN_SHARE = 0.5
-"""The part of a time axis that its phases share evenly, so that a short one can be seen."""
-
 _CLOSEST = 36
 """What is between two labels of a horizontal axis, at least."""
-
-_ABOVE = 1.1
-"""How much further an axis goes, so that there is room for the numbers of the phases, and what a bar is called."""
-
-_SHORTEST_S = 1e-6
-"""A logarithmic axis has no zero."""
-
-_LARGEST = 1e15
-"""Of latencies in seconds and memory in bytes: an axis ends somewhere."""
-
-_LAST = 1e12
-"""The horizontal axis ends somewhere, too."""
 
 _BANDS = 2
 """Lines with a band; more would hide each other."""
 
 _ALL = 100
 """A percentile is below it."""
-
-_ONE_TWO_FIVE = (1, 2, 5)
-_DECADES_WITH_STEPS = 2
 
 Point = tuple[float, float]
 """On the axes: a time, a percentile or a number, and seconds or bytes."""
@@ -142,68 +122,8 @@ class _Drawn:
     dots: bool = False
 
 
-@dataclasses.dataclass(frozen=True)
-class _Axis:
-    """An axis: from a value to its place, between 0 and 1, and its ticks."""
-
-    place: Callable[[float], float]
-    ticks: Sequence[tuple[float, str]]
-
-
-@dataclasses.dataclass(frozen=True)
-class Times:
-    """The time axis of a boot, which several charts share.
-
-    Attributes:
-      phases: of the boot.
-      bounds: where each begins, and where the last one ends, in seconds since the boot began.
-    """
-
-    phases: tuple[evidence.Phase, ...]
-    bounds: tuple[float, ...]
-
-    @classmethod
-    def of(cls, timeline: evidence.Timeline | None) -> Times | None:
-        """The axis of a boot; None if nothing is known of it."""
-        phases = [
-            each
-            for each in (timeline.phases if timeline else ())
-            if 0 <= each.start_s <= _LAST and 0 <= each.seconds <= _LAST
-        ][:_MAX_PHASES]
-        if not phases:
-            return None
-        ends = [each.start_s for each in phases] + [phases[-1].start_s + phases[-1].seconds]
-        return cls(tuple(phases), tuple(itertools.accumulate(ends, max)))
-
-    @functools.cached_property
-    def places(self) -> list[float]:
-        """Of the bounds, between 0 and 1."""
-        number, span = len(self.phases), self.bounds[-1] - self.bounds[0]
-        if span <= 0:
-            return [each / number for each in range(number + 1)]
-        return [
-            _EVEN_SHARE * each / number + (1 - _EVEN_SHARE) * (bound - self.bounds[0]) / span
-            for each, bound in enumerate(self.bounds)
-        ]
-
-    def place(self, time_s: float) -> float:
-        """Of a time, between 0 and 1."""
-        places = self.places
-        for number, (start, end) in enumerate(itertools.pairwise(self.bounds)):
-            if time_s <= end and end > start:
-                share = max(0.0, (time_s - start) / (end - start))
-                return places[number] + share * (places[number + 1] - places[number])
-        return 1.0
-
-    @property
-    def axis(self) -> _Axis:
-        """With a tick where a phase begins, as far as there is room."""
-        places = dict(zip(self.places, self.bounds, strict=True))
-        return _Axis(self.place, [(place, formats.number(round(bound, 2))) for place, bound in places.items()])
-
-
 def latency_over_time(
-    server: data.ServerReport, times: Times, outcomes: Sequence[evidence.Outcome], bar: Bar
+    server: data.ServerReport, times: axes.Times, outcomes: Sequence[evidence.Outcome], bar: Bar
 ) -> Chart | None:
     """First requests, those of the replay, and those under load, on the axis of the boot; None if there are none."""
     firsts = [
@@ -221,10 +141,10 @@ def latency_over_time(
     load = server.load
     if load is not None and load.start_s is not None:
         lines += _under_load(load, load.start_s, ("p50 under load", "p99 under load", "slowest"))
-    return _over_time("Latency over time", times, lines, _seconds_axis, bar, failed, named=True)
+    return _over_time("Latency over time", times, lines, axes.seconds, bar, failed, named=True)
 
 
-def memory_over_time(timeline: evidence.Timeline | None, times: Times, bar: Bar) -> Chart | None:
+def memory_over_time(timeline: evidence.Timeline | None, times: axes.Times, bar: Bar) -> Chart | None:
     """What the server took, on the same axis; None if that is not known."""
     samples = timeline.memory if timeline else ()
     lines = [
@@ -234,13 +154,13 @@ def memory_over_time(timeline: evidence.Timeline | None, times: Times, bar: Bar)
             [(each.time_s, float(each.anonymous_bytes)) for each in samples if each.anonymous_bytes is not None],
         ),
     ]
-    return _over_time("Memory of the server over time", times, lines, _bytes_axis, bar, (), named=False)
+    return _over_time("Memory of the server over time", times, lines, axes.sizes, bar, (), named=False)
 
 
 def load_over_time(load: evidence.Load, bar: Bar) -> Chart | None:
     """Latency while the server was under load, if nothing else is known of the time; None if nothing was measured."""
     lines = _under_load(load, 0.0, ("p50", "p99", "max"))
-    return _chart("Latency over time under load", "seconds since the load began", lines, _linear, _seconds_axis, bar)
+    return _chart("Latency over time under load", "seconds since the load began", lines, axes.linear, axes.seconds, bar)
 
 
 def _under_load(load: evidence.Load, start_s: float, labels: Sequence[str]) -> list[_Drawn]:
@@ -263,14 +183,14 @@ def percentiles(load: evidence.Load, bar: Bar) -> Chart | None:
         for number, each in enumerate(shown)
     ]
 
-    def across(low: float, high: float) -> _Axis:
+    def across(low: float, high: float) -> axes.Axis:
         shares = [(50, "p50"), (90, "p90"), (99, "p99"), (99.9, "p99.9"), (99.99, "p99.99")]
         places = [(_rarity(share), name) for share, name in shares]
-        place = _linear(low, high).place
-        return _Axis(place, [(place(rarity), name) for rarity, name in places if low <= rarity <= high])
+        place = axes.linear(low, high).place
+        return axes.Axis(place, [(place(rarity), name) for rarity, name in places if low <= rarity <= high])
 
     title = "Percentiles of latency under load"
-    return _chart(title, "percentile, up to the slowest request", lines, across, _seconds_axis, bar)
+    return _chart(title, "percentile, up to the slowest request", lines, across, axes.seconds, bar)
 
 
 def replay(outcomes: Sequence[evidence.Outcome]) -> Chart | None:
@@ -278,7 +198,7 @@ def replay(outcomes: Sequence[evidence.Outcome]) -> Chart | None:
     step, points, failed = _slowest(outcomes, [float(number + 1) for number in range(len(outcomes))])
     name = "latency" if step == 1 else f"slowest of {step} requests"
     lines = [_Drawn(name, points)]
-    return _chart("Latency of each request in the replay", "request", lines, _whole, _seconds_axis, marks=failed)
+    return _chart("Latency of each request in the replay", "request", lines, axes.whole, axes.seconds, marks=failed)
 
 
 def path(points: Iterable[Point], *, dots: bool = False) -> str:
@@ -340,9 +260,9 @@ def _rarity(percentile: float) -> float:
 
 def _over_time(
     title: str,
-    times: Times,
+    times: axes.Times,
     lines: Sequence[_Drawn],
-    upward: Callable[[Sequence[float]], tuple[_Axis, Callable[[float], str]]],
+    upward: Callable[[Sequence[float]], tuple[axes.Axis, Callable[[float], str]]],
     bar: Bar,
     marks: Sequence[float],
     *,
@@ -371,8 +291,8 @@ def _chart(
     title: str,
     x_label: str,
     lines: Sequence[_Drawn],
-    across: Callable[[float, float], _Axis],
-    upward: Callable[[Sequence[float]], tuple[_Axis, Callable[[float], str]]],
+    across: Callable[[float, float], axes.Axis],
+    upward: Callable[[Sequence[float]], tuple[axes.Axis, Callable[[float], str]]],
     bar: Bar = Bar(),
     marks: Iterable[float] = (),
 ) -> Chart | None:
@@ -380,7 +300,7 @@ def _chart(
     measured = [
         dataclasses.replace(
             line,
-            points=[(x, _clamped(y)) for x, y in line.points if abs(x) <= _LAST and not math.isnan(y)],
+            points=[(x, axes.clamped(y)) for x, y in line.points if abs(x) <= axes.LAST and not math.isnan(y)],
             around=[each for each in line.around if not any(math.isnan(value or 0) for value in each)],
         )
         for line in lines
@@ -390,13 +310,13 @@ def _chart(
     if len(every) < 2:  # noqa: PLR2004 - one is no chart
         return None
     values = [y for _, y in every]
-    asked = None if bar.value is None or not math.isfinite(bar.value) else _clamped(bar.value)
-    sure = [_clamped(value) for line in drawn for _, *ends in line.around for value in ends if value]
-    y_axis, shown = upward([*values, *sure, *([] if asked is None else [asked * _ABOVE])])
+    asked = None if bar.value is None or not math.isfinite(bar.value) else axes.clamped(bar.value)
+    sure = [axes.clamped(value) for line in drawn for _, *ends in line.around for value in ends if value]
+    y_axis, shown = upward([*values, *sure, *([] if asked is None else [asked * axes.ABOVE])])
     x_axis = across(min(x for x, _ in every), max(x for x, _ in every))
 
     def at(x: float, y: float | None) -> Point:
-        return _x_at(x_axis.place(x)), TOP if y is None else _y_at(y_axis.place(_clamped(y)))
+        return _x_at(x_axis.place(x)), TOP if y is None else _y_at(y_axis.place(axes.clamped(y)))
 
     x_ticks: list[Tick] = []
     for place, label in x_axis.ticks:
@@ -418,75 +338,5 @@ def _chart(
         x_ticks=tuple(x_ticks),
         y_ticks=tuple(Tick(_y_at(place), label) for place, label in y_axis.ticks),
         bar=None if asked is None else Tick(_y_at(y_axis.place(asked)), f"{bar.name} {shown(asked)}"),
-        marks=tuple(_x_at(x_axis.place(x)) for x in marks if abs(x) <= _LAST),
+        marks=tuple(_x_at(x_axis.place(x)) for x in marks if abs(x) <= axes.LAST),
     )
-
-
-def _linear(low: float, high: float) -> _Axis:
-    def place(x: float) -> float:
-        return min(max((x - low) / (high - low), 0.0), 1.0) if high > low else 0.5
-
-    return _Axis(place, [(place(tick), label) for tick, label in _round_ticks(low, high)])
-
-
-def _whole(low: float, high: float) -> _Axis:
-    """The same with ticks at whole numbers only."""
-    place = _linear(low, high).place
-    return _Axis(place, [(place(tick), label) for tick, label in _round_ticks(low, high) if tick == int(tick)])
-
-
-def _seconds_axis(values: Sequence[float]) -> tuple[_Axis, Callable[[float], str]]:
-    """Logarithmic."""
-    ticks = _log_ticks(values)
-    first, last = math.log10(ticks[0]), math.log10(ticks[-1])
-
-    def place(seconds: float) -> float:
-        return (math.log10(seconds) - first) / (last - first)
-
-    return _Axis(place, [(place(each), _round_seconds(each)) for each in ticks]), _round_seconds
-
-
-def _bytes_axis(values: Sequence[float]) -> tuple[_Axis, Callable[[float], str]]:
-    """From zero, with round numbers of one unit."""
-
-    def shown(size: float) -> str:
-        return formats.size(round(size))
-
-    most = _ABOVE * max(*values, 1024.0)
-    unit = 1024.0 ** math.floor(math.log(most, 1024))
-    ticks = [tick for tick, _ in _round_ticks(0.0, most / unit)]
-    ticks.append(2 * ticks[-1] - ticks[-2])
-    axis = _Axis(lambda size: size / unit / ticks[-1], [(tick / ticks[-1], shown(tick * unit)) for tick in ticks])
-    return axis, shown
-
-
-def _round_seconds(seconds: float) -> str:
-    return f"{seconds:.3g} s" if seconds >= 1 else f"{seconds * 1000:.3g} ms"
-
-
-def _clamped(value: float) -> float:
-    return min(max(value, _SHORTEST_S), _LARGEST)
-
-
-def _log_ticks(values: Sequence[float]) -> list[float]:
-    """Powers of ten around the values, with steps between them if they are few."""
-    first, last = math.floor(math.log10(min(values))), math.ceil(math.log10(max(values)))
-    last = max(last, first + 1)
-    steps = _ONE_TWO_FIVE if last - first <= _DECADES_WITH_STEPS else (1,)
-    ticks = [step * 10.0**power for power in range(first, last) for step in steps] + [10.0**last]
-    below = [tick for tick in ticks if tick <= min(values)]
-    above = [tick for tick in ticks if tick >= max(values)]
-    ticks = [tick for tick in ticks if below[-1] <= tick <= above[0]]
-    return ticks if len(ticks) > 1 else [ticks[0], ticks[0] * 10]
-
-
-def _round_ticks(low: float, high: float) -> list[tuple[float, str]]:
-    """About five round numbers between two numbers."""
-    span = high - low
-    if span <= 0:
-        return [(low, formats.number(low))]
-    step = 10.0 ** math.floor(math.log10(span / 5))
-    step *= next((factor for factor in (1, 2, 5) if span / (step * factor) <= 6), 10)  # noqa: PLR2004 - ticks at most
-    first = math.ceil(low / step)
-    ticks = itertools.takewhile(lambda tick: tick <= high, (step * (first + number) for number in range(8)))
-    return [(tick, formats.number(round(tick, 9))) for tick in ticks]

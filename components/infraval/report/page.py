@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from infraval import escape, verdict
 from infraval.gates import baseline
-from infraval.report import advice, charts, comparison, data, formats
+from infraval.report import advice, axes, charts, comparison, data, formats
 
 if TYPE_CHECKING:
     import jinja2
@@ -227,7 +227,7 @@ def _heat(cells: Iterable[data.CellSummary]) -> tuple[tuple[str, tuple[_Heat | N
 def _charts(server: data.ServerReport, whole: data.ServerReport) -> tuple[charts.Chart, ...]:
     latency = _latency_bar(server)
     peak = next((each.bar for each in server.findings if each.gate == "memory" and each.unit == "bytes"), None)
-    times = charts.Times.of(server.timeline)
+    times = axes.Times.of(server.timeline)
     drawn: list[charts.Chart | None] = []
     if times is not None:
         drawn.append(charts.latency_over_time(server, times, whole.requests, latency))
