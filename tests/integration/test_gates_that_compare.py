@@ -136,7 +136,7 @@ def test_a_baseline_beside_the_same_model_and_beside_a_larger_one(
     """The same model passes, also under load; twice the size fails exactly this gate, and so does another answer."""
     model, other = save_model(_numbers), save_model(lambda names: 2 * _numbers(names))
     bars = {"size_ratio": 1.5, "max_difference": 0.5, "p50_ratio": 1000}
-    gates = {"baseline": {"budget_s": 1, **bars}, "latency": {"p99_ratio": 10}}
+    gates = {"baseline": {"budget_s": 1, **bars}, "latency": {"p99_ratio": 100}}
     passed = _validate(model, secret_examples, baseline=model, gates=gates)
     assert passed.blessed, passed.failures
     assert _finding(passed, "latency").status is verdict.Status.PASSED
@@ -164,23 +164,26 @@ def test_a_baseline_beside_the_same_model_and_beside_a_larger_one(
 def test_one_slow_signature_beside_its_good_twin_fails_for_its_latency_alone(
     save_model: SaveModel, secret_examples: Path
 ) -> None:
-    """By the ratio of the 99th percentiles under the same load; the answers are the same."""
+    """By the ratio of the 99th percentiles under the same load; the answers are the same.
+
+    The bar is far below the ratio, because one good answer in a hundred may take a while on a busy machine.
+    """
     slow, good = (save_model(_numbers, other=each) for each in (_numbers_after_a_while, _numbers))
     judged = _validate(
         slow,
         secret_examples,
         baseline=good,
         requests={"num_examples": 1, "signatures": ("serving_default", "other")},
-        gates={"baseline": {"budget_s": 1, "max_difference": 0}, "latency": {"p99_ratio": 10, "budget_s": 8}},
+        gates={"baseline": {"budget_s": 1, "max_difference": 0}, "latency": {"p99_ratio": 1.5, "budget_s": 8}},
     )
     assert [finding.gate for finding in judged.failures] == ["latency"]
     (finding,) = judged.failures
-    assert (finding.bar, finding.unit) == (10, "x")
+    assert (finding.bar, finding.unit) == (1.5, "x")
     load = judged.servers[0].evidence.load
     assert load is not None
     assert load.baseline is not None
     assert finding.figure == pytest.approx(load.overall.p99_s / load.baseline.overall.p99_s)
-    assert finding.figure > 10
+    assert finding.figure > 1.5
     p50_s = {each.cell.signature: each.p50_s for each in load.cells if each.cell}
     assert p50_s["other"] >= 0.33 > p50_s["serving_default"]
 
