@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -97,8 +98,8 @@ def test_what_is_wrong_with_shards_comes_back(
 def test_a_process_that_is_killed(
     taxi_examples: Path, make_plan: MakePlan, started: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The error says how it ended; no result is made of what the others read."""
-    taken = vars(processes)["_taken"]
+    """The error says how it ended, and where it writes; no result is made of what the others read."""
+    taken = processes._taken  # noqa: SLF001 - to go on as always once one is killed
 
     def kill_first(task: Any) -> Any:
         os.kill(started[0].pid, signal.SIGKILL)
@@ -106,8 +107,9 @@ def test_a_process_that_is_killed(
         return taken(task)
 
     monkeypatch.setattr(processes, "_taken", kill_first)
-    with pytest.raises(errors.ExamplesError, match="code -9"):
+    with pytest.raises(errors.ExamplesError, match="code -9") as caught:
         processes.collect(make_plan(), shards.find([str(taxi_examples / "Split-*" / "*")]))
+    assert tempfile.gettempdir() in str(caught.value)
     assert all(process.returncode is not None for process in started)
 
 
@@ -150,7 +152,7 @@ def test_no_process_outlives_a_client_that_is_killed(
     with pytest.raises(errors.ExamplesError, match="code 1 "):
         processes.collect(make_plan(), [*shards.find([write_shards(taxi_records)]), *map(str, fifos)])
     killer.join()
-    assert {worker.returncode for worker in started} <= {1, -signal.SIGKILL}
+    assert [worker.returncode for worker in started][:1] == [1]
 
 
 def test_a_part_of_a_harvest_is_not_taken_for_the_whole(taxi_records: list[bytes]) -> None:

@@ -129,7 +129,9 @@ def _add_result(whole: harvest.Harvest, worker: subprocess.Popen[bytes], result:
     except (tfrecords.CorruptError, ValueError):
         raise errors.ExamplesError(
             f"A process that read some of the examples ended with the code {code} before it was done. If it was killed "
-            "for lack of memory, use fewer examples (--num-examples, requests.num_examples).",
+            "for lack of memory, use fewer examples (--num-examples, requests.num_examples). If "
+            f"{tempfile.gettempdir()}, where its result goes, is full, free some space, or set TMPDIR to a writable "
+            "directory on a larger disk.",
         ) from None
 
 
